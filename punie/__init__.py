@@ -1,0 +1,1 @@
+"""Punie: a coding agent for JetBrains IDEs that runs wholly on the user's machine."""

@@ -1,0 +1,99 @@
+"""What every tool is made of: typed arguments, a runner, a presenter and its effect."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from punie.tools.presentation import Presentation
+from punie.workspace.base import Workspace
+
+Effect = Literal["read", "edit", "execute"]
+"""What a call can do: look, change files in the workspace, or run a process."""
+
+
+class ToolError(Exception):
+    """The call could not be done; the message says what was wrong and what would work."""
+
+
+class ToolArguments(BaseModel):
+    """Base of every tool's arguments; unknown names are errors, so that typos are noticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass
+class ReadLedger:
+    """Digests of the files as this session's model last saw them, to refuse stale edits."""
+
+    digests: dict[Path, str] = field(default_factory=dict)
+
+    def saw(self, path: Path, digest: str) -> None:
+        """Remember the content that the model has just seen or written."""
+        self.digests[path] = digest
+
+    def is_stale(self, path: Path, digest: str) -> bool:
+        """Tell whether the file changed after the model saw it; never seen is not stale."""
+        return self.digests.get(path, digest) != digest
+
+
+class Progress(Protocol):
+    """Receives growing output of a running tool."""
+
+    async def __call__(self, text: str) -> None:
+        """Append `text` to what the person sees."""
+        ...
+
+
+async def no_progress(text: str) -> None:
+    """Drop progress text."""
+
+
+@dataclass(frozen=True)
+class ToolLimits:
+    """Caps: characters of a result that the model reads, and seconds a command may run."""
+
+    result_chars: int = 16_000
+    command_seconds: float = 120.0
+
+
+@dataclass(frozen=True)
+class ToolContext:
+    """What a running tool may use."""
+
+    workspace: Workspace
+    reads: ReadLedger
+    limits: ToolLimits = ToolLimits()
+    progress: Progress = no_progress
+
+
+@dataclass(frozen=True)
+class ToolResult:
+    """What came of a call: the text for the model and the picture for the person."""
+
+    text: str
+    presentation: Presentation
+
+
+Arguments = TypeVar("Arguments", bound=ToolArguments)
+
+
+@dataclass(frozen=True)
+class Tool(Generic[Arguments]):
+    """One tool. `description` is what the model reads.
+
+    `present` describes a call before it runs (for an edit with the full diff) and must not change
+    anything; `run` does it. Both raise `ToolError`.
+    """
+
+    name: str
+    description: str
+    arguments: type[Arguments]
+    effect: Effect
+    present: Callable[[ToolContext, Arguments], Awaitable[Presentation]]
+    run: Callable[[ToolContext, Arguments], Awaitable[ToolResult]]
+
+
+AnyTool = Tool[Any]

@@ -1,0 +1,54 @@
+"""How a tool call is shown to a person: title, kind, places and content.
+
+These types are what a presenter returns and what every front end renders. They know neither a
+protocol nor a terminal.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ToolKind = Literal[
+    "read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode", "other"
+]
+"""The closed list of the Agent Client Protocol; an IDE fails to decode anything else."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Location(_Frozen):
+    """A place in a file; `path` is absolute, `line` is 1-based or None for the whole file."""
+
+    path: Path
+    line: int | None = None
+
+
+class TextContent(_Frozen):
+    """Plain text or Markdown shown under a tool call."""
+
+    type: Literal["text"] = "text"
+    text: str
+
+
+class DiffContent(_Frozen):
+    """A file before and after; `old_text` is None for a file that did not exist."""
+
+    type: Literal["diff"] = "diff"
+    path: Path
+    old_text: str | None
+    new_text: str
+
+
+ToolContent = Annotated[TextContent | DiffContent, Field(discriminator="type")]
+
+
+class Presentation(_Frozen):
+    """What a person sees of one tool call, before it runs or after it has run."""
+
+    title: str
+    kind: ToolKind
+    locations: tuple[Location, ...] = ()
+    content: tuple[ToolContent, ...] = ()

@@ -1,0 +1,135 @@
+"""The Workspace seam: the only way in which tools touch files and processes.
+
+`punie.workspace.local.LocalWorkspace` acts on the local disk; an IDE-backed workspace can take
+its place operation by operation.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+class WorkspaceError(Exception):
+    """An operation was refused or failed; the message is one sentence that a model can act on."""
+
+
+class OutsideWorkspaceError(WorkspaceError):
+    """The path leads outside the workspace roots, through `..` or a symbolic link included."""
+
+
+class NotTextError(WorkspaceError):
+    """The file is not UTF-8 text."""
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A text file as read.
+
+    `text` has `\\n` line ends; `newline` is the line end found on disk (`"\\n"` or `"\\r\\n"`)
+    and `bom` tells of a byte order mark, both kept when the file is written back. `digest` is a
+    hash of the bytes, to notice later changes.
+    """
+
+    path: Path
+    text: str
+    digest: str
+    newline: str = "\n"
+    bom: bool = False
+
+
+@dataclass(frozen=True)
+class DirEntry:
+    """One entry of a folder; `size` is in bytes and 0 for folders."""
+
+    name: str
+    is_dir: bool
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class SearchMatch:
+    """One matching line; `line` is 1-based, `text` has no line end."""
+
+    path: Path
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Matches in path and line order; `truncated` when the limit cut the list."""
+
+    matches: tuple[SearchMatch, ...]
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """What a shell command did.
+
+    `output` is standard output and standard error as they came, interleaved, cut in the middle to
+    the asked-for limit; `exit_code` is None when the command was ended by the timeout.
+    """
+
+    exit_code: int | None
+    output: str
+    timed_out: bool = False
+    omitted_bytes: int = 0
+    seconds: float = 0.0
+
+
+OutputSink = Callable[[str], Awaitable[None]]
+"""Receives pieces of a running command's output, in order."""
+
+
+@dataclass(frozen=True)
+class CommandRequest:
+    """A shell command line to run in `cwd` (absolute), for at most `timeout` seconds."""
+
+    command: str
+    cwd: Path
+    timeout: float
+    output_limit: int = 64_000
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Workspace(Protocol):
+    """Where tools act. All paths handed to the methods come from `resolve`."""
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The absolute roots; the first is the session's working directory."""
+        ...
+
+    def resolve(self, path: str) -> Path:
+        """Make a path from the model absolute; raise `OutsideWorkspaceError` if it leads out."""
+        ...
+
+    def display(self, path: Path) -> str:
+        """Return the path as a model or a person should see it: relative to the first root."""
+        ...
+
+    async def read_text(self, path: Path) -> TextFile:
+        """Read a file; raise `WorkspaceError` if it is missing, a folder or not text."""
+        ...
+
+    async def write_text(self, path: Path, text: str, *, like: TextFile | None = None) -> TextFile:
+        """Write a file atomically, with `like`'s line ends and mark; create missing folders."""
+        ...
+
+    async def list_dir(self, path: Path) -> tuple[DirEntry, ...]:
+        """List a folder: folders first, then files, each by name; raise `WorkspaceError`."""
+        ...
+
+    async def search(
+        self, pattern: str, path: Path, *, regex: bool, limit: int, glob: str | None = None
+    ) -> SearchResult:
+        """Search file contents below `path`, honouring ignore files; raise `WorkspaceError`."""
+        ...
+
+    async def run(
+        self, request: CommandRequest, on_output: OutputSink | None = None
+    ) -> CommandResult:
+        """Run a command in a process group of its own; cancelling ends the whole group."""
+        ...
