@@ -1,0 +1,39 @@
+"""`punie acp`: what the IDE launches. Parsed without typer, to start as light as it can."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve ACP on stdin and stdout until the client goes away; return the exit code."""
+    options = _parser().parse_args(arguments)
+    from punie.settings import SettingsError, load_settings
+
+    try:
+        settings = load_settings(
+            model=options.model,
+            mode=options.mode,
+            state_dir=options.state_dir,
+            log_level=options.log_level,
+        )
+    except SettingsError as error:
+        print(f"punie: {error}", file=sys.stderr)
+        return 2
+    from punie.acp.serve import serve
+    from punie.logs.setup import configure_logging
+
+    configure_logging(settings.state_dir, settings.log_level, None, "acp")
+    return serve(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="punie acp", description="Serve the Agent Client Protocol on stdin and stdout."
+    )
+    parser.add_argument("--model", help="model of new sessions: a name, a folder or a hub id")
+    parser.add_argument("--mode", help="mode of new sessions: ask, accept_edits, plan or auto")
+    parser.add_argument("--state-dir", type=Path, help="folder of sessions and logs")
+    parser.add_argument("--log-level", help="DEBUG, INFO, WARNING or ERROR")
+    return parser

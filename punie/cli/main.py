@@ -1,0 +1,53 @@
+"""The front door: finds the command in one table and imports only that command.
+
+`punie --version` and `punie acp` must start at once, so nothing is imported here that they do not
+need; typer and rich come in with the commands that people type.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from punie import __version__
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its name, the module whose `main(arguments) -> exit code` runs it, one line."""
+
+    name: str
+    module: str
+    summary: str
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("acp", "punie.cli.acp", "Serve the Agent Client Protocol on stdin and stdout."),
+    Command("init", "punie.cli.init", "Make Punie known to the JetBrains IDEs."),
+    Command("ask", "punie.cli.ask", "Give the agent one prompt in this terminal."),
+    Command("logs", "punie.cli.logs", "Show the log, newest first, or follow it."),
+    Command("doctor", "punie.cli.doctor", "Check what would stop Punie from working."),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code: 0 done, 1 trouble, 2 wrong usage."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in ("--version", "-V"):
+        print(f"punie {__version__}")
+        return 0
+    if given:
+        for command in COMMANDS:
+            if command.name == given[0]:
+                return _run(command, given[1:])
+    from punie.cli.help import show_help
+
+    return show_help(COMMANDS, given)
+
+
+def _run(command: Command, arguments: list[str]) -> int:
+    try:
+        code = importlib.import_module(command.module).main(arguments)
+    except KeyboardInterrupt:
+        return 130
+    return int(code)

@@ -1,0 +1,174 @@
+"""One typed settings object: user file < project file < environment < command line flags.
+
+It is a plain pydantic model with a small loader, because importing pydantic-settings would cost
+the start of `punie acp` more than everything else in this file together.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_config_path, user_state_path
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
+
+PREFIX = "PUNIE_"
+FILE_NAME = "settings.toml"
+# A cloned repository must not be able to switch permission questions off or move the user's data.
+_MODES_OF_A_PROJECT = frozenset({"ask", "plan"})
+_NOT_OF_A_PROJECT = frozenset({"state_dir"})
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message is one sentence that names it and where it stands."""
+
+
+def _default_state_dir() -> Path:
+    return user_state_path("punie", appauthor=False)
+
+
+class Settings(BaseModel):
+    """What can be set. Field names are the keys of the files; in the environment `PUNIE_MODEL`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str | None = None
+    """Reference of the model; None is the bundled one."""
+    mode: Literal["ask", "accept_edits", "plan", "auto"] = "ask"
+    """The permission mode that new sessions start in."""
+    state_dir: Path = Field(default_factory=_default_state_dir)
+    """Absolute folder of sessions and logs."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    command_timeout: float = Field(default=120.0, gt=0)
+    """Seconds that a command run by the model may take."""
+    max_requests: int = Field(default=50, ge=1)
+    """Model calls in one turn."""
+    max_tokens: int = Field(default=4096, ge=1)
+    """Tokens in one response of the model."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    result_chars: int | None = Field(default=None, ge=200)
+    """Characters of one tool result that the model reads; None leaves it to the model's window."""
+
+    _flags: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("state_dir", mode="after")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        try:
+            return value.expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError(str(error)) from error
+
+    def for_project(self, project: Path) -> "Settings":
+        """Load again with the project's own file taken in, under the same flags."""
+        return load_settings(project, **self._flags)
+
+
+def config_dir() -> Path:
+    """Return the folder of the user's settings file; `PUNIE_CONFIG_DIR` overrides it."""
+    chosen = os.environ.get(PREFIX + "CONFIG_DIR")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    return user_config_path("punie", appauthor=False)
+
+
+def user_settings_file() -> Path:
+    """Return the path of the user's settings file, which need not exist."""
+    return config_dir() / FILE_NAME
+
+
+def load_settings(project: Path | None = None, **flags: Any) -> Settings:
+    """Read the settings that hold for `project`; a flag that is None was not given.
+
+    Raises `SettingsError` with one sentence that names the fault and where it is.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+
+    def take(layer: Mapping[str, Any], where: str) -> None:
+        values.update(layer)
+        origin.update(dict.fromkeys(layer, where))
+
+    user_file = user_settings_file()
+    take(_read_file(user_file), str(user_file))
+    if project is not None:
+        project_file = project / ".punie" / FILE_NAME
+        layer = _read_file(project_file)
+        _refuse_what_a_project_may_not_set(layer, project_file)
+        take(layer, str(project_file))
+    take(_read_environment(), "the environment")
+    take(given, "the command line")
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise SettingsError(_sentence(error, origin)) from None
+    settings._flags = given
+    return settings
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
+    try:
+        values = tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8 text.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.") from None
+    for name in values:
+        if name not in Settings.model_fields:
+            raise SettingsError(f"{path} sets {name!r}, which is no setting; {_similar(name)}")
+    return values
+
+
+def _similar(name: str) -> str:
+    close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there are {', '.join(Settings.model_fields)}."
+
+
+def _refuse_what_a_project_may_not_set(layer: Mapping[str, Any], path: Path) -> None:
+    for name in _NOT_OF_A_PROJECT & layer.keys():
+        raise SettingsError(
+            f"{path} sets {name!r}, which only your own settings file, the environment or a flag "
+            "may set."
+        )
+    if "mode" in layer and layer["mode"] not in _MODES_OF_A_PROJECT:
+        raise SettingsError(
+            f"{path} sets mode to {layer['mode']!r}, but a project may only choose ask or plan; "
+            "choose the others yourself, in the IDE or with --mode."
+        )
+
+
+def _read_environment() -> dict[str, str]:
+    found = {name: os.environ.get(PREFIX + name.upper()) for name in Settings.model_fields}
+    return {name: value for name, value in found.items() if value}
+
+
+def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
+    fault = error.errors(include_url=False, include_context=False)[0]
+    name = str(fault["loc"][0]) if fault["loc"] else "a setting"
+    where = origin.get(name, "the command line")
+    label = PREFIX + name.upper() if where == "the environment" else name
+    message = fault["msg"][:1].lower() + fault["msg"][1:]
+    return f"{label} from {where} is {fault['input']!r}, but {message}."
