@@ -3,47 +3,55 @@
 from dataclasses import dataclass
 from random import Random
 
-_WORDS = ["account", "action", "adapter", "address", "agent", "alarm", "album", "amount", "anchor", "angle", "answer", "archive", "area", "arrow", "asset", "audio", "author", "badge", "balance", "banner", "basket", "batch", "beacon", "bill", "block", "board", "book", "border", "bottle", "box", "branch", "bridge", "bucket", "budget", "buffer", "bundle", "button", "cache", "camera", "canvas", "card", "cargo", "cart", "case", "catalog", "cell", "chain", "change", "channel", "chart", "check", "child", "choice", "circle", "city", "class", "clean", "client", "clock", "cloud", "code", "color", "column", "command", "comment", "config", "contact", "content", "copy", "corner", "count", "course", "cover", "credit", "crop", "current", "cursor", "customer", "cycle", "data", "date", "day", "deck", "default", "degree", "delay", "delta", "depth", "desk", "detail", "device", "diary", "digest", "disk", "dish", "distance", "dock", "domain", "door", "draft", "drive", "driver", "edge", "editor", "element", "email", "engine", "entry", "error", "event", "export", "factor", "feature", "feed", "field", "figure", "file", "filter", "final", "finder", "fish", "fixture", "flag", "floor", "flow", "folder", "font", "form", "format", "frame", "friend", "front", "fruit", "game", "garden", "gate", "gauge", "glass", "goal", "grade", "graph", "grid", "group", "guard", "guest", "guide", "handle", "hash", "header", "health", "heap", "height", "hidden", "history", "holder", "home", "hook", "host", "hotel", "hour", "house", "icon", "image", "import", "index", "info", "input", "invoice", "island", "item", "job", "journal", "jump", "kernel", "key", "keyword", "kind", "label", "lamp", "language", "layer", "layout", "leaf", "ledger", "legend", "length", "lesson", "letter", "level", "library", "light", "limit", "line", "link", "list", "loader", "local", "lock", "logic", "loop", "machine", "mail", "main", "map", "margin", "mark", "market", "mask", "master", "match", "matrix", "meal", "member", "memory", "menu", "merge", "message", "meter", "method", "metric", "mile", "mirror", "mode", "model", "module", "monitor", "month", "motor", "mount", "mouse", "movie", "music", "name", "nation", "network", "node", "note", "notice", "number", "object", "offer", "office", "open", "option", "orange", "order", "origin", "output", "owner", "pack", "page", "paint", "panel", "paper", "parent", "parser", "part", "party", "patch", "path", "pattern", "payment", "peak", "pencil", "people", "phase", "phone", "photo", "piece", "pilot", "pixel", "place", "plan", "planet", "plant", "plate", "player", "plugin", "pocket", "point", "policy", "pool", "port", "portal", "post", "power", "press", "price", "print", "process", "product", "profile", "program", "project", "prompt", "proof", "queue", "quote", "rack", "radio", "rain", "range", "rank", "rate", "reader", "record", "region", "remote", "render", "repair", "reply", "report", "request", "reset", "result", "review", "reward", "ring", "river", "road", "robot", "role", "roll", "room", "root", "rope", "route", "row", "rule", "runner", "salad", "sale", "sample", "scale", "scanner", "scene", "schema", "school", "score", "screen", "script", "search", "season", "seat", "section", "sensor", "server", "service", "session", "shadow", "shape", "share", "shelf", "shell", "ship", "shop", "signal", "simple", "size", "sketch", "slice", "slot", "snow", "socket", "song", "sort", "sound", "source", "space", "spark", "speed", "split", "sport", "square", "stack", "staff", "stage", "stamp", "start", "state", "station", "status", "step", "stock", "stone", "store", "storm", "story", "stream", "street", "string", "style", "sum", "summer", "supply", "switch", "symbol", "system", "table", "tag", "target", "task", "team", "tempo", "test", "text", "theme", "thread", "ticket", "tile", "timer", "title", "token", "tool", "topic", "total", "tower", "track", "trade", "traffic", "train", "transfer", "travel", "tree", "trial", "trip", "truck", "trust", "type", "unit", "update", "upload", "usage", "user", "value", "vector", "vendor", "version", "video", "view", "visit", "voice", "volume", "wagon", "wait", "walk", "wall", "watch", "water", "wave", "weather", "week", "weight", "wheel", "width", "wind", "window", "winter", "wire", "word", "work", "worker", "writer", "year", "zone"]  # fmt: skip
+_WORDS = """
+account action adapter address agent alarm album amount anchor angle answer archive area arrow
+asset audio author badge balance banner basket batch beacon bill block board book border bottle
+box branch bridge bucket budget buffer bundle button cache camera canvas card cargo cart case
+catalog cell chain change channel chart check child choice circle city class clean client clock
+cloud code color column command comment config contact content copy corner count course cover
+credit crop current cursor customer cycle data date day deck default degree delay delta depth
+desk detail device diary digest disk dish distance dock domain door draft drive driver edge
+editor element email engine entry error event export factor feature feed field figure file
+filter final finder fish fixture flag floor flow folder font form format frame friend front
+fruit game garden gate gauge glass goal grade graph grid group guard guest guide handle hash
+header health heap height hidden history holder home hook host hotel hour house icon image
+import index info input invoice island item job journal jump kernel key keyword kind label lamp
+language layer layout leaf ledger legend length lesson letter level library light limit line
+link list loader local lock logic loop machine mail main map margin mark market mask master
+match matrix meal member memory menu merge message meter method metric mile mirror mode model
+module monitor month motor mount mouse movie music name nation network node note notice number
+object offer office open option orange order origin output owner pack page paint panel paper
+parent parser part party patch path pattern payment peak pencil people phase phone photo piece
+pilot pixel place plan planet plant plate player plugin pocket point policy pool port portal
+post power press price print process product profile program project prompt proof queue quote
+rack radio rain range rank rate reader record region remote render repair reply report request
+reset result review reward ring river road robot role roll room root rope route row rule runner
+salad sale sample scale scanner scene schema school score screen script search season seat
+section sensor server service session shadow shape share shelf shell ship shop signal simple
+size sketch slice slot snow socket song sort sound source space spark speed split sport square
+stack staff stage stamp start state station status step stock stone store storm story stream
+street string style sum summer supply switch symbol system table tag target task team tempo test
+text theme thread ticket tile timer title token tool topic total tower track trade traffic train
+transfer travel tree trial trip truck trust type unit update upload usage user value vector
+vendor version video view visit voice volume wagon wait walk wall watch water wave weather week
+weight wheel width wind window winter wire word work worker writer year zone
+""".split()  # noqa: SIM905
 
-_HELD_OUT = ["acorn", "atlas", "bamboo", "barley", "birch", "blanket", "bronze", "candle", "canyon", "castle", "cedar", "cherry", "cobalt", "compass", "copper", "coral", "cotton", "cradle", "dolphin", "ember", "falcon", "feather", "fennel", "ferry", "fjord", "fossil", "galaxy", "ginger", "glacier", "granite", "harbor", "hazel", "helmet", "honey", "ivory", "jasmine", "kettle", "lantern", "lemon", "linen", "lotus", "magnet", "maple", "marble", "meadow", "mint", "mosaic", "nectar", "nutmeg", "oyster", "paddle", "pebble", "pepper", "pigeon", "plaza", "pollen", "quartz", "raven", "ribbon", "saddle", "saffron", "salmon", "sapphire", "scarlet", "shovel", "silver", "sparrow", "spiral", "spruce", "temple", "thistle", "timber", "tulip", "tundra", "umbrella", "valley", "velvet", "violet", "walnut", "willow", "yarn", "zephyr"]  # fmt: skip
+_HELD_OUT = """
+acorn atlas bamboo barley birch blanket bronze candle canyon castle cedar cherry cobalt compass
+copper coral cotton cradle dolphin ember falcon feather fennel ferry fjord fossil galaxy ginger
+glacier granite harbor hazel helmet honey ivory jasmine kettle lantern lemon linen lotus magnet
+maple marble meadow mint mosaic nectar nutmeg oyster paddle pebble pepper pigeon plaza pollen
+quartz raven ribbon saddle saffron salmon sapphire scarlet shovel silver sparrow spiral spruce
+temple thistle timber tulip tundra umbrella valley velvet violet walnut willow yarn zephyr
+""".split()  # noqa: SIM905
 
-_ONSETS = [
-    "b",
-    "c",
-    "d",
-    "f",
-    "g",
-    "h",
-    "j",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "q",
-    "r",
-    "s",
-    "t",
-    "v",
-    "w",
-    "x",
-    "z",
-    "bl",
-    "br",
-    "ch",
-    "cl",
-    "cr",
-    "dr",
-    "fl",
-    "gr",
-    "pl",
-    "pr",
-    "sh",
-    "st",
-    "th",
-    "tr",
-]
-_VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "io", "oo", "ou"]
+_ONSETS = """
+b c d f g h j k l m n p q r s t v w x z bl br ch cl cr dr fl gr pl pr sh st th tr
+""".split()  # noqa: SIM905
+_VOWELS = """
+a e i o u ai ea ee io oo ou
+""".split()  # noqa: SIM905
 _CODAS = ["", "", "", "n", "r", "s", "t", "l", "m", "x", "nd", "rk", "st"]
 
 

@@ -329,7 +329,8 @@ class TaskMaker:
         word = self.names.word()
         command = self.rng.choice(
             (
-                f"ls {folder}", f"wc -l {path}", f"echo {self.names.phrase(1, 3)}", "pwd -P | wc -l",
+                f"ls {folder}", f"wc -l {path}", f"echo {self.names.phrase(1, 3)}",
+                "pwd -P | wc -l",
                 f"cat {path} | wc -l", f"test -d {folder}", f"head -n 1 {path}", f"ls {word}",
                 f"grep -c {word} {path}", f"mkdir -p {word}", f"touch {word}.txt", f"false {word}",
             )
