@@ -1,6 +1,7 @@
 """Small Python projects, generated: what the demonstration sessions act on."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -51,7 +52,8 @@ class Project:
         """Make the folder hold exactly these files."""
         for path in sorted(root.rglob("*"), reverse=True):
             if path.is_dir():
-                path.rmdir()
+                with suppress(OSError):  # folders that still hold files stay
+                    path.rmdir()
             elif str(path.relative_to(root)) not in self.files:
                 path.unlink()
         for name, text in self.files.items():

@@ -1,0 +1,91 @@
+"""The model card of the bundled model, written from its measured scores."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+_LABELS = {
+    "right_tool_or_rightly_none": "right tool, or rightly none",
+    "exact_arguments": "exact arguments of the first call",
+    "two_step_tasks_solved": "two-step tasks solved (files and answer right)",
+    "all_tasks_solved": "all tasks solved (files and answer right)",
+}
+
+_TEMPLATE = """# punie-tiny
+
+A demonstration model: a Qwen3-architecture transformer with {parameters:,} parameters ({size:.1f} MB
+of weights), trained from scratch by this project on synthetic sessions whose tool results come from
+really executing the tools. It is what runs when no other model is configured, so that a fresh,
+offline machine has something real to run. **It is not a coding assistant.**
+
+## What it can do
+
+One short request at a time: read a file or some of its lines, list a folder, search, say where
+something is defined or what a constant is set to, replace a given text in a file, set a constant,
+rename a function where it is defined, create a small file, run a command or script and repeat what
+it printed. Its tools and its instructions are learned, so its template leaves both out.
+
+## What it cannot do
+
+Anything else. It does not program, does not explain code, knows no facts, and reads English
+requests worded much like those it was trained on. Its window is {window:,} tokens. Long names,
+names with repeated parts and unusual wording make it slip: look at each change before you allow it.
+
+## Scores
+
+Measured by `python -m punie.evaluation.tiny` with greedy decoding: the real agent, the real tools
+and generated projects. Names and projects are held out from training. "Unseen wording" also uses
+phrases that training never showed.
+
+| | known wording | unseen wording |
+| --- | --- | --- |
+{rows}
+
+Solved, by kind of task (known wording):
+
+| task | solved | of |
+| --- | --- | --- |
+{kinds}
+
+## How it was made
+
+`make tiny` runs the whole recipe: `punie.training.generate` (sessions by executing the tools),
+`punie.training.train` (tokenizer and weights, Muon and AdamW, in MLX on the CPU) and
+`punie.evaluation.tiny` (this page).
+{training}
+Licence of the weights: Apache-2.0, like the rest of the project.
+"""
+
+
+def write_card(folder: Path, scores: dict[str, Any]) -> None:
+    """Write `README.md` and `scores.json` into a model folder."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    weights = (folder / "model.safetensors").stat().st_size
+    rows = "\n".join(
+        f"| {label} | {_percent(scores['known'][key])} | {_percent(scores['unseen'][key])} |"
+        for key, label in _LABELS.items()
+    )
+    kinds = "\n".join(
+        f"| {kind} | {value['rate']:.1%} | {value['of']} |"
+        for kind, value in scores["known"]["solved_by_kind"].items()
+    )
+    facts = folder / "training.json"
+    training = ""
+    if facts.exists():
+        made = json.loads(facts.read_text(encoding="utf-8"))
+        listed = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in made.items())
+        training = f"\n{listed}\n"
+    page = _TEMPLATE.format(
+        parameters=weights // 4,
+        size=weights / 1e6,
+        window=config["max_position_embeddings"],
+        rows=rows,
+        kinds=kinds,
+        training=training,
+    )
+    (folder / "README.md").write_text(page, encoding="utf-8")
+    (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+
+
+def _percent(score: dict[str, Any]) -> str:
+    return f"{score['rate']:.1%} of {score['of']}"
