@@ -71,7 +71,7 @@ class Settings(BaseModel):
         try:
             return value.expanduser().absolute()
         except RuntimeError as error:
-            raise ValueError(str(error)) from error
+            raise ValueError("names a home folder that is not known") from error
 
     def for_project(self, project: Path) -> "Settings":
         """Load again with the project's own file taken in, under the same flags."""
@@ -170,5 +170,5 @@ def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else "a setting"
     where = origin.get(name, "the command line")
     label = PREFIX + name.upper() if where == "the environment" else name
-    message = fault["msg"][:1].lower() + fault["msg"][1:]
-    return f"{label} from {where} is {fault['input']!r}, but {message}."
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{label} in {where} is {fault['input']!r}, but it {message}."
