@@ -1,0 +1,143 @@
+"""Keeps what the model reads within its context window."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pydantic_ai.messages import (
+    InstructionPart,
+    ModelMessage,
+    ModelRequest,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.tools import ToolDefinition
+
+from punie.tools.base import ToolLimits
+
+CHARS_PER_TOKEN = 3
+MAX_RESULT_CHARS = 16_000
+_MIN_RESULT_CHARS = 400
+# After a compaction the history is at most this share of the room, so that many requests pass
+# before the next one and the processed prefix stays valid in between.
+_AFTER_COMPACTION = 0.5
+_MESSAGE_OVERHEAD = 16
+
+
+def context_window(model: Model) -> int | None:
+    """Return the model's context window in tokens, or None if the model does not say."""
+    window = model.profile.get("context_window")
+    return window if isinstance(window, int) and window > 0 else None
+
+
+def fit_limits(limits: ToolLimits, window: int | None) -> ToolLimits:
+    """Return limits under which one tool result takes about a quarter of the window at most."""
+    if window is None:
+        return limits
+    derived = max(_MIN_RESULT_CHARS, min(MAX_RESULT_CHARS, window // 4 * CHARS_PER_TOKEN))
+    return replace(limits, result_chars=min(limits.result_chars, derived))
+
+
+def message_chars(message: ModelMessage) -> int:
+    """Return roughly how many characters of the prompt a message takes."""
+    size = _MESSAGE_OVERHEAD
+    for part in message.parts:
+        match part:
+            case TextPart() | ThinkingPart():
+                size += len(part.content)
+            case ToolCallPart():
+                size += len(part.tool_name) + len(part.args_as_json_str()) + _MESSAGE_OVERHEAD
+            case ToolReturnPart():
+                size += len(part.model_response_str()) + _MESSAGE_OVERHEAD
+            case UserPromptPart():
+                size += len(part.content) if isinstance(part.content, str) else 0
+            case _:
+                pass
+    return size
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The room that a model's window leaves for messages.
+
+    `reserve` tokens are kept for the answer. Tokens are taken from the model where it can count
+    them and estimated at three characters each otherwise.
+    """
+
+    model: Model
+    instructions: str
+    tools: Sequence[ToolDefinition]
+    reserve: int | None
+
+    async def messages_to_drop(
+        self, messages: Sequence[ModelMessage], prompt: ModelMessage | None
+    ) -> int:
+        """Return how many of the oldest messages, `prompt` not counted, have to go; 0 if none.
+
+        Whole turns go first; if the current turn alone is too large, its oldest exchanges go,
+        each a response with its results. The prompt and what follows last always stay.
+        """
+        window = context_window(self.model)
+        if window is None:
+            return 0
+        room = window - min(self.reserve or window // 4, window // 4)
+        fixed = self._fixed_chars()
+        sizes = [message_chars(message) for message in messages]
+        used = await self._tokens(messages, sum(sizes) + fixed, room)
+        if used <= room:
+            return 0
+        # Scale the estimate to what was counted, so that both are in the same tokens.
+        per_char = used / max(1, sum(sizes) + fixed)
+        target = max(room * _AFTER_COMPACTION - fixed * per_char, 0)
+        left = sum(sizes) * per_char
+        dropped = 0
+        for group in _groups(messages, prompt):
+            if left <= target:
+                break
+            left -= sum(sizes[index] for index in group) * per_char
+            dropped += len(group)
+        return dropped
+
+    async def _tokens(self, messages: Sequence[ModelMessage], chars: int, room: int) -> float:
+        # One token per character is the worst that ordinary text can do (digits do it).
+        if chars <= room:
+            return chars / CHARS_PER_TOKEN
+        parameters = ModelRequestParameters(
+            function_tools=list(self.tools),
+            instruction_parts=[InstructionPart(content=self.instructions)],
+        )
+        try:
+            usage = await self.model.count_tokens(list(messages), None, parameters)
+        except NotImplementedError:
+            return chars / CHARS_PER_TOKEN
+        return usage.input_tokens
+
+    def _fixed_chars(self) -> int:
+        return len(self.instructions) + sum(
+            len(tool.name) + len(tool.description or "") + len(str(tool.parameters_json_schema))
+            for tool in self.tools
+        )
+
+
+def _groups(messages: Sequence[ModelMessage], prompt: ModelMessage | None) -> list[list[int]]:
+    """Return what may be dropped, oldest first: earlier turns, then exchanges of this turn."""
+    groups: list[list[int]] = []
+    current = False
+    for index, message in enumerate(messages):
+        if message is prompt:
+            current = True
+            continue
+        starts = _is_prompt(message) if not current else not isinstance(message, ModelRequest)
+        if starts or not groups:
+            groups.append([])
+        groups[-1].append(index)
+    return groups[:-1] if current and messages and messages[-1] is not prompt else groups
+
+
+def _is_prompt(message: ModelMessage) -> bool:
+    return isinstance(message, ModelRequest) and any(
+        isinstance(part, UserPromptPart) for part in message.parts
+    )

@@ -1,0 +1,200 @@
+"""Runs one tool call: asks where the policy says so, and always comes back with a result."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+import anyio
+from pydantic_ai.messages import ToolCallPart
+
+from punie.agent.coalesce import Coalescer
+from punie.agent.events import (
+    Mode,
+    PermissionAnswered,
+    PermissionAsked,
+    ToolFinished,
+    ToolProgress,
+    ToolRunning,
+    ToolStarted,
+)
+from punie.agent.journal import Journal
+from punie.agent.policy import CHOICES, DENIED, Allow, Ask, Deny, allows, decide
+from punie.agent.toolset import BrokenCall, ReadyCall, plain_presentation
+from punie.tools.base import ToolContext, ToolError, ToolResult
+from punie.tools.presentation import Presentation, TextContent
+from punie.workspace.base import WorkspaceError
+
+AskPermission = Callable[[PermissionAsked], Awaitable[str | None]]
+"""Asks the person; returns the id of the chosen answer, or None when the question was cancelled."""
+
+_PROGRESS_SECONDS = 0.2
+_PROGRESS_CHARS = 64_000
+# Tools cut their results themselves and say how to go on; this only guards the context window.
+_RESULT_SLACK = 500
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class OpenCall:
+    """A call that was started and has no result yet."""
+
+    part: ToolCallPart
+    call: ReadyCall | BrokenCall
+    presentation: Presentation
+
+
+@dataclass(frozen=True)
+class CallRunner:
+    """What running the calls of one turn needs."""
+
+    journal: Journal
+    context: ToolContext
+    mode: Callable[[], Mode]
+    ask: AskPermission
+
+    async def start(
+        self, part: ToolCallPart, call: ReadyCall | BrokenCall, message_id: str
+    ) -> OpenCall:
+        """Show the call as pending, as well as it can be shown before the calls ahead of it ran."""
+        presentation = plain_presentation(part, call)
+        if isinstance(call, ReadyCall):
+            try:
+                presentation = await call.tool.present(self.context, call.arguments)
+            except Exception:
+                # The reason is found again, and told, when the call's turn comes.
+                _log.debug("presenting %s failed", part.tool_name, exc_info=True)
+        await self.journal.emit(
+            ToolStarted(
+                call_id=part.tool_call_id,
+                message_id=message_id,
+                tool=part.tool_name,
+                arguments=part.args_as_dict(),
+                presentation=presentation,
+            )
+        )
+        return OpenCall(part, call, presentation)
+
+    async def run(self, open_call: OpenCall) -> str | None:
+        """Take the call to its end and return what the model reads.
+
+        None means that the person cancelled the question: the call is still open and the turn is
+        to end.
+        """
+        call = open_call.call
+        if isinstance(call, BrokenCall):
+            return await self._fail(open_call, call.result)
+        decision = decide(self.mode(), call.tool.effect)
+        match decision:
+            case Deny():
+                return await self._fail(open_call, decision.result)
+            case Ask():
+                try:
+                    # Shown again, because earlier calls may have changed what it would do.
+                    shown = await call.tool.present(self.context, call.arguments)
+                except Exception as error:
+                    return await self._fail(open_call, _sentence(call, error))
+                open_call.presentation = shown
+                answer = await self._ask(open_call)
+                if answer is None:
+                    return None
+                if not answer:
+                    return await self._fail(open_call, DENIED)
+            case Allow():
+                pass
+            case _:
+                assert_never(decision)
+        await self.journal.emit(ToolRunning(call_id=open_call.part.tool_call_id))
+        try:
+            result = await self._run_tool(open_call.part.tool_call_id, call)
+        except Exception as error:
+            return await self._fail(open_call, _sentence(call, error))
+        return await self._finish(open_call, result)
+
+    async def _ask(self, open_call: OpenCall) -> bool | None:
+        """Ask the person; None means that the question was cancelled."""
+        call_id = open_call.part.tool_call_id
+        asked = PermissionAsked(
+            call_id=call_id, presentation=open_call.presentation, choices=CHOICES
+        )
+        await self.journal.emit(asked)
+        try:
+            choice = await self.ask(asked)
+        except Exception:
+            _log.exception("asking for permission failed")
+            choice = None
+        allowed = allows(choice)
+        await self.journal.emit(PermissionAnswered(call_id=call_id, choice=choice, allowed=allowed))
+        return None if choice is None else allowed
+
+    async def _run_tool(self, call_id: str, call: ReadyCall) -> ToolResult:
+        async def send(_key: str, text: str) -> None:
+            await self.journal.emit(ToolProgress(call_id=call_id, text=text))
+
+        output = Coalescer(send, interval=_PROGRESS_SECONDS)
+        shown = 0
+
+        async def progress(text: str) -> None:
+            nonlocal shown
+            room = _PROGRESS_CHARS - shown
+            if room > 0:
+                shown += len(text)
+                await output.add(
+                    call_id, text if len(text) <= room else text[:room] + "\n(more output follows)"
+                )
+
+        context = replace(self.context, progress=progress)
+        failure: Exception | None = None
+        result: ToolResult | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(output.pump)
+            try:
+                result = await call.tool.run(context, call.arguments)
+            except Exception as error:
+                # Kept out of the task group, which would wrap it.
+                failure = error
+            await output.flush()
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        if result is None:
+            raise ToolError("the tool returned nothing")
+        return result
+
+    async def _finish(self, open_call: OpenCall, result: ToolResult) -> str:
+        text = result.text
+        limit = self.context.limits.result_chars
+        if len(text) > limit + _RESULT_SLACK:
+            text = f"{text[:limit]}\n(cut at {limit} of {len(text)} characters)"
+        await self.journal.emit(
+            ToolFinished(
+                call_id=open_call.part.tool_call_id,
+                status="completed",
+                result=text,
+                presentation=result.presentation,
+            )
+        )
+        return text
+
+    async def _fail(self, open_call: OpenCall, text: str) -> str:
+        shown = open_call.presentation
+        content = (*shown.content, TextContent(text=text.removeprefix("error: ")))
+        await self.journal.emit(
+            ToolFinished(
+                call_id=open_call.part.tool_call_id,
+                status="failed",
+                result=text,
+                presentation=shown.model_copy(update={"content": content}),
+            )
+        )
+        return text
+
+
+def _sentence(call: ReadyCall, error: Exception) -> str:
+    if isinstance(error, (ToolError, WorkspaceError)):
+        text = str(error)
+        return text if text.startswith("error: ") else f"error: {text}"
+    _log.error("tool %s failed", call.tool.name, exc_info=error)
+    first = (str(error).splitlines() or [""])[0][:200]
+    return f"error: {call.tool.name} failed: {type(error).__name__}{': ' if first else ''}{first}"

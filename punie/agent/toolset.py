@@ -1,0 +1,176 @@
+"""Our tools as a model sees them, and its calls as we read them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.toolsets import ExternalToolset
+
+from punie.tools.base import AnyTool, ToolArguments
+from punie.tools.presentation import Presentation, ToolKind
+
+_MAX_NAMED_FAULTS = 3
+_TITLE_CHARS = 80
+_KINDS: dict[str, ToolKind] = {"read": "read", "edit": "edit", "execute": "execute"}
+
+
+def tool_definitions(tools: Sequence[AnyTool]) -> list[ToolDefinition]:
+    """Return what the model is told about the tools, in the order given."""
+    return [
+        ToolDefinition(
+            name=tool.name,
+            description=tool.description,
+            parameters_json_schema=argument_schema(tool.arguments),
+            sequential=True,
+        )
+        for tool in tools
+    ]
+
+
+def build_toolset(definitions: Sequence[ToolDefinition]) -> ExternalToolset[object]:
+    """Return the toolset for an agent; the turn itself runs the calls, one after another."""
+    return ExternalToolset(list(definitions), id="punie")
+
+
+def argument_schema(arguments: type[ToolArguments]) -> dict[str, Any]:
+    """Return a short JSON schema: no titles, references resolved, optional written as optional."""
+    schema = arguments.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    simplified: dict[str, Any] = _simplify(schema, definitions)
+    simplified.pop("description", None)  # the base class's docstring, not for the model
+    simplified.setdefault("properties", {})
+    return simplified
+
+
+def _simplify(node: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(node, list):
+        return [_simplify(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        target = dict(definitions[str(node["$ref"]).rsplit("/", 1)[-1]])
+        target.pop("description", None)
+        return _simplify({**target, **{k: v for k, v in node.items() if k != "$ref"}}, definitions)
+    options = node.get("anyOf")
+    if isinstance(options, list):
+        real = [option for option in options if option != {"type": "null"}]
+        if len(real) == 1 and len(real) < len(options):
+            rest = {k: v for k, v in node.items() if k not in ("anyOf", "default")}
+            return _simplify({**real[0], **rest}, definitions)
+    result: dict[str, Any] = {}
+    for key, value in node.items():
+        if key == "title" and isinstance(value, str):
+            continue
+        if key == "properties" and isinstance(value, dict):
+            result[key] = {name: _simplify(item, definitions) for name, item in value.items()}
+        else:
+            result[key] = _simplify(value, definitions)
+    return result
+
+
+@dataclass(frozen=True)
+class ReadyCall:
+    """A call with valid arguments."""
+
+    tool: AnyTool
+    arguments: ToolArguments
+
+
+@dataclass(frozen=True)
+class BrokenCall:
+    """A call that cannot run; `result` tells the model why."""
+
+    result: str
+
+
+def read_call(part: ToolCallPart, tools: Sequence[AnyTool]) -> ReadyCall | BrokenCall:
+    """Check a call of the model against the tools."""
+    tool = next((tool for tool in tools if tool.name == part.tool_name), None)
+    if tool is None:
+        names = ", ".join(tool.name for tool in tools) or "none"
+        return BrokenCall(f"error: there is no tool {part.tool_name!r}; the tools are {names}")
+    try:
+        raw = part.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
+        shape = _shape(tool.arguments)
+        return BrokenCall(f"error: {tool.name}: the arguments are not a JSON object; {shape}")
+    try:
+        return ReadyCall(tool, tool.arguments.model_validate(raw))
+    except ValidationError as first:
+        repaired = _repair(raw, first)
+        if repaired is not None:
+            try:
+                return ReadyCall(tool, tool.arguments.model_validate(repaired))
+            except ValidationError:
+                pass
+        return BrokenCall(f"error: {tool.name}: {_faults(first)}; {_shape(tool.arguments)}")
+
+
+def _repair(raw: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
+    """Undo two habits of models: null for "not given", and JSON text where a value belongs."""
+    repaired = dict(raw)
+    for fault in error.errors():
+        name = fault["loc"][0] if fault["loc"] else None
+        if not isinstance(name, str) or name not in repaired:
+            return None
+        value = repaired[name]
+        if value is None:
+            del repaired[name]
+        elif isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+            try:
+                repaired[name] = json.loads(value)
+            except ValueError:
+                return None
+        else:
+            return None
+    return repaired
+
+
+def _faults(error: ValidationError) -> str:
+    faults = error.errors()
+    said = []
+    for fault in faults[:_MAX_NAMED_FAULTS]:
+        name = ".".join(str(step) for step in fault["loc"]) or "the arguments"
+        match fault["type"]:
+            case "missing":
+                said.append(f"{name} is missing")
+            case "extra_forbidden":
+                said.append(f"{name} is not an argument")
+            case _:
+                message = fault["msg"][:1].lower() + fault["msg"][1:]
+                said.append(f"{name}: {message}")
+    if len(faults) > _MAX_NAMED_FAULTS:
+        said.append(f"and {len(faults) - _MAX_NAMED_FAULTS} more")
+    return ", ".join(said)
+
+
+def _shape(arguments: type[ToolArguments]) -> str:
+    schema = argument_schema(arguments)
+    required = schema.get("required", [])
+    fields = [
+        f"{name} ({_type_name(field)}{'' if name in required else ', optional'})"
+        for name, field in schema["properties"].items()
+    ]
+    return "valid arguments are " + (", ".join(fields) or "none")
+
+
+def _type_name(schema: dict[str, Any]) -> str:
+    if schema.get("type") == "array":
+        items = schema.get("items", {})
+        inner = ", ".join(items.get("properties", {}))
+        return f"list of {{{inner}}}" if inner else f"list of {_type_name(items)}"
+    return str(schema.get("type", "any"))
+
+
+def plain_presentation(part: ToolCallPart, call: ReadyCall | BrokenCall) -> Presentation:
+    """Describe a call that has no better picture: the tool's name and its main argument."""
+    kind: ToolKind = _KINDS[call.tool.effect] if isinstance(call, ReadyCall) else "other"
+    arguments = part.args_as_dict()
+    main = next((value for value in arguments.values() if isinstance(value, str)), "")
+    line = main.strip().splitlines()[0] if main.strip() else ""
+    title = f"{part.tool_name}: {line}" if line else part.tool_name
+    return Presentation(title=title[:_TITLE_CHARS] or "tool call", kind=kind)

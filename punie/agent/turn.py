@@ -1,0 +1,344 @@
+"""One turn: from a user's message to the end of the model's answer, as a stream of events."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from uuid import uuid4
+
+import anyio
+import pydantic_ai
+from pydantic_ai import Agent, AgentRun, CallToolsNode, ModelRequestNode
+from pydantic_ai.exceptions import ContentFilterError
+from pydantic_ai.messages import (
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    PartDeltaEvent,
+    PartEndEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ThinkingPart,
+    ThinkingPartDelta,
+    ToolCallPart,
+    ToolReturnPart,
+)
+from pydantic_ai.models import Model
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import UsageLimits
+
+from punie.agent.budget import Budget, context_window, fit_limits
+from punie.agent.calls import AskPermission, CallRunner, OpenCall
+from punie.agent.cancel import CancelSignal
+from punie.agent.coalesce import Coalescer
+from punie.agent.events import (
+    Compacted,
+    Mode,
+    Notice,
+    StopReason,
+    TextDelta,
+    ThoughtDelta,
+    TurnEnded,
+    TurnEvent,
+    UsageChanged,
+    UserMessage,
+)
+from punie.agent.instructions import INSTRUCTIONS
+from punie.agent.journal import Emit, Journal
+from punie.agent.policy import CANCELLED
+from punie.agent.toolset import build_toolset, read_call, tool_definitions
+from punie.tools.base import AnyTool, ReadLedger, ToolContext, ToolLimits
+from punie.workspace.base import Workspace
+
+__all__ = ["AskPermission", "CancelSignal", "Emit", "TurnConfig", "run_turn"]
+
+pydantic_ai.BANNER_ENABLED = False  # it would land among our own output
+
+_DEFAULT_LIMITS = ToolLimits()
+_TEXT_SECONDS = 0.04
+_TEXT_CHARS = 400
+_REPEATS = 3
+_CLOSING_SECONDS = 0.5
+_NOT_RUN = "error: the turn ended before this call ran"
+_CUT_OFF = "error: the answer reached its token limit before this call could run"
+_CIRCLES = "Stopped, because the model made the same {} call with the same result three times."
+_MAX_REQUESTS = "Stopped after {} model calls in one turn; send a message to go on."
+
+_Run = AgentRun[Any, Any]
+_RequestNode = ModelRequestNode[Any, Any]
+_TextKey = tuple[type[TextDelta] | type[ThoughtDelta], str]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TurnConfig:
+    """What a turn runs on.
+
+    `mode` is read before every call, so it may change during the turn. `max_requests` bounds the
+    model calls of the turn; `max_tokens` is per response and None leaves it to the model.
+    """
+
+    model: Model
+    workspace: Workspace
+    reads: ReadLedger
+    tools: Sequence[AnyTool]
+    mode: Callable[[], Mode]
+    limits: ToolLimits = _DEFAULT_LIMITS
+    max_requests: int = 50
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """How the turn ends; `open_result` is what calls that did not run read."""
+
+    reason: StopReason
+    open_result: str = CANCELLED
+
+
+_CANCELLED = _Ending("cancelled")
+
+
+async def run_turn(
+    config: TurnConfig,
+    message: UserMessage,
+    history: Sequence[TurnEvent],
+    *,
+    emit: Emit,
+    ask: AskPermission,
+    cancel: CancelSignal,
+) -> TurnEnded:
+    """Run one turn and return its last event, which was emitted like all others.
+
+    The first event is `message`, the last is always `TurnEnded`, and every started call is
+    finished in between, after a cancel and an error too. Trouble of models and tools is told in
+    events and never raised; only what `emit` raises (perhaps in an exception group) and a
+    cancellation from outside get out.
+    """
+    journal = Journal(emit, cancel, history)
+    await journal.emit(message)
+    ending = _CANCELLED
+    try:
+        with cancel.watching():
+            ending = await _Turn(config, journal, ask).run(message)
+    except anyio.get_cancelled_exc_class():
+        # Cancelled from outside: leave a whole record behind if that is quickly done.
+        with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
+            await _close(journal, _CANCELLED)
+        raise
+    return await _close(journal, ending)
+
+
+async def _close(journal: Journal, ending: _Ending) -> TurnEnded:
+    await journal.finish_open_calls(ending.open_result)
+    ended = TurnEnded(stop_reason=ending.reason)
+    await journal.emit(ended)
+    return ended
+
+
+@dataclass
+class _Repeats:
+    """Notices a model that goes in circles: the same call with the same result, in a row."""
+
+    last: tuple[str, str, str] | None = None
+    count: int = 0
+
+    def too_often(self, part: ToolCallPart, result: str) -> bool:
+        """Count the call; tell whether it has now been made too often."""
+        arguments = json.dumps(part.args_as_dict(), sort_keys=True, default=str)
+        this = (part.tool_name, arguments, result)
+        self.count = self.count + 1 if this == self.last else 1
+        self.last = this
+        return self.count >= _REPEATS
+
+
+class _Turn:
+    """The state of one running turn.
+
+    pydantic-ai keeps the messages, makes the requests and streams the responses; the calls are
+    run here, between its requests, so that order, permission and results are wholly ours.
+    """
+
+    def __init__(self, config: TurnConfig, journal: Journal, ask: AskPermission) -> None:
+        self._config = config
+        self._journal = journal
+        self._window = context_window(config.model)
+        self._definitions = tool_definitions(config.tools)
+        self._budget = Budget(
+            config.model, INSTRUCTIONS, self._definitions, reserve=config.max_tokens
+        )
+        self._runner = CallRunner(
+            journal,
+            ToolContext(
+                workspace=config.workspace,
+                reads=config.reads,
+                limits=fit_limits(config.limits, self._window),
+            ),
+            config.mode,
+            ask,
+        )
+        self._repeats = _Repeats()
+        self._text = Coalescer(self._send_text, interval=_TEXT_SECONDS, limit=_TEXT_CHARS)
+
+    async def run(self, message: UserMessage) -> _Ending:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._text.pump)
+            ending = await self._guarded(message)
+            await self._text.flush()
+            group.cancel_scope.cancel()
+        return ending
+
+    async def _guarded(self, message: UserMessage) -> _Ending:
+        try:
+            return await self._converse(message)
+        except ContentFilterError:
+            return _Ending("refusal", _NOT_RUN)
+        except Exception as error:
+            if self._journal.failed:
+                raise
+            _log.exception("the model failed")
+            await self._notify("error", _model_trouble(error))
+            return _Ending("end_turn", _NOT_RUN)
+
+    async def _converse(self, message: UserMessage) -> _Ending:
+        agent = Agent(
+            self._config.model,
+            instructions=INSTRUCTIONS,
+            toolsets=[build_toolset(self._definitions)],
+        )
+        settings = ModelSettings()
+        if self._config.max_tokens is not None:
+            settings["max_tokens"] = self._config.max_tokens
+        if self._config.temperature is not None:
+            settings["temperature"] = self._config.temperature
+        # The events end with this turn's prompt, which the run adds by itself.
+        earlier = self._journal.history.messages()[:-1]
+        async with agent.iter(
+            message.text,
+            message_history=earlier,
+            model_settings=settings,
+            usage_limits=UsageLimits(request_limit=None),
+        ) as run:
+            first: Any = run.next_node
+            node: Any = await run.next(first)
+            for _ in range(self._config.max_requests):
+                response, calls = await self._request(run, await self._fit(run, node))
+                ending = await self._judge(response, calls)
+                if ending is not None:
+                    return ending
+                results: list[ModelRequestPart] = []
+                for call in calls:
+                    result = await self._runner.run(call)
+                    if result is None:
+                        return _CANCELLED
+                    if self._repeats.too_often(call.part, result):
+                        await self._notify("warning", _CIRCLES.format(call.part.tool_name))
+                        return _Ending("end_turn", _NOT_RUN)
+                    results.append(
+                        ToolReturnPart(
+                            tool_name=call.part.tool_name,
+                            content=result,
+                            tool_call_id=call.part.tool_call_id,
+                        )
+                    )
+                node = ModelRequestNode(ModelRequest(parts=results))
+        await self._notify("warning", _MAX_REQUESTS.format(self._config.max_requests))
+        return _Ending("max_turn_requests", _NOT_RUN)
+
+    async def _fit(self, run: _Run, node: _RequestNode) -> _RequestNode:
+        """Drop the oldest messages if the next request would not fit the model's window."""
+        history = self._journal.history
+        dropped = await self._budget.messages_to_drop(history.messages(), history.prompt)
+        if dropped == 0:
+            return node
+        await self._journal.emit(Compacted(dropped=dropped))
+        *earlier, last = history.messages()
+        if not isinstance(last, ModelRequest):
+            raise TypeError("the messages must end with a request")
+        run.ctx.state.message_history[:] = earlier
+        return ModelRequestNode(last)
+
+    async def _request(self, run: _Run, node: _RequestNode) -> tuple[ModelResponse, list[OpenCall]]:
+        """Make one model call, showing what comes as it comes."""
+        message_id = uuid4().hex
+        calls: list[OpenCall] = []
+        async with node.stream(run.ctx) as stream:
+            async for event in stream:
+                match event:
+                    case PartStartEvent(part=TextPart() as part):
+                        await self._text.add((TextDelta, message_id), part.content)
+                    case PartStartEvent(part=ThinkingPart() as part):
+                        await self._text.add((ThoughtDelta, message_id), part.content)
+                    case PartDeltaEvent(delta=TextPartDelta() as delta):
+                        await self._text.add((TextDelta, message_id), delta.content_delta)
+                    case PartDeltaEvent(delta=ThinkingPartDelta() as delta):
+                        await self._text.add((ThoughtDelta, message_id), delta.content_delta or "")
+                    case PartEndEvent(part=ToolCallPart() as part):
+                        calls.append(await self._start(part, message_id))
+                    case _:
+                        pass
+        await self._text.flush()
+        done = await run.next(node)
+        if not isinstance(done, CallToolsNode):
+            raise TypeError(f"a response was expected, not {type(done).__name__}")
+        response = done.model_response
+        parts = [part for part in response.parts if isinstance(part, ToolCallPart)]
+        for part in parts[len(calls) :]:
+            calls.append(await self._start(part, message_id))
+        for part, call in zip(parts, calls, strict=True):
+            part.tool_call_id = call.part.tool_call_id
+        return response, calls
+
+    async def _start(self, part: ToolCallPart, message_id: str) -> OpenCall:
+        await self._text.flush()
+        call_id = part.tool_call_id
+        if not call_id or self._journal.knows_call(call_id):
+            # Some models count their calls anew in every response; front ends need unique ids.
+            part = replace(part, tool_call_id=f"{call_id}-{uuid4().hex[:12]}".lstrip("-"))
+        return await self._runner.start(part, read_call(part, self._config.tools), message_id)
+
+    async def _judge(self, response: ModelResponse, calls: list[OpenCall]) -> _Ending | None:
+        """Report the cost of a response and tell whether the turn ends with it."""
+        usage = response.usage
+        await self._journal.emit(
+            UsageChanged(
+                context_tokens=usage.input_tokens + usage.output_tokens,
+                context_size=self._window or 0,
+                input_tokens=usage.input_tokens,
+                cached_tokens=usage.cache_read_tokens,
+                output_tokens=usage.output_tokens,
+            )
+        )
+        match response.finish_reason:
+            case "length":
+                return _Ending("max_tokens", _CUT_OFF)
+            case "content_filter":
+                return _Ending("refusal", _NOT_RUN)
+            case "error":
+                await self._notify("error", "The model broke off its answer; try again.")
+                return _Ending("end_turn", _NOT_RUN)
+            case _:
+                pass
+        if calls:
+            return None
+        if not (response.text or "").strip():
+            await self._notify("warning", "The model gave no answer; try to say it differently.")
+        return _Ending("end_turn")
+
+    async def _send_text(self, key: _TextKey, text: str) -> None:
+        kind, message_id = key
+        await self._journal.emit(kind(message_id=message_id, text=text))
+
+    async def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:
+        await self._text.flush()
+        await self._journal.emit(Notice(severity=severity, text=text))
+
+
+def _model_trouble(error: Exception) -> str:
+    """Return one plain sentence; the whole error is in the log."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"The model failed: {first[:300] or type(error).__name__}"
