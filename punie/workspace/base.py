@@ -18,6 +18,10 @@ class OutsideWorkspaceError(WorkspaceError):
     """The path leads outside the workspace roots, through `..` or a symbolic link included."""
 
 
+class MissingFileError(WorkspaceError):
+    """There is no file or folder at the path."""
+
+
 class NotTextError(WorkspaceError):
     """The file is not UTF-8 text."""
 

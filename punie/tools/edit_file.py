@@ -1,0 +1,85 @@
+"""edit_file: exact replacements in one file, all of them or none."""
+
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from punie.tools.base import Tool, ToolContext, ToolResult
+from punie.tools.calls import (
+    CompactArguments,
+    changed_line,
+    count,
+    refuse_stale,
+    workspace_errors,
+)
+from punie.tools.presentation import DiffContent, Location, Presentation
+from punie.tools.replacements import Replacement, apply_replacements
+from punie.workspace.base import TextFile
+
+
+class Edit(CompactArguments):
+    """One replacement."""
+
+    old_text: str = Field(description="Text that occurs exactly once, without line numbers")
+    new_text: str = Field(description="Text in its place")
+
+
+class EditFileArguments(CompactArguments):
+    """Which file, and the replacements in it."""
+
+    path: str = Field(description="File, relative to the workspace")
+    edits: list[Edit] = Field(description="Replacements, done in order")
+
+
+@dataclass(frozen=True)
+class _Change:
+    file: TextFile
+    new_text: str
+    presentation: Presentation
+
+
+async def _plan(context: ToolContext, arguments: EditFileArguments) -> _Change:
+    """Work the edit out without touching anything; raise `ToolError` if it cannot apply."""
+    with workspace_errors():
+        path = context.workspace.resolve(arguments.path)
+        file = await context.workspace.read_text(path)
+    refuse_stale(context, file)
+    shown = context.workspace.display(path)
+    replacements = [Replacement(edit.old_text, edit.new_text) for edit in arguments.edits]
+    new_text = apply_replacements(file.text, replacements, shown)
+    presentation = Presentation(
+        title=f"Edit {shown}",
+        kind="edit",
+        locations=(Location(path=path, line=changed_line(file.text, new_text)),),
+        content=(DiffContent(path=path, old_text=file.text, new_text=new_text),),
+    )
+    return _Change(file, new_text, presentation)
+
+
+async def present(context: ToolContext, arguments: EditFileArguments) -> Presentation:
+    """Describe the edit with its whole diff; raise `ToolError` if it cannot apply."""
+    return (await _plan(context, arguments)).presentation
+
+
+async def run(context: ToolContext, arguments: EditFileArguments) -> ToolResult:
+    """Apply the edit to the file as it is now."""
+    change = await _plan(context, arguments)
+    with workspace_errors():
+        written = await context.workspace.write_text(
+            change.file.path, change.new_text, like=change.file
+        )
+    context.reads.saw(written.path, written.digest)
+    shown = context.workspace.display(written.path)
+    return ToolResult(
+        f"edited {shown}: {count(len(arguments.edits), 'replacement')}", change.presentation
+    )
+
+
+EDIT_FILE = Tool(
+    name="edit_file",
+    description="Replace exact pieces of text in a file; all edits apply or none.",
+    arguments=EditFileArguments,
+    effect="edit",
+    present=present,
+    run=run,
+)

@@ -1,0 +1,63 @@
+"""list_dir: the names in a folder."""
+
+from pydantic import Field
+
+from punie.tools.base import Tool, ToolContext, ToolResult
+from punie.tools.calls import CompactArguments, fenced, workspace_errors
+from punie.tools.presentation import Location, Presentation
+from punie.workspace.boundary import visible_name
+
+MAX_ENTRIES = 500
+"""More entries of one folder are never listed at once."""
+
+_TRAILER_ROOM = 60
+
+
+class ListDirArguments(CompactArguments):
+    """Which folder."""
+
+    path: str = Field(default=".", description="Folder, relative to the workspace")
+
+
+async def present(context: ToolContext, arguments: ListDirArguments) -> Presentation:
+    """Describe the call; raise `ToolError` for a path outside."""
+    with workspace_errors():
+        path = context.workspace.resolve(arguments.path)
+    return Presentation(
+        title=f"List {context.workspace.display(path)}",
+        kind="read",
+        locations=(Location(path=path),),
+    )
+
+
+async def run(context: ToolContext, arguments: ListDirArguments) -> ToolResult:
+    """List the folder: folders first, each marked with a slash."""
+    presentation = await present(context, arguments)
+    with workspace_errors():
+        entries = await context.workspace.list_dir(context.workspace.resolve(arguments.path))
+    names = [visible_name(entry.name) + ("/" if entry.is_dir else "") for entry in entries]
+    text = _listing(names, context.limits.result_chars)
+    return ToolResult(text, presentation.model_copy(update={"content": (fenced(text),)}))
+
+
+def _listing(names: list[str], limit: int) -> str:
+    kept: list[str] = []
+    used = _TRAILER_ROOM
+    for name in names[:MAX_ENTRIES]:
+        used += len(name) + 1
+        if used > limit and kept:
+            break
+        kept.append(name)
+    if len(kept) < len(names):
+        kept.append(f"(first {len(kept)} of {len(names)} entries)")
+    return "\n".join(kept) or "(empty)"
+
+
+LIST_DIR = Tool(
+    name="list_dir",
+    description="List the files and folders in a folder.",
+    arguments=ListDirArguments,
+    effect="read",
+    present=present,
+    run=run,
+)

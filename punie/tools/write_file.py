@@ -1,0 +1,90 @@
+"""write_file: a new file, or a whole new content for an old one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from punie.tools.base import Tool, ToolContext, ToolError, ToolResult
+from punie.tools.calls import (
+    CompactArguments,
+    changed_line,
+    count,
+    refuse_stale,
+    split_lines,
+    workspace_errors,
+)
+from punie.tools.presentation import DiffContent, Location, Presentation
+from punie.workspace.base import MissingFileError, TextFile
+
+
+class WriteFileArguments(CompactArguments):
+    """Which file, and all of its text."""
+
+    path: str = Field(description="File, relative to the workspace")
+    content: str = Field(description="The whole text of the file")
+
+
+@dataclass(frozen=True)
+class _Change:
+    path: Path
+    old: TextFile | None
+    content: str
+    presentation: Presentation
+
+
+async def _plan(context: ToolContext, arguments: WriteFileArguments) -> _Change:
+    """Work out what would be written; raise `ToolError` if it cannot be."""
+    content = arguments.content.replace("\r\n", "\n")
+    with workspace_errors():
+        path = context.workspace.resolve(arguments.path)
+        if path in context.workspace.roots or arguments.path.endswith("/"):
+            raise ToolError(f"{context.workspace.display(path)} is a folder, not a file")
+        old = await _read_if_there(context, path)
+    if old is not None:
+        refuse_stale(context, old)
+    shown = context.workspace.display(path)
+    line = changed_line(old.text, content) if old is not None else 1
+    presentation = Presentation(
+        title=f"{'Create' if old is None else 'Overwrite'} {shown}",
+        kind="edit",
+        locations=(Location(path=path, line=line),),
+        content=(
+            DiffContent(path=path, old_text=None if old is None else old.text, new_text=content),
+        ),
+    )
+    return _Change(path, old, content, presentation)
+
+
+async def _read_if_there(context: ToolContext, path: Path) -> TextFile | None:
+    try:
+        return await context.workspace.read_text(path)
+    except MissingFileError:
+        return None
+
+
+async def present(context: ToolContext, arguments: WriteFileArguments) -> Presentation:
+    """Describe the call with its whole diff; raise `ToolError` if it cannot be done."""
+    return (await _plan(context, arguments)).presentation
+
+
+async def run(context: ToolContext, arguments: WriteFileArguments) -> ToolResult:
+    """Write the file, keeping the line ends and the mark of the one it replaces."""
+    change = await _plan(context, arguments)
+    with workspace_errors():
+        written = await context.workspace.write_text(change.path, change.content, like=change.old)
+    context.reads.saw(written.path, written.digest)
+    done = "created" if change.old is None else "replaced"
+    lines = count(len(split_lines(change.content)), "line")
+    shown = context.workspace.display(change.path)
+    return ToolResult(f"{done} {shown}: {lines}", change.presentation)
+
+
+WRITE_FILE = Tool(
+    name="write_file",
+    description="Create a file or replace all of its text.",
+    arguments=WriteFileArguments,
+    effect="edit",
+    present=present,
+    run=run,
+)

@@ -1,0 +1,100 @@
+"""Which paths belong to the workspace, decided on real paths so that no link leads out."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from punie.workspace.base import OutsideWorkspaceError, WorkspaceError
+
+
+def visible_name(name: str) -> str:
+    """Return a file name that is safe in one line of text: control and broken characters escaped.
+
+    Names that are not UTF-8 reach Python with lone surrogates, which no JSON writer accepts.
+    """
+    if name.isprintable():
+        return name
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in name
+    )
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The roots as they were given, and the same roots with every symbolic link resolved."""
+
+    roots: tuple[Path, ...]
+    real_roots: tuple[Path, ...]
+
+    def locate(self, path: str) -> Path:
+        """Return the absolute path, below a root as given and free of links below that root.
+
+        Relative paths start at the first root. Raises `OutsideWorkspaceError` when the path leads
+        out of every root and `WorkspaceError` when it is no path at all.
+        """
+        if not path.strip():
+            raise WorkspaceError('the path is empty; "." is the workspace itself')
+        try:
+            usable = "\0" not in path and bool(os.fsencode(path))
+        except UnicodeEncodeError:
+            usable = False
+        if not usable:
+            raise WorkspaceError(f"{visible_name(path)} cannot be the path of a file")
+        if path.startswith("~"):
+            raise OutsideWorkspaceError(
+                f"{visible_name(path)} is a home folder; only paths inside the workspace are "
+                "allowed, relative to its root"
+            )
+        # Joining an absolute path replaces the root, which is what is wanted here.
+        asked = self.roots[0] / path
+        inside = self._below_root(_real(asked))
+        if inside is not None:
+            return inside
+        shown = visible_name(path)
+        lexical = Path(os.path.normpath(asked))
+        if any(lexical.is_relative_to(root) for root in (*self.roots, *self.real_roots)):
+            raise OutsideWorkspaceError(
+                f"{shown} leads outside the workspace through a symbolic link"
+            )
+        raise OutsideWorkspaceError(
+            f"{shown} is outside the workspace; use a path inside it, relative to its root"
+        )
+
+    def verify(self, path: Path) -> Path:
+        """Return the real path as it is now; raise `OutsideWorkspaceError` if it leads out.
+
+        Called right before a file is touched, since links may have changed after `locate`.
+        """
+        real = _real(path)
+        if self._below_root(real) is None:
+            raise OutsideWorkspaceError(
+                f"{self.display(path)} leads outside the workspace through a symbolic link"
+            )
+        return real
+
+    def display(self, path: Path) -> str:
+        """Return `path` relative to the first root, or absolute when it is not below it."""
+        if path.is_relative_to(self.roots[0]):
+            return visible_name(path.relative_to(self.roots[0]).as_posix())
+        return visible_name(str(path))
+
+    def _below_root(self, real: Path) -> Path | None:
+        for root, real_root in zip(self.roots, self.real_roots, strict=True):
+            if real.is_relative_to(real_root):
+                return root / real.relative_to(real_root)
+        return None
+
+
+def _real(path: Path) -> Path:
+    # Unlike Path.resolve, realpath never raises on a loop of links; opening the path does later.
+    return Path(os.path.realpath(path))
+
+
+def boundary_around(roots: Sequence[Path]) -> Boundary:
+    """Return the boundary of the given folders; raise `ValueError` when there is none."""
+    if not roots:
+        raise ValueError("a workspace needs at least one root")
+    given = tuple(Path(os.path.abspath(root)) for root in roots)  # noqa: PTH100, keeps links
+    return Boundary(given, tuple(_real(root) for root in given))

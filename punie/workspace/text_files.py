@@ -1,0 +1,144 @@
+"""Text files on disk: decoding without loss, and writing so that no reader sees half a file."""
+
+import contextlib
+import difflib
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from punie.workspace.base import MissingFileError, NotTextError, TextFile, WorkspaceError
+from punie.workspace.boundary import visible_name
+
+MAX_TEXT_BYTES = 10 * 1024 * 1024
+"""Larger files are neither read nor searched."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def digest_of(data: bytes) -> str:
+    """Return a short hash of a file's bytes."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def decode_text(path: Path, shown: str, data: bytes) -> TextFile:
+    """Turn the bytes of a file into text; raise `NotTextError` with the reason if they are none.
+
+    Only a file whose every line ends in CRLF is converted to `\\n`. A mixed file keeps its carriage
+    returns in the text, so that writing it back changes no line that was not edited.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise NotTextError(f"{shown} is UTF-16, not UTF-8 text")
+    zero = data.find(b"\0")
+    if zero >= 0:
+        raise NotTextError(f"{shown} is a binary file (NUL byte at offset {zero})")
+    bom = data.startswith(_BOM)
+    try:
+        text = data.removeprefix(_BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        offset = error.start + (len(_BOM) if bom else 0)
+        raise NotTextError(
+            f"{shown} is not UTF-8 text (byte 0x{data[offset]:02x} at offset {offset})"
+        ) from error
+    newline = "\n"
+    ends = text.count("\n")
+    if ends and text.count("\r\n") == ends:
+        newline = "\r\n"
+        text = text.replace("\r\n", "\n")
+    return TextFile(path=path, text=text, digest=digest_of(data), newline=newline, bom=bom)
+
+
+def encode_text(shown: str, text: str, *, newline: str, bom: bool) -> bytes:
+    """Turn text into the bytes of a file; raise `NotTextError` if it could not be read back."""
+    if "\0" in text:
+        raise NotTextError(f"the text for {shown} holds a NUL character")
+    if newline != "\n":
+        text = text.replace("\n", newline)
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise NotTextError(f"the text for {shown} holds a broken Unicode character") from error
+    return _BOM + data if bom else data
+
+
+def reason(error: OSError) -> str:
+    """Return what the system says about a failure, as the end of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
+def missing_sentence(path: Path, shown: str) -> str:
+    """Say that `path` does not exist, naming the files in the same folder that look like it."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"there is no folder {_parent(shown)}"
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208, only names are needed
+    except OSError:
+        names = []
+    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
+    if not close:
+        return f"there is no file {shown}"
+    prefix = shown[: len(shown) - len(visible_name(path.name))]
+    suggestions = " or ".join(f"{prefix}{visible_name(name)}" for name in close)
+    return f"there is no file {shown}; did you mean {suggestions}?"
+
+
+def _parent(shown: str) -> str:
+    return shown.rpartition("/")[0] or "/"
+
+
+def read_text_file(path: Path, real: Path, shown: str) -> TextFile:
+    """Read the file at `real`; raise `WorkspaceError` if it is missing, no file, or not text."""
+    try:
+        found = real.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise WorkspaceError(f"{shown} is a folder, not a file")
+        if not stat.S_ISREG(found.st_mode):
+            raise WorkspaceError(f"{shown} is not a regular file")
+        if found.st_size > MAX_TEXT_BYTES:
+            raise WorkspaceError(
+                f"{shown} has {found.st_size} bytes, more than the {MAX_TEXT_BYTES} that can be "
+                "read; use run_command to look at a part of it"
+            )
+        data = real.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingFileError(missing_sentence(real, shown)) from error
+    except OSError as error:
+        raise WorkspaceError(f"{shown} could not be read: {reason(error)}") from error
+    return decode_text(path, shown, data)
+
+
+def write_file_atomically(real: Path, shown: str, data: bytes) -> None:
+    """Put `data` in place of the file at `real` in one step, keeping its permission bits.
+
+    Raises `WorkspaceError` when that is not possible; the old file is untouched then.
+    """
+    temporary = real.with_name(f".punie-{secrets.token_hex(8)}.tmp")
+    try:
+        try:
+            found = real.stat()
+        except FileNotFoundError:
+            found = None
+        if found is not None:
+            if stat.S_ISDIR(found.st_mode):
+                raise WorkspaceError(f"{shown} is a folder, not a file")
+            if not stat.S_ISREG(found.st_mode):
+                raise WorkspaceError(f"{shown} is not a regular file")
+            # Replacing needs only the folder's permission, but a read-only file means "hands off".
+            if not os.access(real, os.W_OK):
+                raise WorkspaceError(f"{shown} is read-only")
+        try:
+            # Opened by hand, not by tempfile, so that a new file gets the umask's usual mode.
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            if found is not None:
+                temporary.chmod(stat.S_IMODE(found.st_mode))
+            temporary.replace(real)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise WorkspaceError(f"{shown} could not be written: {reason(error)}") from error
