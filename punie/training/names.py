@@ -64,7 +64,7 @@ class Names:
 
     def word(self) -> str:
         """Return one lower-case word: a listed one, or now and then an invented one."""
-        if self.rng.random() < 0.35:
+        if self.rng.random() < 0.22:
             return self._invented()
         return self.rng.choice(_HELD_OUT if self.held_out else _WORDS)
 

@@ -303,10 +303,10 @@ def choose(rng: Random, phrases: tuple[str, ...], *, held_out: bool = False) -> 
     return phrases[-1] if held_out else rng.choice(phrases[:-1])
 
 
-def dress(rng: Random, request: str) -> str:
-    """Vary a request the way people do: an opener, a closer, a capital letter."""
+def dress(rng: Random, request: str, *, opened: bool = True) -> str:
+    """Vary a request the way people do: an opener where it fits, a closer, a capital letter."""
     if not request.endswith("?"):
-        request = rng.choice(_OPENERS) + request
+        request = (rng.choice(_OPENERS) if opened else "") + request
         if not request.endswith(("`", '"', "'")) or rng.random() < 0.5:
             request += rng.choice(_CLOSERS)
     if rng.random() < 0.6:

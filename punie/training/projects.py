@@ -165,6 +165,12 @@ def _extras(
         name = rng.choice(("README.md", "NOTES.txt", "TODO.md", f"docs/{fresh(names.snake)}.md"))
         lines = [names.phrase(2, 5).capitalize() + "." for _ in range(rng.randint(1, 4))]
         project.files[name] = "\n".join([f"# {names.phrase(1, 2).capitalize()}", *lines]) + "\n"
+    if rng.random() < 0.2:
+        left, right = rng.randrange(1, 50), rng.randrange(1, 50)
+        shown = left + right + (rng.random() < 0.3)
+        project.files[f"tests/test_{fresh(names.snake)}.py"] = (
+            f"def test_{names.word()}():\n    assert {left} + {right} == {shown}\n"
+        )
     if rng.random() < 0.06:
         path = f"data/{fresh(names.word)}.txt"
         rows = (f"{names.word()} {names.number()}\n" for _ in range(rng.randint(90, 140)))
