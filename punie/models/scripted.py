@@ -1,0 +1,217 @@
+"""A model whose answers come from a JSON file, to drive the real program deterministically."""
+
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_ai import RunContext
+from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.profiles import ModelProfile
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RequestUsage
+
+from punie.models.catalog import ModelUnavailable
+
+SCRIPT_OVER = "The script is over."
+CONTEXT_WINDOW = 32_768
+"""Tokens; a script has no real window, front ends want a number to show."""
+
+
+class ScriptedCall(BaseModel):
+    """One tool call of a prepared response."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class ScriptedResponse(BaseModel):
+    """One prepared response: `delay` is in seconds and comes before each of the `chunks`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = ""
+    thought: str = ""
+    calls: tuple[ScriptedCall, ...] = ()
+    delay: float = Field(default=0.0, ge=0)
+    chunks: int = Field(default=4, ge=1)
+
+
+class Script(BaseModel):
+    """The whole file; `repeat` starts over after the last response."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    responses: tuple[ScriptedResponse, ...]
+    repeat: bool = False
+
+    def response(self, number: int) -> ScriptedResponse:
+        """Return response `number`, counted from 0 through the whole history."""
+        if self.repeat and self.responses:
+            return self.responses[number % len(self.responses)]
+        if number < len(self.responses):
+            return self.responses[number]
+        return ScriptedResponse(text=SCRIPT_OVER)
+
+
+def load_script(path: Path) -> Script:
+    """Read a script; raise `ModelUnavailable` with the first fault in it."""
+    try:
+        return Script.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelUnavailable(
+            f"The script {path} cannot be read: {error.strerror or error}; name a readable file."
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ModelUnavailable(
+            f"The script {path} is not valid: {where}: {first['msg']}; correct it there."
+        ) from error
+
+
+class ScriptedModel(Model[Any]):
+    """Answers with the script's responses; which one is the number of responses in the history.
+
+    So a session that is loaded again goes on where it was.
+    """
+
+    def __init__(self, script: Script, name: str = "scripted") -> None:
+        super().__init__(
+            profile=ModelProfile(
+                supports_tools=True,
+                supports_inline_system_prompts=True,
+                default_framing_announcement="never",
+                context_window=CONTEXT_WINDOW,
+            )
+        )
+        self._script = script
+        self._name = name
+
+    @property
+    def model_name(self) -> str:
+        """The reference of the script."""
+        return self._name
+
+    @property
+    def system(self) -> str:
+        """The provider's name in messages and traces."""
+        return "scripted"
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Return the response that is due, after its delays."""
+        async with self.request_stream(
+            messages, model_settings, model_request_parameters
+        ) as stream:
+            async for _ in stream:
+                pass
+            return stream.get()
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        """Stream the response that is due in its chunks."""
+        _, parameters = self.prepare_request(model_settings, model_request_parameters)
+        number = sum(isinstance(message, ModelResponse) for message in messages)
+        yield ScriptedStream(
+            model_request_parameters=parameters,
+            response=self._script.response(number),
+            name=self._name,
+            prompt_tokens=sum(len(str(message.parts)) for message in messages) // 4,
+        )
+
+
+@dataclass
+class ScriptedStream(StreamedResponse):
+    """One response of the script on its way out."""
+
+    response: ScriptedResponse
+    name: str
+    prompt_tokens: int
+    created: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        response = self.response
+        written = len(response.text) + len(response.thought)
+        self._usage = RequestUsage(
+            input_tokens=self.prompt_tokens, output_tokens=max(1, written // 4)
+        )
+        for piece in _pieces(response.thought, response.chunks):
+            await self._pause()
+            if self.cancelled:
+                return
+            for event in self._parts_manager.handle_thinking_delta(
+                vendor_part_id="thought", content=piece
+            ):
+                yield event
+        for piece in _pieces(response.text, response.chunks):
+            await self._pause()
+            if self.cancelled:
+                return
+            for event in self._parts_manager.handle_text_delta(
+                vendor_part_id="text", content=piece
+            ):
+                yield event
+        for call in response.calls:
+            await self._pause()
+            if self.cancelled:
+                return
+            yield self._parts_manager.handle_tool_call_part(
+                vendor_part_id=None,
+                tool_name=call.tool,
+                args=call.arguments,
+                tool_call_id=f"call_{uuid.uuid4().hex}",
+            )
+        self.finish_reason = "tool_call" if response.calls else "stop"
+
+    async def _pause(self) -> None:
+        # Always a checkpoint, so that a response without delays can be cancelled too.
+        await anyio.sleep(self.response.delay)
+
+    async def close_stream(self) -> None:
+        """Nothing to close: the iterator looks at `cancelled` before each piece."""
+
+    @property
+    def model_name(self) -> str:
+        """The reference of the script."""
+        return self.name
+
+    @property
+    def provider_name(self) -> str:
+        """The provider's name in messages."""
+        return "scripted"
+
+    @property
+    def provider_url(self) -> None:
+        """None: there is no server."""
+
+    @property
+    def timestamp(self) -> datetime:
+        """When the response was begun."""
+        return self.created
+
+
+def _pieces(text: str, count: int) -> list[str]:
+    """Cut `text` into at most `count` pieces of about the same length."""
+    if not text:
+        return []
+    size = -(-len(text) // count)
+    return [text[start : start + size] for start in range(0, len(text), size)]
