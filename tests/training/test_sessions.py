@@ -1,6 +1,7 @@
 """Training sessions: what teachers do is real, repeatable, and free of held-out words."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -81,7 +82,7 @@ async def test_sessions_end_with_an_answer_from_real_results(tmp_path: Path) -> 
     sessions = await make_sessions(11, 20, tmp_path, held_out=True)
     assert len(sessions) == 20
     for _, messages in sessions:
-        for before, after in zip(messages, messages[1:], strict=False):
+        for before, after in pairwise(messages):
             if before.get("tool_calls"):
                 assert after["role"] == "tool"
                 assert after["content"]
