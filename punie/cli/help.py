@@ -52,7 +52,11 @@ def _exit_code(app: typer.Typer, arguments: list[str], program: str) -> int:
             return ended.code
         return 0 if ended.code is None else 1
     except BrokenPipeError:
-        # The reader of our output went away (`punie logs | head`). Closing stdout at exit must
-        # not complain about it either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output went away (`punie logs | head`).
+        discard_stdout()
     return 0
+
+
+def discard_stdout() -> None:
+    """Let what is still to be printed go nowhere, so that the end of the program cannot fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

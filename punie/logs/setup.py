@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from punie.logs.rotation import RotatingFile, log_file
 
-LEVELS: Final[Mapping[str, int]] = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
+LEVELS: Final[dict[str, int]] = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40}
 _OPEN_AFTER_S = 1.0
 _KEPT_BEFORE_OPEN = 1_000
 
@@ -90,7 +90,8 @@ def configure_logging(state_dir: Path, level: str, project: Path | None, command
         if isinstance(handler, _FromLibraries):
             root.removeHandler(handler)
     # With a handler on the root, the standard library never falls back to stderr.
-    root.addHandler(_FromLibraries(level=max(logging.WARNING, LEVELS[level])))
+    root.addHandler(_FromLibraries(level=LEVELS[level]))
+    logging.getLogger("punie").setLevel(LEVELS[level])
 
 
 def open_log() -> None:
@@ -164,18 +165,24 @@ def _say(level: str, name: str, event: str, fields: Mapping[str, Any]) -> None:
 
 
 class _FromLibraries(logging.Handler):
-    """Takes warnings of libraries that log through the standard library."""
+    """Takes what is said through the standard library: all of ours, warnings of others."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        ours = record.name == "punie" or record.name.startswith("punie.")
+        if not ours and record.levelno < logging.WARNING:
+            return
         try:
             message = record.getMessage()
         except Exception:
             message = str(record.msg)
-        level = "ERROR" if record.levelno >= logging.ERROR else "WARNING"
         fields: dict[str, Any] = {}
         if record.exc_info and record.exc_info[1] is not None:
             fields["exc_info"] = record.exc_info
-        _say(level, record.name, message, fields)
+        _say(_level_name(record.levelno), record.name, message, fields)
+
+
+def _level_name(number: int) -> str:
+    return next((name for name, least in reversed(LEVELS.items()) if number >= least), "DEBUG")
 
 
 atexit.register(close_log)

@@ -1,0 +1,54 @@
+# Every target sets .venv up by itself, once: with uv where it is present, else with venv and pip.
+# ARGS is handed on: `make test ARGS="tests/cli -x"`, `make demo ARGS=--ask`.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.PHONY: demo test check bench lock clean
+.DEFAULT_GOAL := test
+
+demo: $(STAMP)
+	$(PY) docs/demo/demo.py $(ARGS)
+
+test: $(STAMP)
+	$(PY) -m pytest $(ARGS)
+
+check: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
+
+bench: $(STAMP)
+	@set -e; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(PY) $$bench $(ARGS); done
+
+# The lock holds every extra for every platform, with hashes and without index addresses.
+lock: $(STAMP)
+	uv pip compile -q --universal --all-extras --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(STAMP): requirements.lock pyproject.toml
+	@set -e; \
+	if command -v uv >/dev/null 2>&1; then \
+		echo "Setting up $(VENV) with uv (once)"; \
+		test -x $(PY) || uv venv -q --python '>=3.11,<3.15' $(VENV); \
+		uv pip install -q --python $(PY) --require-hashes -r requirements.lock; \
+		uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .; \
+	else \
+		python=""; \
+		for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+			if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
+				2>/dev/null; then python=$$candidate; break; fi; \
+		done; \
+		test -n "$$python" || { echo "Punie needs Python 3.11 to 3.14; none was found." >&2; exit 1; }; \
+		echo "Setting up $(VENV) with $$python (once, takes a few minutes)"; \
+		$$python -m venv $(VENV); \
+		$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; \
+		$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
