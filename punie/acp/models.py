@@ -1,0 +1,104 @@
+"""The models that this process has open, shared by its sessions and loaded in the background."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from punie.logs.setup import get_logger
+from punie.models.catalog import BUNDLED_ID, ModelUnavailable, resolve_model
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+Say = Callable[[str], Awaitable[None]]
+"""Tells the person one line of progress."""
+
+LOADING = "Loading the model…"
+_SILENT_SECONDS = 0.25
+_log = get_logger(__name__)
+
+
+@dataclass(eq=False)
+class _Load:
+    """One attempt to open a model."""
+
+    done: anyio.Event = field(default_factory=anyio.Event)
+    model: "Model | None" = None
+    trouble: str = ""
+    listeners: list[Say] = field(default_factory=list)
+
+    async def say(self, text: str) -> None:
+        for listener in list(self.listeners):
+            await listener(text)
+
+
+class ModelPool:
+    """Opens each model once; a model that failed is tried again when it is next asked for."""
+
+    def __init__(self, tasks: TaskGroup) -> None:
+        self._tasks = tasks
+        self._loads: dict[str, _Load] = {}
+
+    def begin(self, reference: str) -> None:
+        """Start to open a model in the background."""
+        self._load(reference)
+
+    async def get(self, reference: str, say: Say) -> "Model":
+        """Return the open model, telling the person while it takes time.
+
+        Raises `ModelUnavailable` with one sentence and the cure.
+        """
+        load = self._load(reference)
+        with anyio.move_on_after(_SILENT_SECONDS):
+            await load.done.wait()
+        if not load.done.is_set():
+            await say(LOADING)
+            load.listeners.append(say)
+            try:
+                await load.done.wait()
+            finally:
+                load.listeners.remove(say)
+        if load.model is None:
+            raise ModelUnavailable(load.trouble)
+        return load.model
+
+    def _load(self, reference: str) -> _Load:
+        load = self._loads.get(reference)
+        if load is None or (load.done.is_set() and load.model is None):
+            load = self._loads[reference] = _Load()
+            self._tasks.start_soon(self._open, reference, load)
+        return load
+
+    async def _open(self, reference: str, load: _Load) -> None:
+        try:
+            open_model = await anyio.to_thread.run_sync(_import_loader)
+            choice = await anyio.to_thread.run_sync(resolve_model, reference)
+            load.model = await open_model(choice, load.say)
+        except ModelUnavailable as error:
+            load.trouble = str(error)
+        except Exception:
+            _log.exception("opening a model failed", model=reference)
+            load.trouble = (
+                f"The model {reference} could not be loaded; choose another one, "
+                "or see `punie logs` for the details."
+            )
+        finally:
+            load.done.set()
+
+
+def default_reference(settings_model: str | None) -> str:
+    """Return the id of the configured model, or what was configured if it cannot be opened."""
+    try:
+        return resolve_model(settings_model).id
+    except ModelUnavailable:
+        return settings_model or BUNDLED_ID
+
+
+def _import_loader() -> "Callable[..., Awaitable[Model]]":
+    from punie.models.load import open_model
+
+    return open_model

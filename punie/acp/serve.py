@@ -1,0 +1,63 @@
+"""The whole of `punie acp`: serves one client on stdin and stdout until it goes away."""
+
+import contextlib
+from typing import cast
+
+import anyio
+from acp import Agent, run_agent
+from anyio import from_thread, lowlevel
+
+from punie.acp.agent import PunieAgent
+from punie.acp.lifeline import Lifeline
+from punie.acp.stdio import ProtocolFiles, take_stdio
+from punie.acp.transport import StdioTransport
+from punie.logs.setup import close_log, get_logger
+from punie.settings import Settings
+
+_WIND_DOWN_SECONDS = 0.35
+_log = get_logger(__name__)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until stdin ends, a signal comes or the client dies; this ends the process."""
+    files = take_stdio()
+    lifeline = Lifeline(files.outgoing)
+    lifeline.start()
+    code: int | None = None
+    try:
+        anyio.run(_serve, settings, files, lifeline)
+    except BaseException:
+        _log.exception("serving failed")
+        code = None if lifeline.ending else 1
+    lifeline.end()
+    with contextlib.suppress(Exception):
+        close_log()
+    # Not a return: threads of the model or a blocked pipe would hold the interpreter back.
+    lifeline.exit(code)
+
+
+async def _serve(settings: Settings, files: ProtocolFiles, lifeline: Lifeline) -> None:
+    loop = lowlevel.current_token()
+    async with anyio.create_task_group() as tasks:
+        agent = PunieAgent(settings, tasks)
+
+        async def wind_down() -> None:
+            agent.cancel_all()
+            with anyio.move_on_after(_WIND_DOWN_SECONDS):
+                while transport.has_open_requests:
+                    await anyio.sleep(0.01)
+
+        transport = StdioTransport(
+            files.incoming, files.outgoing, on_gone=lifeline.end, wind_down=wind_down
+        )
+
+        def stop() -> None:
+            with contextlib.suppress(RuntimeError):
+                from_thread.run_sync(transport.stop, token=loop)
+
+        lifeline.on_end(stop)
+        # The SDK's interface also lists methods that this agent does not have yet; those that
+        # are absent are answered as unknown.
+        await run_agent(cast(Agent, agent), transport, use_unstable_protocol=True)
+        tasks.cancel_scope.cancel()
+    await agent.aclose()

@@ -1,0 +1,299 @@
+"""Turn events become `session/update` notifications.
+
+A translator lives as long as a turn: it remembers the running calls, because an update of the
+protocol replaces what was shown before.
+"""
+
+from collections.abc import Sequence
+from typing import assert_never
+from uuid import uuid4
+
+from acp.helpers import text_block, tool_content, tool_diff_content
+from acp.schema import (
+    AgentMessageChunk,
+    AgentPlanUpdate,
+    AgentThoughtChunk,
+    ConfigOptionUpdate,
+    ContentToolCallContent,
+    CurrentModeUpdate,
+    EmbeddedResourceContentBlock,
+    FileEditToolCallContent,
+    PlanEntry,
+    ResourceContentBlock,
+    TerminalToolCallContent,
+    TextResourceContents,
+    ToolCallLocation,
+    ToolCallProgress,
+    ToolCallStart,
+    ToolCallUpdate,
+    UsageUpdate,
+    UserMessageChunk,
+)
+
+from punie.agent.events import (
+    Compacted,
+    ModeChanged,
+    ModelChanged,
+    Notice,
+    PermissionAnswered,
+    PermissionAsked,
+    PlanChanged,
+    PromptBlock,
+    PromptLink,
+    PromptResource,
+    PromptText,
+    TextDelta,
+    ThoughtDelta,
+    ToolFinished,
+    ToolProgress,
+    ToolRunning,
+    ToolStarted,
+    TurnEnded,
+    TurnEvent,
+    UsageChanged,
+    UserMessage,
+)
+from punie.tools.presentation import DiffContent, Presentation, TextContent
+
+SessionUpdate = (
+    UserMessageChunk
+    | AgentMessageChunk
+    | AgentThoughtChunk
+    | ToolCallStart
+    | ToolCallProgress
+    | AgentPlanUpdate
+    | CurrentModeUpdate
+    | ConfigOptionUpdate
+    | UsageUpdate
+)
+ToolContentBlock = ContentToolCallContent | FileEditToolCallContent | TerminalToolCallContent
+
+RUNNING_TAIL = 8_000
+"""Characters of a running call's output that are shown; the whole follows when it has ended."""
+
+_LARGEST_CONTENT = 4_000_000
+
+
+class Translator:
+    """Translates the events of one turn, in order."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, ToolStarted] = {}
+        self._tails: dict[str, str] = {}
+
+    def updates(self, event: TurnEvent) -> list[SessionUpdate]:
+        """Return what the client is to be sent for an event; often one update, sometimes none."""
+        match event:
+            case TextDelta():
+                return [message_chunk(event.text, event.message_id)]
+            case ThoughtDelta():
+                return [thought_chunk(event.text, event.message_id)]
+            case ToolStarted():
+                self._calls[event.call_id] = event
+                return [call_start(event)]
+            case ToolRunning():
+                return [_progress(event.call_id, status="in_progress")]
+            case ToolProgress():
+                return [self._output(event)]
+            case ToolFinished():
+                self._calls.pop(event.call_id, None)
+                self._tails.pop(event.call_id, None)
+                return [call_end(event)]
+            case PlanChanged():
+                return [plan_update(event)]
+            case UsageChanged():
+                return [usage_update(event)]
+            case Compacted():
+                return [compaction_chunk(event)]
+            case Notice():
+                return [notice_chunk(event)]
+            case (
+                UserMessage()
+                | PermissionAsked()
+                | PermissionAnswered()
+                | ModeChanged()
+                | ModelChanged()
+                | TurnEnded()
+            ):
+                # Said in other ways: by requests, by their answers, or known to the client.
+                return []
+            case _:
+                assert_never(event)
+
+    def permission_call(self, asked: PermissionAsked) -> ToolCallUpdate:
+        """Return the call as a permission question carries it, whole, for it may be shown alone."""
+        shown = asked.presentation
+        started = self._calls.get(asked.call_id)
+        return ToolCallUpdate(
+            tool_call_id=asked.call_id,
+            title=shown.title,
+            kind=shown.kind,
+            status="pending",
+            locations=_locations(shown),
+            content=_content(shown),
+            raw_input=started.arguments if started is not None else None,
+        )
+
+    def _output(self, event: ToolProgress) -> ToolCallProgress:
+        tail = (self._tails.get(event.call_id, "") + event.text)[-RUNNING_TAIL:]
+        self._tails[event.call_id] = tail
+        return _progress(event.call_id, content=[tool_content(text_block(tail))])
+
+
+def message_chunk(text: str, message_id: str) -> AgentMessageChunk:
+    """Return a piece of an answer."""
+    return AgentMessageChunk(
+        session_update="agent_message_chunk", content=text_block(text), message_id=message_id
+    )
+
+
+def thought_chunk(text: str, message_id: str) -> AgentThoughtChunk:
+    """Return a piece of thinking."""
+    return AgentThoughtChunk(
+        session_update="agent_thought_chunk", content=text_block(text), message_id=message_id
+    )
+
+
+def user_chunk(block: PromptBlock, message_id: str) -> UserMessageChunk:
+    """Return a block of a prompt, for the replay of a session."""
+    content = text_block("")
+    chunk = UserMessageChunk(
+        session_update="user_message_chunk", content=content, message_id=message_id
+    )
+    match block:
+        case PromptText():
+            chunk.content = text_block(block.text)
+        case PromptLink():
+            chunk.content = ResourceContentBlock(
+                type="resource_link", uri=block.uri, name=block.name
+            )
+        case PromptResource():
+            resource = TextResourceContents(
+                uri=block.uri, text=block.text, mime_type=block.mime_type
+            )
+            chunk.content = EmbeddedResourceContentBlock(type="resource", resource=resource)
+        case _:
+            assert_never(block)
+    return chunk
+
+
+def call_start(event: ToolStarted) -> ToolCallStart:
+    """Announce a call, with all that is known of it before it runs."""
+    shown = event.presentation
+    return ToolCallStart(
+        session_update="tool_call",
+        tool_call_id=event.call_id,
+        title=shown.title,
+        kind=shown.kind,
+        status="pending",
+        locations=_locations(shown),
+        content=_content(shown),
+        raw_input=event.arguments,
+    )
+
+
+def call_end(event: ToolFinished) -> ToolCallProgress:
+    """Show how a call ended."""
+    shown = event.presentation
+    content = _content(shown) or [tool_content(text_block(event.result))]
+    return ToolCallProgress(
+        session_update="tool_call_update",
+        tool_call_id=event.call_id,
+        status=event.status,
+        title=shown.title,
+        kind=shown.kind,
+        locations=_locations(shown),
+        content=content,
+    )
+
+
+def call_replayed(
+    started: ToolStarted, finished: ToolFinished | None, *, running: bool
+) -> ToolCallStart:
+    """Show a past call as it ended; without an end it was interrupted, or is `running` still."""
+    update = call_start(started)
+    if finished is None and running:
+        return update
+    if finished is None:
+        update.status = "failed"
+        interrupted = tool_content(text_block("Interrupted before it ended."))
+        update.content = [*(update.content or []), interrupted]
+        return update
+    end = call_end(finished)
+    update.status = finished.status
+    update.title = finished.presentation.title
+    update.kind = finished.presentation.kind
+    update.locations = end.locations
+    update.content = end.content
+    return update
+
+
+def plan_update(event: PlanChanged) -> AgentPlanUpdate:
+    """Return the whole plan."""
+    return AgentPlanUpdate(
+        session_update="plan",
+        entries=[
+            PlanEntry(content=entry.content, priority=entry.priority, status=entry.status)
+            for entry in event.entries
+        ],
+    )
+
+
+def usage_update(event: UsageChanged) -> UsageUpdate:
+    """Return how full the model's window is."""
+    return UsageUpdate(
+        session_update="usage_update", used=event.context_tokens, size=event.context_size
+    )
+
+
+def compaction_chunk(event: Compacted) -> AgentThoughtChunk:
+    """Say that the model no longer sees the oldest messages."""
+    some = "1 older message" if event.dropped == 1 else f"{event.dropped} older messages"
+    return thought_chunk(f"{some} no longer fit into the model's window.\n", str(uuid4()))
+
+
+def notice_chunk(event: Notice) -> AgentMessageChunk | AgentThoughtChunk:
+    """Show a notice: information beside the answer, trouble in the chat itself."""
+    if event.severity == "info":
+        return thought_chunk(event.text + "\n", str(uuid4()))
+    return message_chunk(event.text, str(uuid4()))
+
+
+def _progress(
+    call_id: str,
+    *,
+    status: str | None = None,
+    content: Sequence[ToolContentBlock] | None = None,
+) -> ToolCallProgress:
+    return ToolCallProgress(
+        session_update="tool_call_update",
+        tool_call_id=call_id,
+        status="in_progress" if status else None,
+        content=list(content) if content is not None else None,
+    )
+
+
+def _locations(shown: Presentation) -> list[ToolCallLocation] | None:
+    places = [ToolCallLocation(path=str(at.path), line=at.line) for at in shown.locations]
+    return places or None
+
+
+def _content(shown: Presentation) -> list[ToolContentBlock] | None:
+    blocks: list[ToolContentBlock] = []
+    for content in shown.content:
+        match content:
+            case TextContent():
+                blocks.append(tool_content(text_block(content.text)))
+            case DiffContent():
+                blocks.append(_diff(content))
+            case _:
+                assert_never(content)
+    return blocks or None
+
+
+def _diff(diff: DiffContent) -> ToolContentBlock:
+    size = len(diff.new_text) + len(diff.old_text or "")
+    if size > _LARGEST_CONTENT:
+        text = f"The change to {diff.path} is too large to show ({size} characters)."
+        return tool_content(text_block(text))
+    return tool_diff_content(str(diff.path), diff.new_text, diff.old_text)

@@ -1,0 +1,243 @@
+"""JSON-RPC over stdin and stdout: the transport under the SDK's `run_agent`.
+
+Nothing that a client writes can end the process, and nothing but a sound request reaches the SDK.
+"""
+
+import json
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, assert_never
+
+import anyio
+from anyio import from_thread, lowlevel
+
+from punie.acp.errors import plain_error
+from punie.acp.outlet import Outlet
+from punie.acp.wire import (
+    CANCELLED,
+    INVALID_REQUEST,
+    Incoming,
+    Message,
+    Notification,
+    Request,
+    RequestId,
+    Response,
+    WireError,
+    error_message,
+    parse_line,
+    without_meta,
+)
+
+MESSAGE_LIMIT = 32 * 1024 * 1024 - 1024
+"""Bytes of one outgoing message; the TypeScript SDK ends the connection at 32 MiB."""
+
+_LINE_LIMIT = 256 * 1024 * 1024
+_READ_SIZE = 256 * 1024
+_CANCEL_METHODS = frozenset({"$/cancel_request", "$/cancelRequest"})
+
+
+class StdioTransport:
+    """Moves messages between the SDK and the client.
+
+    `on_gone` is called, from some thread, when the client closed stdin or stdout. `wind_down` is
+    awaited at the end of stdin before the SDK hears of it: time to answer what is still open.
+    """
+
+    def __init__(
+        self,
+        incoming: int,
+        outgoing: int,
+        *,
+        on_gone: Callable[[], None],
+        wind_down: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._fd = incoming
+        self._on_gone = on_gone
+        self._wind_down = wind_down
+        self._outlet = Outlet(outgoing, on_gone)
+        self._loop = lowlevel.current_token()
+        self._send_chunk, self._chunks = anyio.create_memory_object_stream[bytes](16)
+        self._lines = LineSplitter(_LINE_LIMIT)
+        self._ready: deque[dict[str, Any]] = deque()
+        self._open: dict[RequestId, Incoming] = {}
+        self._thread: threading.Thread | None = None
+
+    @property
+    def has_open_requests(self) -> bool:
+        """Whether a request of the client still waits for its answer."""
+        return bool(self._open)
+
+    def stop(self) -> None:
+        """Make the input end now; call it in the event loop."""
+        self._send_chunk.close()
+
+    async def receive(self) -> dict[str, Any] | None:
+        """Return the next message for the SDK, or None at the end."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._read, name="acp-inlet", daemon=True)
+            self._thread.start()
+        while not self._ready:
+            try:
+                chunk = await self._chunks.receive()
+            except anyio.EndOfStream:
+                await self._wind_down()
+                return None
+            for line in self._lines.feed(chunk):
+                self._take(line)
+        return self._ready.popleft()
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Write a message; answers to requests that were already answered are dropped."""
+        answered: Incoming | None = None
+        if "method" not in message:
+            answered = self._open.pop(message["id"], None)
+            if answered is None:
+                return
+            if "error" in message:
+                message = dict(message)
+                message["error"] = plain_error(message["error"], answered.method)
+        await self._outlet.write(encode(message))
+        if answered is not None:
+            for call in answered.after_answer:
+                call()
+
+    async def close(self) -> None:
+        """Stop reading. Nothing is waited for: a client that reads nothing must not hold us."""
+        self._send_chunk.close()
+
+    def _read(self) -> None:
+        ready = select.poll()
+        ready.register(self._fd, select.POLLIN)
+        try:
+            while True:
+                try:
+                    chunk = os.read(self._fd, _READ_SIZE)
+                except BlockingIOError:
+                    ready.poll()
+                    continue
+                except OSError:
+                    chunk = b""
+                if not chunk:
+                    break
+                from_thread.run(self._send_chunk.send, chunk, token=self._loop)
+            # The last line may come without its end.
+            from_thread.run(self._send_chunk.send, b"\n", token=self._loop)
+            self._on_gone()
+            from_thread.run_sync(self._send_chunk.close, token=self._loop)
+        except (RuntimeError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            self._on_gone()
+
+    def _take(self, line: bytes | None) -> None:
+        if line is None:
+            self._refuse(WireError(INVALID_REQUEST, "The message is too large."))
+            return
+        if not line.strip():
+            return
+        try:
+            self._deliver(parse_line(line))
+        except WireError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: WireError) -> None:
+        answer = error_message(error.request_id, error.code, str(error))
+        self._outlet.post(encode(answer))
+
+    def _deliver(self, message: Message) -> None:
+        if isinstance(message, Request):
+            self._deliver_request(message)
+        elif isinstance(message, Notification):
+            self._deliver_notification(message)
+        elif isinstance(message, Response):
+            self._ready.append(message.message)
+        else:
+            assert_never(message)
+
+    def _deliver_request(self, request: Request) -> None:
+        if request.id in self._open:
+            # The first one keeps the id; two answers under it could not be told apart.
+            raise WireError(INVALID_REQUEST, "A request with that id is still open.", request.id)
+        params, meta = without_meta(request.params)
+        incoming = Incoming(request.id, request.method, meta)
+        self._open[request.id] = incoming
+        if not request.method.startswith("_"):
+            # The SDK spreads `_meta` over the handler's arguments; so it gets one key of ours.
+            params["_meta"] = {"request": incoming}
+        self._ready.append(_envelope(request.method, params, id=request.id))
+
+    def _deliver_notification(self, notification: Notification) -> None:
+        if notification.method in _CANCEL_METHODS:
+            self._cancel(notification.params.get("requestId"))
+        elif notification.method == "session/cancel":
+            params, _ = without_meta(notification.params)
+            if isinstance(params.get("sessionId"), str):
+                self._ready.append(_envelope(notification.method, params))
+
+    def _cancel(self, request_id: Any) -> None:
+        if not isinstance(request_id, str | int | float | None):
+            return
+        incoming = self._open.get(request_id)
+        if incoming is not None:
+            incoming.cancel()
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines; a line longer than `limit` bytes comes out as None."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> list[bytes | None]:
+        """Return the lines that end in this chunk, without their line ends."""
+        lines: list[bytes | None] = []
+        *ended, rest = chunk.split(b"\n")
+        for piece in ended:
+            self._add(piece)
+            lines.append(b"".join(self._parts) if self._size <= self._limit else None)
+            self._parts, self._size = [], 0
+        if rest:
+            self._add(rest)
+        return lines
+
+    def _add(self, piece: bytes) -> None:
+        self._size += len(piece)
+        if self._size <= self._limit:
+            self._parts.append(piece)
+        else:
+            self._parts.clear()
+
+
+def encode(message: dict[str, Any], limit: int = MESSAGE_LIMIT) -> bytes:
+    """Return the message as one line of at most `limit` bytes; the longest texts give way."""
+    data = _line(message)
+    longest = limit // 4
+    while len(data) > limit and longest > 64:
+        message = _shorten(message, longest)
+        data = _line(message)
+        longest //= 2
+    if len(data) > limit:
+        sentence = "The answer is too large to send."
+        return _line(error_message(message.get("id"), CANCELLED, sentence))
+    return data
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def _shorten(value: Any, longest: int) -> Any:
+    if isinstance(value, str) and len(value) > longest:
+        return value[:longest] + "\n… (cut, too large to show)"
+    if isinstance(value, dict):
+        return {key: _shorten(item, longest) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shorten(item, longest) for item in value]
+    return value
+
+
+def _envelope(method: str, params: dict[str, Any], **members: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", **members, "method": method, "params": params}

@@ -1,0 +1,149 @@
+"""Runs one prompt: the model is waited for, the turn's events are saved and then shown."""
+
+from acp.interfaces import Client
+from anyio import CancelScope, to_thread
+
+from punie.acp.errors import INTERNAL_SENTENCE
+from punie.acp.history import UNSAVED, SavedHistory
+from punie.acp.models import ModelPool
+from punie.acp.permissions import ask_client
+from punie.acp.sessions import LiveSession
+from punie.acp.translate import SessionUpdate, Translator
+from punie.agent.cancel import CancelSignal
+from punie.agent.events import (
+    Mode,
+    Notice,
+    PermissionAsked,
+    TurnEnded,
+    TurnEvent,
+    UserMessage,
+)
+from punie.logs.setup import get_logger, log_context
+from punie.models.catalog import ModelUnavailable
+from punie.tools.base import ToolLimits
+
+_log = get_logger(__name__)
+
+
+class TurnRunner:
+    """What the turns of all sessions share."""
+
+    def __init__(self, client: Client, history: SavedHistory, models: ModelPool) -> None:
+        self._client = client
+        self._history = history
+        self._models = models
+
+    async def run(
+        self, session: LiveSession, message: UserMessage, cancel: CancelSignal
+    ) -> TurnEnded:
+        """Take a prompt to its end; trouble is told in the chat and never raised."""
+        with log_context(session=session.id, project=str(session.cwd)):
+            turn = _Turn(self._client, self._history, self._models, session, cancel)
+            try:
+                return await turn.run(message)
+            except Exception:
+                _log.exception("turn failed")
+                return await turn.close(INTERNAL_SENTENCE)
+
+
+class _Turn:
+    def __init__(
+        self,
+        client: Client,
+        history: SavedHistory,
+        models: ModelPool,
+        session: LiveSession,
+        cancel: CancelSignal,
+    ) -> None:
+        self._client = client
+        self._history = history
+        self._models = models
+        self._session = session
+        self._cancel = cancel
+        self._translator = Translator()
+        self._prompt_id = ""
+
+    async def run(self, message: UserMessage) -> TurnEnded:
+        session = self._session
+        earlier = tuple(session.events)
+        await self.emit(message)
+        self._prompt_id = message.message_id
+        model = None
+        trouble = None
+        with self._cancel.watching():
+            try:
+                model = await self._models.get(session.model, self._say)
+            except ModelUnavailable as error:
+                trouble = str(error)
+        if model is None:
+            return await self.close(trouble)
+        # Loaded by now: opening a model needs all of it.
+        await to_thread.run_sync(import_turn)
+        from punie.agent.turn import TurnConfig, run_turn
+        from punie.tools.catalog import ALL_TOOLS
+
+        limits = ToolLimits(command_seconds=session.settings.command_timeout)
+        if session.settings.result_chars is not None:
+            limits = ToolLimits(session.settings.result_chars, limits.command_seconds)
+        config = TurnConfig(
+            model=model,
+            workspace=session.workspace,
+            reads=session.reads,
+            tools=ALL_TOOLS,
+            mode=self._mode,
+            limits=limits,
+            max_requests=session.settings.max_requests,
+            max_tokens=session.settings.max_tokens,
+            temperature=session.settings.temperature,
+        )
+        return await run_turn(
+            config, message, earlier, emit=self.emit, ask=self._ask, cancel=self._cancel
+        )
+
+    async def close(self, trouble: str | None) -> TurnEnded:
+        """End a turn that the agent did not end, saying why."""
+        if trouble is not None and not self._cancel.cancelled:
+            await self.emit(Notice(severity="error", text=trouble))
+        ended = TurnEnded(stop_reason="cancelled" if self._cancel.cancelled else "end_turn")
+        await self.emit(ended)
+        return ended
+
+    async def emit(self, event: TurnEvent) -> None:
+        """Save the event, then show it."""
+        if isinstance(event, UserMessage) and event.message_id == self._prompt_id:
+            return  # It was saved before the model was there.
+        session = self._session
+        async with session.order:
+            with CancelScope(shield=True):
+                await self._history.record(session, event)
+            await self._show(self._translator.updates(event))
+            if session.unsaved is not None and not session.told_unsaved:
+                session.told_unsaved = True
+                notice = Notice(severity="warning", text=_unsaved(session.unsaved))
+                await self._show(self._translator.updates(notice))
+
+    async def _show(self, updates: list[SessionUpdate]) -> None:
+        for update in updates:
+            try:
+                await self._client.session_update(session_id=self._session.id, update=update)
+            except ConnectionError:
+                return  # The client has gone; what can still be saved is saved.
+
+    async def _say(self, text: str) -> None:
+        await self.emit(Notice(severity="info", text=text))
+
+    async def _ask(self, asked: PermissionAsked) -> str | None:
+        return await ask_client(self._client, self._session.id, self._translator, asked)
+
+    def _mode(self) -> Mode:
+        return self._session.mode
+
+
+def _unsaved(reason: str) -> str:
+    return UNSAVED.format(reason.rstrip(".").strip())
+
+
+def import_turn() -> None:
+    """Import all that a turn needs, which takes seconds on a cold machine."""
+    import punie.agent.turn
+    import punie.tools.catalog  # noqa: F401
