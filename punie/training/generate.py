@@ -8,6 +8,7 @@ names and projects of their own.
 import argparse
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -124,6 +125,9 @@ async def make_sessions(
 
 
 def _shard(seed: int, count: int, held_out: bool) -> list[str]:
+    # Commands of the sessions call `python3`: this interpreter, not a slow version-switching shim.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
 
@@ -165,6 +169,7 @@ def main() -> None:
         with partial.open("w", encoding="utf-8") as out:
             for line in generate(count, seed=seed, held_out=held_out, workers=options.workers):
                 out.write(line + "\n")
+                out.flush()
         partial.replace(target)
 
 
