@@ -4,27 +4,22 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolContext, ToolResult
-from punie.tools.calls import (
-    CompactArguments,
-    changed_line,
-    count,
-    refuse_stale,
-    workspace_errors,
-)
+from punie.tools.base import Tool, ToolArguments, ToolContext, ToolResult
+from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
 from punie.tools.replacements import Replacement, apply_replacements
+from punie.tools.wording import changed_line, count
 from punie.workspace.base import TextFile
 
 
-class Edit(CompactArguments):
+class Edit(ToolArguments):
     """One replacement."""
 
     old_text: str = Field(description="Text that occurs exactly once, without line numbers")
     new_text: str = Field(description="Text in its place")
 
 
-class EditFileArguments(CompactArguments):
+class EditFileArguments(ToolArguments):
     """Which file, and the replacements in it."""
 
     path: str = Field(description="File, relative to the workspace")
@@ -47,6 +42,7 @@ async def _plan(context: ToolContext, arguments: EditFileArguments) -> _Change:
     shown = context.workspace.display(path)
     replacements = [Replacement(edit.old_text, edit.new_text) for edit in arguments.edits]
     new_text = apply_replacements(file.text, replacements, shown)
+    refuse_unwritable(new_text)
     presentation = Presentation(
         title=f"Edit {shown}",
         kind="edit",

@@ -2,9 +2,10 @@
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolContext, ToolResult
-from punie.tools.calls import CompactArguments, fenced, workspace_errors
+from punie.tools.base import Tool, ToolArguments, ToolContext, ToolResult
+from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
+from punie.tools.wording import fenced
 from punie.workspace.boundary import visible_name
 
 MAX_ENTRIES = 500
@@ -13,7 +14,7 @@ MAX_ENTRIES = 500
 _TRAILER_ROOM = 60
 
 
-class ListDirArguments(CompactArguments):
+class ListDirArguments(ToolArguments):
     """Which folder."""
 
     path: str = Field(default=".", description="Folder, relative to the workspace")

@@ -2,14 +2,15 @@
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolContext, ToolError, ToolResult
-from punie.tools.calls import CompactArguments, fenced, split_lines, workspace_errors
+from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
+from punie.tools.wording import fenced, split_lines
 
 _TRAILER_ROOM = 80
 
 
-class ReadFileArguments(CompactArguments):
+class ReadFileArguments(ToolArguments):
     """Which file, and which of its lines."""
 
     path: str = Field(description="File, relative to the workspace")

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from punie.tools.base import ToolError
-from punie.tools.calls import split_lines
+from punie.tools.wording import cut, split_lines
 
 _SHOWN_LINES = 6
+_SHOWN_CHARS = 200
+_NAMED_PLACES = 10
+_MAX_PLACES = 1000
 _LINE_NUMBER = re.compile(r"^\d+:")
+_WORD = re.compile(r"\w+")
 
 
 class Replacement(NamedTuple):
@@ -46,9 +50,9 @@ def _apply(text: str, replacement: Replacement, label: str, shown: str) -> str:
     if not spans:
         raise ToolError(_not_found(text, old, label, shown))
     if len(spans) > 1:
-        lines = [text.count("\n", 0, start) + 1 for start, _ in spans]
+        times = f"more than {_MAX_PLACES}" if len(spans) > _MAX_PLACES else str(len(spans))
         raise ToolError(
-            f"{label} occurs {len(spans)} times in {shown} ({_lines(lines)}); "
+            f"{label} occurs {times} times in {shown} ({_places(text, spans)}); "
             "add lines around it so that it occurs once"
         )
     start, end = spans[0]
@@ -58,64 +62,102 @@ def _apply(text: str, replacement: Replacement, label: str, shown: str) -> str:
 
 
 def _occurrences(text: str, old: str) -> list[tuple[int, int]]:
-    """Return where `old` is, overlapping places included.
+    """Return where `old` is, overlapping places included, and stop after `_MAX_PLACES` + 1.
 
     In a file with mixed line ends a line end in `old` stands for either kind.
     """
-    pattern = re.escape(old)
-    if "\r\n" in text:
-        pattern = "\r?\n".join(re.escape(line) for line in old.split("\n"))
-    found = re.finditer(f"(?=({pattern}))", text)
-    return [match.span(1) for match in found]
+    spans: list[tuple[int, int]] = []
+    if "\n" in old and "\r\n" in text:
+        pattern = re.compile("\r?\n".join(re.escape(line) for line in old.split("\n")))
+        match = pattern.search(text)
+        while match is not None and len(spans) <= _MAX_PLACES:
+            spans.append(match.span())
+            match = pattern.search(text, match.start() + 1)
+        return spans
+    start = text.find(old)
+    while start >= 0 and len(spans) <= _MAX_PLACES:
+        spans.append((start, start + len(old)))
+        start = text.find(old, start + 1)
+    return spans
 
 
-def _lines(numbers: Sequence[int]) -> str:
-    distinct = list(dict.fromkeys(numbers))
-    if len(distinct) == 1:
-        return f"line {distinct[0]}"
-    if len(distinct) > 10:
-        return f"lines {', '.join(map(str, distinct[:10]))} and more"
-    return f"lines {', '.join(map(str, distinct[:-1]))} and {distinct[-1]}"
+def _places(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    numbers: list[int] = []
+    line, counted = 1, 0
+    for start, _ in spans:
+        line += text.count("\n", counted, start)
+        counted = start
+        if line not in numbers:
+            numbers.append(line)
+        if len(numbers) > _NAMED_PLACES:
+            return f"lines {', '.join(map(str, numbers[:_NAMED_PLACES]))} and more"
+    if len(numbers) == 1:
+        return f"line {numbers[0]}"
+    return f"lines {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
 
 
 def _not_found(text: str, old: str, label: str, shown: str) -> str:
-    lines, wanted = split_lines(text), split_lines(old) or [""]
+    lines, wanted = split_lines(text), split_lines(old)
     if all(_LINE_NUMBER.match(line) for line in wanted):
         bare = "\n".join(_LINE_NUMBER.sub("", line) for line in wanted)
-        if bare in text:
+        if _occurrences(text, bare):
             return f"{label} begins with line numbers; leave them out"
     place = _closest(lines, wanted)
     if place is None:
         return f"{label} is not in {shown}; read the file to see what is"
-    length = min(len(wanted), _SHOWN_LINES)
+    window = lines[place : place + len(wanted)]
     rows = [
-        f"{number}:{line.removesuffix(chr(13))}"
-        for number, line in enumerate(lines[place : place + length], start=place + 1)
+        f"{number}:{cut(line.removesuffix(chr(13)), _SHOWN_CHARS)}"
+        for number, line in enumerate(window[:_SHOWN_LINES], start=place + 1)
     ]
-    same = [line.split() for line in lines[place : place + len(wanted)]]
-    why = "only its white space differs" if same == [line.split() for line in wanted] else "closest"
-    last = place + len(rows)
-    where = f"line {last}" if len(rows) == 1 else f"lines {place + 1}-{last}"
-    head = f"{label} is not in {shown}; {why}: {where}"
-    if why == "closest":
-        head = f"{label} is not in {shown}; the closest is {where}"
+    where = f"line {place + 1}" if len(rows) == 1 else f"lines {place + 1}-{place + len(rows)}"
+    if [line.split() for line in window] == [line.split() for line in wanted]:
+        head = f"{label} is not in {shown}; only the white space of {where} differs:"
+    else:
+        head = f"{label} is not in {shown}; the closest is {where}:"
     return "\n".join([head, *rows])
 
 
 def _closest(lines: Sequence[str], wanted: Sequence[str]) -> int | None:
     """Return the index where the lines are most like the wanted ones, or None if nothing is."""
-    stripped = [line.strip() for line in lines]
-    targets = [line.strip() for line in wanted]
+    targets = [" ".join(line.split()) for line in wanted]
+    where: dict[str, list[int]] = {target: [] for target in targets if target}
+    for index, line in enumerate(lines):
+        places = where.get(" ".join(line.split()))
+        # Lines that are everywhere, such as a lone bracket, say little and cost much.
+        if places is not None and len(places) < 100:
+            places.append(index)
     scores: dict[int, int] = {}
     for offset, target in enumerate(targets):
-        if target:
-            for index, line in enumerate(stripped):
-                if line == target and index >= offset:
-                    scores[index - offset] = scores.get(index - offset, 0) + 1
+        for index in where.get(target, ()):
+            if index >= offset:
+                scores[index - offset] = scores.get(index - offset, 0) + 1
     if scores:
         return max(scores, key=lambda index: (scores[index], -index))
-    anchor, target = next(((o, t) for o, t in enumerate(targets) if t), (0, ""))
-    close = difflib.get_close_matches(target, stripped[:20_000], n=1, cutoff=0.4)
-    if not target or not close:
+    anchor = next((offset for offset, target in enumerate(targets) if target), None)
+    if anchor is None:
         return None
-    return max(stripped.index(close[0]) - anchor, 0)
+    like = _most_like(lines, targets[anchor])
+    return None if like is None else max(like - anchor, 0)
+
+
+def _most_like(lines: Sequence[str], target: str) -> int | None:
+    """Return the index of the line that looks most like `target`, or None if none does.
+
+    Shared words choose a few candidates first: comparing every line letter by letter would take
+    seconds in a long file.
+    """
+    target = target[:_SHOWN_CHARS]
+    words = set(_WORD.findall(target))
+
+    def shared(index: int) -> int:
+        return len(words.intersection(_WORD.findall(lines[index][: 2 * _SHOWN_CHARS])))
+
+    candidates = sorted(range(len(lines)), key=shared, reverse=True)[:100]
+    best: tuple[float, int] = (0.5, -1)
+    matcher = difflib.SequenceMatcher(b=target, autojunk=False)
+    for index in candidates:
+        matcher.set_seq1(lines[index].strip()[:_SHOWN_CHARS])
+        if matcher.real_quick_ratio() > best[0] and matcher.quick_ratio() > best[0]:
+            best = max(best, (matcher.ratio(), index), key=lambda pair: pair[0])
+    return best[1] if best[1] >= 0 else None

@@ -2,18 +2,16 @@
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolContext, ToolError, ToolResult
-from punie.tools.calls import CompactArguments, fenced, one_line, workspace_errors
+from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Presentation
+from punie.tools.wording import fenced, in_backticks, one_line, plain_output
 from punie.workspace.base import CommandRequest
-
-PROGRESS_CHARS = 200_000
-"""A person is shown this much of a running command's output; the end comes with the result."""
 
 _STATUS_ROOM = 100
 
 
-class RunCommandArguments(CompactArguments):
+class RunCommandArguments(ToolArguments):
     """The command line, and how long it may take."""
 
     command: str = Field(description="Shell command")
@@ -32,27 +30,15 @@ async def present(context: ToolContext, arguments: RunCommandArguments) -> Prese
     # Written this way round so that NaN is refused too.
     if arguments.timeout is not None and not arguments.timeout > 0:
         raise ToolError("timeout must be more than 0 seconds")
-    return Presentation(title=_title(arguments.command), kind="execute")
-
-
-def _title(command: str) -> str:
-    line = one_line(command, 120)
-    return f"`` {line} ``" if "`" in line else f"`{line}`"
+    if "\0" in arguments.command:
+        raise ToolError("the command holds a NUL character, which no command can hold")
+    return Presentation(title=in_backticks(one_line(arguments.command, 120)), kind="execute")
 
 
 async def run(context: ToolContext, arguments: RunCommandArguments) -> ToolResult:
     """Run the command in the workspace's first root and return its status and output."""
     presentation = await present(context, arguments)
     seconds = _seconds(context, arguments)
-    shown = 0
-
-    async def forward(text: str) -> None:
-        nonlocal shown
-        room = PROGRESS_CHARS - shown
-        shown += len(text)
-        if room > 0:
-            await context.progress(text if len(text) <= room else text[:room] + "\n…\n")
-
     request = CommandRequest(
         command=arguments.command,
         cwd=context.workspace.roots[0],
@@ -60,11 +46,11 @@ async def run(context: ToolContext, arguments: RunCommandArguments) -> ToolResul
         output_limit=max(context.limits.result_chars - _STATUS_ROOM, 1),
     )
     with workspace_errors():
-        result = await context.workspace.run(request, forward)
+        result = await context.workspace.run(request, context.progress)
     status = (
         f"timed out after {seconds:g} s" if result.timed_out else f"exit code {result.exit_code}"
     )
-    output = result.output.rstrip("\n")
+    output = plain_output(result.output).rstrip("\n")
     text = f"{status}\n{output}" if output else status
     return ToolResult(text, presentation.model_copy(update={"content": (fenced(text),)}))
 

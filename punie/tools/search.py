@@ -2,9 +2,10 @@
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolContext, ToolError, ToolResult
-from punie.tools.calls import CompactArguments, count, fenced, one_line, workspace_errors
+from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
+from punie.tools.wording import count, fenced, one_line
 from punie.workspace.base import SearchMatch
 
 MAX_MATCHES = 50
@@ -14,7 +15,7 @@ _TRAILER_ROOM = 60
 _MAX_LOCATIONS = 20
 
 
-class SearchArguments(CompactArguments):
+class SearchArguments(ToolArguments):
     """What to look for, and where."""
 
     pattern: str = Field(description="Text to find")
@@ -54,18 +55,17 @@ async def run(context: ToolContext, arguments: SearchArguments) -> ToolResult:
             glob=arguments.glob,
         )
     rows = _fitting(context, result.matches)
+    number = count(len(rows), "match", "matches")
     truncated = result.truncated or len(rows) < len(result.matches)
     if not rows:
         text = "(no matches)"
     elif truncated:
-        found = "match" if len(rows) == 1 else f"{len(rows)} matches"
-        text = "\n".join([*rows, f"(first {found}; narrow the search)"])
+        text = "\n".join([*rows, f"(first {number}; narrow the search)"])
     else:
         text = "\n".join(rows)
     places = tuple(
         Location(path=match.path, line=match.line) for match in result.matches[:_MAX_LOCATIONS]
     )
-    number = count(len(rows), "match") if len(rows) == 1 else f"{len(rows)} matches"
     shown = presentation.model_copy(
         update={
             "title": f"{presentation.title}: {'first ' if truncated else ''}{number}",

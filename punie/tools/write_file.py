@@ -5,20 +5,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolContext, ToolError, ToolResult
-from punie.tools.calls import (
-    CompactArguments,
-    changed_line,
-    count,
-    refuse_stale,
-    split_lines,
-    workspace_errors,
-)
+from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
+from punie.tools.wording import changed_line, count, split_lines
 from punie.workspace.base import MissingFileError, TextFile
 
 
-class WriteFileArguments(CompactArguments):
+class WriteFileArguments(ToolArguments):
     """Which file, and all of its text."""
 
     path: str = Field(description="File, relative to the workspace")
@@ -36,10 +30,11 @@ class _Change:
 async def _plan(context: ToolContext, arguments: WriteFileArguments) -> _Change:
     """Work out what would be written; raise `ToolError` if it cannot be."""
     content = arguments.content.replace("\r\n", "\n")
+    refuse_unwritable(content)
+    if arguments.path.endswith("/"):
+        raise ToolError("the path ends in a slash, so it names a folder and not a file")
     with workspace_errors():
         path = context.workspace.resolve(arguments.path)
-        if path in context.workspace.roots or arguments.path.endswith("/"):
-            raise ToolError(f"{context.workspace.display(path)} is a folder, not a file")
         old = await _read_if_there(context, path)
     if old is not None:
         refuse_stale(context, old)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from punie.workspace.base import OutsideWorkspaceError, WorkspaceError
 
+_SHOWN_CHARS = 300
+
 
 def visible_name(name: str) -> str:
     """Return a file name that is safe in one line of text: control and broken characters escaped.
@@ -34,6 +36,7 @@ class Boundary:
         Relative paths start at the first root. Raises `OutsideWorkspaceError` when the path leads
         out of every root and `WorkspaceError` when it is no path at all.
         """
+        shown = visible_name(path[:_SHOWN_CHARS])
         if not path.strip():
             raise WorkspaceError('the path is empty; "." is the workspace itself')
         try:
@@ -41,10 +44,10 @@ class Boundary:
         except UnicodeEncodeError:
             usable = False
         if not usable:
-            raise WorkspaceError(f"{visible_name(path)} cannot be the path of a file")
+            raise WorkspaceError(f"{shown} cannot be the path of a file")
         if path.startswith("~"):
             raise OutsideWorkspaceError(
-                f"{visible_name(path)} is a home folder; only paths inside the workspace are "
+                f"{shown} is a home folder; only paths inside the workspace are "
                 "allowed, relative to its root"
             )
         # Joining an absolute path replaces the root, which is what is wanted here.
@@ -52,7 +55,6 @@ class Boundary:
         inside = self._below_root(_real(asked))
         if inside is not None:
             return inside
-        shown = visible_name(path)
         lexical = Path(os.path.normpath(asked))
         if any(lexical.is_relative_to(root) for root in (*self.roots, *self.real_roots)):
             raise OutsideWorkspaceError(

