@@ -127,7 +127,7 @@ async def make_sessions(
 def _shard(seed: int, count: int, held_out: bool) -> list[str]:
     # Commands of the sessions call `python3`: this interpreter, not a slow version-switching shim.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
 

@@ -466,7 +466,7 @@ def make_task(maker: TaskMaker) -> Task:
     kinds: list[tuple[Callable[[], Task], float]] = [
         (maker.read, 7), (maker.read_missing, 2), (maker.read_range, 6), (maker.list_folder, 5),
         (maker.list_root, 2), (maker.replace, 18), (maker.replace_two, 3), (maker.write, 9),
-        (maker.run_command, 7), (maker.run_tests, 0.35), (maker.chat, 8), (maker.search, 9),
+        (maker.run_command, 7), (maker.run_tests, 0.2), (maker.chat, 8), (maker.search, 9),
     ]  # fmt: skip
     if maker.project.functions or maker.project.classes:
         kinds += [(maker.defined, 8), (maker.definitions, 5)]
