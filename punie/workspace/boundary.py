@@ -91,7 +91,11 @@ class Boundary:
 
 def _real(path: Path) -> Path:
     # Unlike Path.resolve, realpath never raises on a loop of links; opening the path does later.
-    return Path(os.path.realpath(path))
+    # But behind a loop it leaves links as they are ("loop/../link"), so it is repeated.
+    real = os.path.realpath(path)
+    while (further := os.path.realpath(real)) != real:
+        real = further
+    return Path(real)
 
 
 def boundary_around(roots: Sequence[Path]) -> Boundary:

@@ -30,6 +30,11 @@ class ProcessGroup:
 _live: set[ProcessGroup] = set()
 
 
+def live_groups() -> frozenset[int]:
+    """Return the numbers of the groups of which something is left."""
+    return frozenset(group.number for group in tuple(_live) if signal_group(group, 0))
+
+
 def register_group(number: int) -> ProcessGroup:
     """Remember the group of a child that was started in a session of its own."""
     group = ProcessGroup(number)

@@ -133,8 +133,9 @@ def write_file_atomically(
                 raise WorkspaceError(f"{shown} is a folder, not a file")
             if not stat.S_ISREG(found.st_mode):
                 raise WorkspaceError(f"{shown} is not a regular file")
-            # Replacing needs only the folder's permission, but a read-only file means "hands off".
-            if not os.access(real, os.W_OK):
+            # Replacing needs only the folder's permission, but a read-only file means "hands off",
+            # to a superuser too.
+            if not os.access(real, os.W_OK) or not found.st_mode & 0o222:
                 raise WorkspaceError(f"{shown} is read-only")
         if expected is not None and (found is None or digest_of(real.read_bytes()) != expected):
             raise WorkspaceError(f"{shown} changed on disk just now; read it again first")
