@@ -1,0 +1,22 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from punie.models.catalog import resolve_model
+from punie.models.load import close_models, open_model
+from punie.models.mlx.model import MlxModel
+from tests.models.tiny_model import build_model
+
+
+@pytest.fixture(scope="session")
+def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_model(tmp_path_factory.mktemp("models") / "random-qwen3")
+
+
+@pytest.fixture
+async def model(model_directory: Path) -> AsyncIterator[MlxModel]:
+    opened = await open_model(resolve_model(str(model_directory)))
+    assert isinstance(opened, MlxModel)
+    yield opened
+    await close_models()
