@@ -52,7 +52,7 @@ class Change(BaseModel):
 
 class NoteArguments(ToolArguments):
     path: str
-    changes: list[Change] = []
+    changes: tuple[Change, ...] = ()
 
 
 class WaitArguments(ToolArguments):

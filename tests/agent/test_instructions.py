@@ -1,0 +1,58 @@
+"""The fixed part of every prompt stays small and never changes."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from punie.agent.instructions import INSTRUCTIONS
+from punie.agent.toolset import tool_definitions
+from punie.tools.catalog import ALL_TOOLS
+
+SHARED = Path(__file__).parents[3] / "shared"
+TOKENIZER = SHARED / "qwen3-coder-30b-a3b" / "tokenizer.json"
+TEMPLATES = SHARED / "chat-templates"
+LIMIT = 3_000
+
+
+@pytest.mark.parametrize("template", ["Qwen3-Coder-30B-A3B-Instruct", "Qwen-Qwen3-0.6B"])
+def test_first_request_stays_far_below_its_limit(template: str) -> None:
+    if not TOKENIZER.exists():
+        pytest.skip(f"the Qwen3 tokenizer is not at {TOKENIZER}")
+    tokenizers = pytest.importorskip("tokenizers")
+    sandbox = pytest.importorskip("jinja2.sandbox")
+    environment = sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+    rendered = environment.from_string((TEMPLATES / f"{template}.jinja").read_text()).render(
+        messages=[
+            {"role": "system", "content": INSTRUCTIONS},
+            {"role": "user", "content": "What does this project do?"},
+        ],
+        tools=[
+            {
+                "type": "function",
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": tool.parameters_json_schema,
+                },
+            }
+            for tool in tool_definitions(ALL_TOOLS)
+        ],
+        add_generation_prompt=True,
+    )
+    tokens = len(tokenizers.Tokenizer.from_file(str(TOKENIZER)).encode(rendered).ids)
+    assert INSTRUCTIONS.strip() in rendered
+    for tool in ALL_TOOLS:
+        assert tool.name in rendered
+    assert 300 < tokens < LIMIT * 0.7, tokens
+
+
+def test_nothing_volatile_in_the_instructions() -> None:
+    assert not re.search(r"\b20\d\d\b|/home/|/Users/|\{[a-z_]*\}", INSTRUCTIONS)
+
+
+def test_tools_named_in_the_instructions_exist() -> None:
+    names = {tool.name for tool in ALL_TOOLS}
+    assert set(re.findall(r"\b[a-z]+_(?:file|dir|command)\b", INSTRUCTIONS)) <= names
