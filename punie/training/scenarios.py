@@ -137,7 +137,9 @@ class TaskMaker:
         return Task("definitions", self._say("definitions", path=self._path(path)), teacher, 2)
 
     def list_folder(self) -> Task:
-        """List one folder."""
+        """List one folder, or the root where there is no other."""
+        if not self.project.folders:
+            return self.list_root()
         folder = self.rng.choice(self.project.folders)
         shown = folder + ("/" if self.rng.random() < 0.2 else "")
 
@@ -161,7 +163,8 @@ class TaskMaker:
         name = self._some_name()
         if self.rng.random() < 0.15:
             name = self.names.snake()
-        folder = self.rng.choice(self.project.folders) if self.rng.random() < 0.3 else None
+        inside = self.project.folders and self.rng.random() < 0.3
+        folder = self.rng.choice(self.project.folders) if inside else None
         arguments = {"pattern": name} | ({"path": folder} if folder else {})
         shown = quote(self.rng, name) if self.rng.random() < 0.3 else name
 

@@ -11,8 +11,8 @@ from punie.tools.base import ReadLedger, ToolContext
 from punie.training.generate import LIMITS, add_context, follow_teacher, generate, make_sessions
 from punie.training.names import _HELD_OUT, _WORDS, Names
 from punie.training.phrasing import PHRASES, choose
-from punie.training.projects import make_project
-from punie.training.scenarios import DENIED, TaskMaker
+from punie.training.projects import Constant, Project, make_project
+from punie.training.scenarios import DENIED, TaskMaker, make_task
 from punie.workspace.local import LocalWorkspace
 
 
@@ -61,6 +61,14 @@ async def test_teachers_leave_what_they_say(tmp_path: Path) -> None:
         assert edit["edits"][0]["new_text"] in (tmp_path / edit["path"]).read_text().splitlines()
         solved += 1
     assert solved > 10
+
+
+def test_a_project_without_folders_is_no_obstacle() -> None:
+    constant = Constant("LIMIT", "3", "a.py")
+    project = Project({"a.py": "LIMIT = 3\n"}, {}, {}, [constant], [])
+    rng = Random(1)
+    maker = TaskMaker(rng, Names(rng), project)
+    assert len({make_task(maker).kind for _ in range(300)}) > 10
 
 
 @pytest.mark.anyio
