@@ -1,0 +1,108 @@
+"""Training the bundled model's tokenizer: a small byte-level BPE that splits names the same way.
+
+A small network copies a file name only if it is the same tokens in the prompt, in a tool's answer
+and in its own call. So no token crosses the border of a word, a digit, a space or a newline,
+whatever stands next to it. The frame of a tool call is cut out whole and becomes single tokens;
+they are ordinary text tokens, so content that looks like a frame is still only text.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
+
+from punie.training.tiny_architecture import CONTROL_TOKENS, END_OF_TEXT, TURN_END, chat_template
+
+PIECES = "|".join(
+    (
+        r"</?(?:function|parameter)(?:=[a-z_]+)?>",  # the frame of a tool call
+        r'\[?\{"old_text": "|", "new_text": "|"\}[,\]]',  # the frame of a list of edits
+        r"\\[a-zA-Z\"\\/]",  # an escape, so that the word after \n stays whole
+        r"\p{Lu}+(?!\p{Ll})|\p{Lu}?\p{Ll}+|\p{L}",  # words, split where the case changes
+        r"\p{N}",
+        r" {4}",  # one step of indentation
+        r"\s",
+        r"[^\s\p{L}\p{N}]",
+    )
+)
+"""What one token may at most span."""
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """Learn a vocabulary of exactly `vocab_size` ids, the control tokens included.
+
+    Args:
+        texts: what the model will read and write, without control tokens.
+        vocab_size: number of ids; at least the 256 bytes and the control tokens.
+
+    Raises:
+        ValueError: the texts do not hold enough different pieces to fill the vocabulary.
+    """
+    tokenizer = Tokenizer(BPE(byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    ordinary = vocab_size - len(CONTROL_TOKENS)
+    trainer = BpeTrainer(
+        vocab_size=ordinary,
+        min_frequency=2,
+        show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    if tokenizer.get_vocab_size() != ordinary:
+        raise ValueError(
+            f"the texts fill only {tokenizer.get_vocab_size()} of {ordinary} vocabulary entries"
+        )
+    with_control_tokens(tokenizer)
+    return tokenizer
+
+
+def with_control_tokens(tokenizer: Tokenizer) -> None:
+    """Give the control tokens the ids that follow the vocabulary's last."""
+    from tokenizers import AddedToken
+
+    for token in CONTROL_TOKENS:
+        added = AddedToken(token, special=token.startswith("<|"), normalized=False)
+        if added.special:
+            tokenizer.add_special_tokens([added])
+        else:
+            tokenizer.add_tokens([added])
+
+
+def text_only(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer without control tokens: whatever it is given stays text."""
+    described = json.loads(tokenizer.to_str())
+    described["added_tokens"] = []
+    return Tokenizer.from_str(json.dumps(described))
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_positions: int) -> None:
+    """Write tokenizer.json, tokenizer_config.json and the chat template into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": TURN_END,
+        "pad_token": END_OF_TEXT,
+        "bos_token": None,
+        "unk_token": None,
+        "model_max_length": max_positions,
+        "clean_up_tokenization_spaces": False,
+        "tool_parser_type": "qwen3_coder",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+    (folder / "chat_template.jinja").write_text(chat_template(), encoding="utf-8")
+
+
+def split_pieces(text: str) -> Sequence[str]:
+    """How the tokenizer cuts `text` before any merging; for tests and for looking at data."""
+    splitter = pre_tokenizers.Split(Regex(PIECES), "isolated")
+    return [piece for piece, _ in splitter.pre_tokenize_str(text)]
