@@ -59,12 +59,12 @@ async def run(context: ToolContext, arguments: ReadFileArguments) -> ToolResult:
     last = min(arguments.end_line or len(lines), len(lines))
     context.reads.saw(file.path, file.digest)
     shown = lines[first - 1 : last]
-    text = _numbered(shown, first, len(lines), context.limits.result_chars)
+    text = numbered(shown, first, len(lines), context.limits.result_chars)
     content = fenced("\n".join(shown)[: context.limits.result_chars], path.suffix[1:])
     return ToolResult(text, presentation.model_copy(update={"content": (content,)}))
 
 
-def _numbered(lines: list[str], first: int, total: int, limit: int) -> str:
+def numbered(lines: list[str], first: int, total: int, limit: int) -> str:
     """Return `number:line` rows in at most `limit` characters, saying where to go on when cut."""
     rows = [f"{number}:{line}" for number, line in enumerate(lines, start=first)]
     whole = "\n".join(rows)

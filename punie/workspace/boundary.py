@@ -8,6 +8,7 @@ from pathlib import Path
 from punie.workspace.base import OutsideWorkspaceError, WorkspaceError
 
 _SHOWN_CHARS = 300
+_MAX_ROUNDS = 40
 
 
 def visible_name(name: str) -> str:
@@ -93,9 +94,12 @@ def _real(path: Path) -> Path:
     # Unlike Path.resolve, realpath never raises on a loop of links; opening the path does later.
     # But behind a loop it leaves links as they are ("loop/../link"), so it is repeated.
     real = os.path.realpath(path)
-    while (further := os.path.realpath(real)) != real:
+    for _ in range(_MAX_ROUNDS):
+        further = os.path.realpath(real)
+        if further == real:
+            return Path(real)
         real = further
-    return Path(real)
+    raise OutsideWorkspaceError("the symbolic links of this path lead nowhere")
 
 
 def boundary_around(roots: Sequence[Path]) -> Boundary:

@@ -1,0 +1,115 @@
+from dataclasses import replace
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from punie.tools.presentation import TextContent
+from punie.tools.wording import in_backticks, one_line, plain_output
+from tests.tools.conftest import Bench
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_command(bench: Bench) -> None:
+    result = await bench.result("run_command", command="echo hi; echo there >&2; exit 3")
+    assert result.text == "exit code 3\nhi\nthere"
+    assert result.presentation.title == "`echo hi; echo there >&2; exit 3`"
+    assert result.presentation.kind == "execute"
+    assert result.presentation.content == (TextContent(text=f"```\n{result.text}\n```"),)
+    assert await bench.text("run_command", command="true") == "exit code 0"
+
+
+async def test_it_runs_in_the_workspace(bench: Bench) -> None:
+    bench.file("here.txt", "")
+    assert await bench.text("run_command", command="ls") == "exit code 0\nhere.txt"
+
+
+async def test_progress_is_what_was_written(bench: Bench) -> None:
+    pieces: list[str] = []
+
+    async def progress(text: str) -> None:
+        pieces.append(text)
+
+    loud = Bench(bench.root, replace(bench.context, progress=progress))
+    await loud.result("run_command", command="echo one; sleep 0.2; echo two")
+    assert "".join(pieces) == "one\ntwo\n"
+    assert len(pieces) == 2
+
+
+async def test_the_timeout_is_the_models_but_never_longer_than_allowed(bench: Bench) -> None:
+    short = bench.limited(command_seconds=0.4)
+    with anyio.fail_after(20):
+        assert await bench.text("run_command", command="echo a; sleep 60", timeout=0.3) == (
+            "timed out after 0.3 s\na"
+        )
+        assert await short.text("run_command", command="sleep 60", timeout=50) == (
+            "timed out after 0.4 s"
+        )
+        assert await short.text("run_command", command="sleep 60") == "timed out after 0.4 s"
+
+
+async def test_bad_input(bench: Bench) -> None:
+    assert await bench.text("run_command", command=" ") == "error: the command is empty"
+    for timeout in (0, -1, float("nan")):
+        assert await bench.text("run_command", command="true", timeout=timeout) == (
+            "error: timeout must be more than 0 seconds"
+        )
+    assert await bench.text("run_command", command="a\0b") == (
+        "error: the command holds a NUL character, which no command can hold"
+    )
+
+
+async def test_long_output_fits_the_limit(bench: Bench) -> None:
+    text = await bench.limited(result_chars=1000).text("run_command", command="seq 1 100000")
+    assert len(text) <= 1000
+    assert text.startswith("exit code 0\n1\n2\n")
+    assert text.endswith("\n100000")
+    assert "bytes omitted]" in text
+
+
+async def test_colours_and_progress_bars_are_left_out(bench: Bench) -> None:
+    command = r"printf '\033[31mred\033[0m\n10%%\r50%%\r100%%\r\nend\n'"
+    assert await bench.text("run_command", command=command) == "exit code 0\nred\n100%\nend"
+
+
+@pytest.mark.parametrize(
+    ("raw", "plain"),
+    [
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1b[?25l\x1b[2Ka\x1b(B", "a"),
+        ("a\tb\r\nc", "a\tb\nc"),
+        ("a\x08\x00b", "ab"),
+        ("tail \x1b[", "tail "),
+        ("\x1b]never closed\nmore", "\nmore"),
+    ],
+)
+def test_plain_output(raw: str, plain: str) -> None:
+    assert plain_output(raw) == plain
+
+
+@given(
+    text=st.text(
+        st.characters(whitelist_categories=["L", "N", "P", "S"], whitelist_characters="\n\t ")
+    )
+)
+def test_ordinary_text_is_plain_already(text: str) -> None:
+    assert plain_output(text) == text
+
+
+@given(text=st.text("a`\n\r\x1b ", max_size=30))
+def test_titles_are_one_line_of_code(text: str) -> None:
+    title = in_backticks(one_line(text, 20))
+    assert "\n" not in title
+    assert "\x1b" not in title
+    ticks = len(title) - len(title.lstrip("`"))
+    assert title.endswith("`" * ticks)
+    assert "`" * ticks not in title[ticks:-ticks].strip("`") or ticks == 0
+
+
+def test_a_long_command_is_cut_to_one_line() -> None:
+    assert one_line("first\nsecond", 80) == "first …"
+    assert one_line("x" * 200, 80) == "x" * 79 + "…"
+    assert in_backticks("echo `date`") == "`` echo `date` ``"
