@@ -266,8 +266,8 @@ class PunieAgent:
     async def _warm_up(self) -> None:
         """Import what turns need and open the usual model, while the IDE is still busy."""
         try:
-            await anyio.to_thread.run_sync(import_turn)
-            await anyio.to_thread.run_sync(open_log)
+            await anyio.to_thread.run_sync(import_turn, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(open_log, abandon_on_cancel=True)
             reference = await anyio.to_thread.run_sync(default_reference, self._settings.model)
             self._models.begin(reference)
         except Exception:

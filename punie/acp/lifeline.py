@@ -13,8 +13,9 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-_POLL_MILLISECONDS = 300
+_POLL_MILLISECONDS = 250
 _GRACE_SECONDS = 0.5
+_CHILD_GRACE_SECONDS = 0.3
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
@@ -61,7 +62,7 @@ class Lifeline:
     def exit(self, code: int | None = None) -> NoReturn:
         """Exit now, without waiting for any thread."""
         try:
-            _end_children()
+            _end_children(0.0)
         finally:
             os._exit(self._code if code is None else code)
 
@@ -71,7 +72,7 @@ class Lifeline:
         hard.start()
         if self._stop_loop is not None:
             _call_in_thread(self._stop_loop)
-        _end_children()
+        _end_children(_CHILD_GRACE_SECONDS)
 
     def _watch(self) -> None:
         watched = select.poll()
@@ -103,8 +104,8 @@ def _call_in_thread(function: Callable[[], None]) -> None:
     threading.Thread(target=function, name="acp-stop", daemon=True).start()
 
 
-def _end_children() -> None:
+def _end_children(grace: float) -> None:
     # Not imported means that no process was ever started.
     processes = sys.modules.get("punie.workspace.processes")
     if processes is not None:
-        processes.end_all_process_groups()
+        processes.end_all_process_groups(grace)

@@ -75,7 +75,7 @@ class ModelPool:
 
     async def _open(self, reference: str, load: _Load) -> None:
         try:
-            open_model = await anyio.to_thread.run_sync(_import_loader)
+            open_model = await anyio.to_thread.run_sync(_import_loader, abandon_on_cancel=True)
             choice = await anyio.to_thread.run_sync(resolve_model, reference)
             load.model = await open_model(choice, load.say)
         except ModelUnavailable as error:

@@ -151,7 +151,8 @@ class StdioTransport:
         elif isinstance(message, Notification):
             self._deliver_notification(message)
         elif isinstance(message, Response):
-            self._ready.append(message.message)
+            if message.message is not None:
+                self._ready.append(message.message)
         else:
             assert_never(message)
 

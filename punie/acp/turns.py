@@ -78,7 +78,7 @@ class _Turn:
         if model is None:
             return await self.close(trouble)
         # Loaded by now: opening a model needs all of it.
-        await to_thread.run_sync(import_turn)
+        await to_thread.run_sync(import_turn, abandon_on_cancel=True)
         from punie.agent.turn import TurnConfig, run_turn
         from punie.tools.catalog import ALL_TOOLS
 

@@ -72,10 +72,9 @@ class Notification:
 
 @dataclass(frozen=True)
 class Response:
-    """The client's answer to a request of ours, as the SDK takes it."""
+    """The client's answer to a request of ours, as the SDK takes it; None if it answers nothing."""
 
-    id: int
-    message: dict[str, Any]
+    message: dict[str, Any] | None
 
 
 Message = Request | Notification | Response
@@ -176,9 +175,9 @@ def _response(value: dict[str, Any], request_id: RequestId) -> Response:
             INVALID_REQUEST, "A message needs a method, a result or an error.", request_id
         )
     if not isinstance(request_id, int):
-        raise WireError(INVALID_REQUEST, "No request of ours has that id.", request_id)
+        return Response(None)  # Our requests have whole numbers; an answer is never answered.
     if "result" in value:
-        return Response(request_id, {"jsonrpc": "2.0", "id": request_id, "result": value["result"]})
+        return Response({"jsonrpc": "2.0", "id": request_id, "result": value["result"]})
     given = value["error"] if isinstance(value["error"], dict) else {}
     code, text = given.get("code"), given.get("message")
     error = {
@@ -186,4 +185,4 @@ def _response(value: dict[str, Any], request_id: RequestId) -> Response:
         "message": text if isinstance(text, str) else "The client gave no reason.",
         "data": given.get("data"),
     }
-    return Response(request_id, {"jsonrpc": "2.0", "id": request_id, "error": error})
+    return Response({"jsonrpc": "2.0", "id": request_id, "error": error})
