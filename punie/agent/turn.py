@@ -266,8 +266,12 @@ class _Turn:
         """Make one model call, showing what comes as it comes."""
         message_id = uuid4().hex
         calls: list[OpenCall] = []
+        newest, interleaved = 0, False
         async with node.stream(run.ctx) as stream:
             async for event in stream:
+                if isinstance(event, PartStartEvent | PartDeltaEvent):
+                    interleaved = interleaved or event.index < newest
+                    newest = max(newest, event.index)
                 match event:
                     case PartStartEvent(part=TextPart() as part):
                         await self._text.add((TextDelta, message_id), part.content)
@@ -291,6 +295,10 @@ class _Turn:
             calls.append(await self._start(part, message_id))
         for part, call in zip(parts, calls, strict=True):
             part.tool_call_id = call.part.tool_call_id
+        if interleaved:
+            # Some streams go on with an earlier part. What counts is the order of coming: it is
+            # what the model wrote, and what a later turn rebuilds.
+            response.parts = self._journal.history.parts_of(message_id)
         return response, calls
 
     async def _start(self, part: ToolCallPart, message_id: str) -> OpenCall:

@@ -72,8 +72,7 @@ async def test_oldest_turns_go_in_big_steps_and_the_prefix_stays_between() -> No
         assert paired(request)
         assert sum(len(part) for item in flat(request) for part in item) / 3 < 6_000
     extended = sum(
-        flat(later)[: len(flat(earlier))] == flat(earlier)
-        for earlier, later in pairwise(requests)
+        flat(later)[: len(flat(earlier))] == flat(earlier) for earlier, later in pairwise(requests)
     )
     assert extended == len(requests) - 1 - len(steps)
     # What is rebuilt for the next turn is what the last request was, and the answer to it.

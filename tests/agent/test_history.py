@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import anyio
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pydantic_ai.messages import (
     ModelMessage,
@@ -34,6 +34,8 @@ from punie.agent.history import messages_from_events
 from punie.tools.presentation import Presentation
 from tests.agent.stage import Piece, Recording, Stage, call, prompt, scripted, thought
 
+# Shrinking reruns whole conversations; the example as found is small enough.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 Flat = list[tuple[str, ...]]
 PICTURE = Presentation(title="t", kind="other")
 
@@ -51,8 +53,8 @@ def flat(messages: Sequence[ModelMessage]) -> Flat:
                 case ThinkingPart():
                     item = ("thought", part.content)
                 case ToolCallPart():
-                    item = ("call", part.tool_call_id, part.tool_name, part.args_as_json_str())
-                    item = (*item[:3], json.dumps(part.args_as_dict()))
+                    arguments = json.dumps(part.args_as_dict())
+                    item = ("call", part.tool_call_id, part.tool_name, arguments)
                 case ToolReturnPart():
                     item = (
                         "result",
@@ -115,7 +117,7 @@ TURNS = st.builds(
 
 
 @given(turns=st.lists(TURNS, min_size=1, max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, phases=PHASES)
 def test_requests_are_rebuilt_from_events_and_each_extends_the_one_before(
     turns: list[Turn],
 ) -> None:
