@@ -83,10 +83,6 @@ async def _run(asking: Asking) -> int:
         except ModelUnavailable as error:
             say(str(error))
             code = TROUBLE
-        except BrokenPipeError:
-            # Whoever read our answer has gone: nobody is left to finish the turn for.
-            discard_stdout()
-            code = TROUBLE
         group.cancel_scope.cancel()
     with anyio.CancelScope(shield=True):
         await close_models()
@@ -113,7 +109,7 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
     screen: Screen
     screen = JsonScreen(terminal) if asking.as_json else TerminalScreen(terminal)
     model = await open_model(choice, screen.progress)
-    session_id = uuid4().hex
+    session_id = str(uuid4())
     recorder = await _Recorder.open(asking, session_id, choice.id)
     trouble = False
 
@@ -122,7 +118,13 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
         if isinstance(event, Notice) and event.severity == "error":
             trouble = True
         await recorder.append(event)
-        await screen.show(event)
+        try:
+            await screen.show(event)
+        except BrokenPipeError:
+            # Whoever read our answer has gone: nobody is left to finish the turn for.
+            trouble = True
+            discard_stdout()
+            stopper.stop()
 
     async def permission(question: PermissionAsked) -> str | None:
         return await screen.ask(question, yes=asking.yes)
@@ -164,7 +166,7 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
 def _exit_code(ended: TurnEnded, *, trouble: bool) -> int:
     match ended.stop_reason:
         case "cancelled":
-            return CANCELLED
+            return TROUBLE if trouble else CANCELLED
         case "end_turn":
             return TROUBLE if trouble else 0
         case "max_tokens":

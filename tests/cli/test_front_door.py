@@ -1,0 +1,95 @@
+import subprocess
+import sys
+
+import pytest
+
+from punie import __version__
+from punie.cli.main import COMMANDS
+from tests.cli.conftest import Command
+
+HEAVY = ("pydantic_ai", "mlx", "mlx_lm", "transformers", "numpy", "structlog", "rich", "typer")
+
+
+def modules_after(code: str) -> set[str]:
+    """Return the top-level modules that a fresh interpreter holds after running `code`."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}\nprint(*sorted(sys.modules), file=sys.stderr)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name.partition(".")[0] for name in done.stderr.split()}
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version(punie: Command, flag: str) -> None:
+    done = punie(flag)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"punie {__version__}\n", "")
+
+
+def test_version_imports_next_to_nothing() -> None:
+    loaded = modules_after("from punie.cli.main import main; main(['--version'])")
+    assert not loaded & {*HEAVY, "pydantic", "acp", "argparse", "asyncio", "logging"}
+
+
+def test_acp_imports_nothing_heavy_before_it_serves() -> None:
+    loaded = modules_after("import punie.cli.acp, punie.settings, punie.logs.setup")
+    assert not loaded & set(HEAVY)
+
+
+def test_all_that_acp_needs_to_serve_is_light() -> None:
+    loaded = modules_after(
+        "import punie.cli.acp, punie.settings, punie.logs.setup, punie.acp.serve"
+    )
+    assert "acp" in loaded
+    assert not loaded & set(HEAVY)
+
+
+def test_help_lists_every_command(punie: Command) -> None:
+    for arguments in ((), ("--help",)):
+        done = punie(*arguments)
+        assert done.returncode == 0
+        for command in COMMANDS:
+            assert command.name in done.stdout
+            assert command.summary in done.stdout
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_every_command_explains_itself(punie: Command, command: str) -> None:
+    done = punie(command, "--help")
+    assert done.returncode == 0
+    assert f"punie {command}" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["--nope"], ["logs", "--nope"], ["acp", "--nope"]])
+def test_unknown_commands_and_options_are_wrong_usage(punie: Command, arguments: list[str]) -> None:
+    done = punie(*arguments)
+    assert done.returncode == 2
+    assert "nope" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_acp_refuses_wrong_settings_in_one_sentence(punie: Command) -> None:
+    done = punie("acp", "--mode", "wild")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "punie: mode in the command line is 'wild', but it should be 'ask', 'accept_edits', "
+        "'plan' or 'auto'.\n"
+    )
+
+
+def test_acp_reads_the_users_settings_file(punie: Command) -> None:
+    file = punie.home / "config" / "settings.toml"
+    file.parent.mkdir()
+    file.write_text("max_tokens = 'many'\n", encoding="utf-8")
+    done = punie("acp")
+    assert done.returncode == 2
+    assert str(file) in done.stderr
+    assert "max_tokens" in done.stderr
+
+
+def test_command_table_names_modules_that_exist() -> None:
+    for command in COMMANDS:
+        assert callable(__import__(command.module, fromlist=["main"]).main)

@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+
+from punie.settings import Settings, SettingsError, load_settings, user_settings_file
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"PUNIE_{name.upper()}", raising=False)
+    monkeypatch.setenv("PUNIE_CONFIG_DIR", str(tmp_path / "config"))
+    (tmp_path / "config").mkdir()
+    return tmp_path
+
+
+def project_with(home: Path, text: str) -> Path:
+    folder = home / "project"
+    (folder / ".punie").mkdir(parents=True)
+    (folder / ".punie" / "settings.toml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_defaults_without_any_file() -> None:
+    settings = load_settings()
+    assert settings.model is None
+    assert settings.mode == "ask"
+    assert settings.state_dir.is_absolute()
+    assert settings.state_dir.name == "punie"
+
+
+def test_each_layer_wins_over_the_one_before(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_settings_file().write_text(
+        "max_tokens = 1\nmax_requests = 1\ncommand_timeout = 1\nmodel = 'user'\n", encoding="utf-8"
+    )
+    project = project_with(home, "max_tokens = 2\nmax_requests = 2\ncommand_timeout = 2\n")
+    monkeypatch.setenv("PUNIE_MAX_TOKENS", "3")
+    monkeypatch.setenv("PUNIE_MAX_REQUESTS", "3")
+    settings = load_settings(project, max_tokens=4, temperature=None)
+    assert settings.model == "user"
+    assert settings.command_timeout == 2
+    assert settings.max_requests == 3
+    assert settings.max_tokens == 4
+
+
+def test_for_project_keeps_the_flags(home: Path) -> None:
+    project = project_with(home, "max_tokens = 2\nmax_requests = 2\n")
+    settings = load_settings(max_tokens=4).for_project(project)
+    assert (settings.max_tokens, settings.max_requests) == (4, 2)
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUNIE_MODE", "")
+    assert load_settings().mode == "ask"
+
+
+def test_level_in_any_case_and_home_in_paths(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    settings = load_settings(log_level="debug", state_dir="~/state")
+    assert settings.log_level == "DEBUG"
+    assert settings.state_dir == home / "state"
+
+
+def test_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUNIE_MAX_TOKENS", "0")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value) == (
+        "PUNIE_MAX_TOKENS in the environment is '0', but it should be greater than or equal to 1."
+    )
+
+
+def test_unknown_key_suggests_the_right_one() -> None:
+    user_settings_file().write_text("modell = 'x'\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="'modell', which is no setting; did you mean 'model'"):
+        load_settings()
+
+
+def test_broken_file_names_line_and_column() -> None:
+    user_settings_file().write_text("mode = 'ask'\nmodel = = 1\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="line 2, column 9"):
+        load_settings()
+
+
+def test_not_text() -> None:
+    user_settings_file().write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="not UTF-8"):
+        load_settings()
+
+
+def test_a_folder_in_place_of_the_file() -> None:
+    user_settings_file().mkdir()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings()
+
+
+@pytest.mark.parametrize("mode", ["auto", "accept_edits"])
+def test_a_project_cannot_switch_the_questions_off(home: Path, mode: str) -> None:
+    project = project_with(home, f"mode = '{mode}'\n")
+    with pytest.raises(SettingsError, match="a project may only choose ask or plan"):
+        load_settings(project)
+
+
+def test_a_project_may_be_stricter(home: Path) -> None:
+    assert load_settings(project_with(home, "mode = 'plan'\n")).mode == "plan"
+
+
+def test_a_project_cannot_move_the_state(home: Path) -> None:
+    with pytest.raises(SettingsError, match="'state_dir'"):
+        load_settings(project_with(home, "state_dir = '/tmp/x'\n"))
