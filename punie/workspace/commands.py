@@ -1,22 +1,21 @@
 """Running shell commands: own process group, streamed and capped output, timeout, cancellation."""
 
 import codecs
+import contextlib
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import anyio
-import anyio.abc
 
 from punie.workspace.base import CommandRequest, CommandResult, OutputSink, WorkspaceError
 from punie.workspace.processes import (
     ProcessGroup,
     end_group,
     forget_group,
-    register_group,
-    signal_group,
+    is_alive,
+    start_group,
 )
 from punie.workspace.text_files import reason
 
@@ -25,6 +24,7 @@ END_GRACE_SECONDS = 1.0
 
 _CHUNK_BYTES = 65_536
 _TICK_SECONDS = 0.05
+_POLL_SECONDS = 0.01
 _AFTER_EXIT_SECONDS = 0.5
 
 
@@ -67,31 +67,17 @@ def shell() -> str:
     return shutil.which("bash") or "/bin/sh"
 
 
-async def start_in_group(
+def start(
     arguments: list[str],
     cwd: Path,
     *,
     stdout: int,
     stderr: int,
     environment: Mapping[str, str] | None = None,
-) -> tuple[anyio.abc.Process, ProcessGroup]:
-    """Start a program in a session and process group of its own, with nothing on its input.
-
-    Raises `WorkspaceError` when it cannot be started. The caller ends and forgets the group.
-    """
-    process: anyio.abc.Process | None = None
+) -> ProcessGroup:
+    """Start a program as `start_group` does; raise `WorkspaceError` when it cannot be started."""
     try:
-        # Shielded: a cancelled start would leave a child that nobody knows.
-        with anyio.CancelScope(shield=True):
-            process = await anyio.open_process(
-                arguments,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                env=environment,
-                start_new_session=True,
-            )
+        return start_group(arguments, cwd, stdout=stdout, stderr=stderr, environment=environment)
     except OSError as error:
         if not cwd.is_dir():
             raise WorkspaceError(f"there is no folder {cwd} to run in") from error
@@ -100,8 +86,6 @@ async def start_in_group(
         raise WorkspaceError(
             "the command could not be started: it holds a character that no command can hold"
         ) from error
-    assert process is not None
-    return process, register_group(process.pid)
 
 
 async def run_command(
@@ -112,43 +96,39 @@ async def run_command(
     The group is in `groups` as long as something of it may live: a background child survives its
     shell and is ended with the workspace.
     """
-    for old in [group for group in groups if not signal_group(group, 0)]:
+    for old in [group for group in groups if not is_alive(group)]:
         forget_group(old)
         groups.discard(old)
     started = anyio.current_time()
     deadline = started + request.timeout
-    # A pipe of our own: asyncio's would make waiting for the shell wait for background children.
     read_end, write_end = os.pipe()
     try:
         try:
-            process, group = await start_in_group(
+            group = start(
                 [shell(), "-c", request.command],
                 request.cwd,
                 stdout=write_end,
-                stderr=subprocess.STDOUT,
+                stderr=write_end,
                 environment={**os.environ, **request.environment},
             )
         finally:
             os.close(write_end)
         groups.add(group)
-        os.set_blocking(read_end, False)
         output = CappedOutput(request.output_limit)
+        os.set_blocking(read_end, False)
         try:
-            await _pump(process, read_end, output, on_output, deadline)
-            with anyio.CancelScope(deadline=deadline):
-                await process.wait()
-            code = process.returncode
+            await _pump(group, read_end, output, on_output, deadline)
+            code = await _exit_code(group, deadline)
             if code is None:
-                await _end(process, group)
+                await end_group(group, END_GRACE_SECONDS)
                 _drain(read_end, output)
         except BaseException:
-            await _end(process, group)
+            await end_group(group, END_GRACE_SECONDS)
             groups.discard(group)
             raise
     finally:
         os.close(read_end)
-    group.leader_reaped = True
-    if code is None or not signal_group(group, 0):
+    if code is None or not is_alive(group):
         forget_group(group)
         groups.discard(group)
     return CommandResult(
@@ -161,18 +141,15 @@ async def run_command(
     )
 
 
-async def _end(process: anyio.abc.Process, group: ProcessGroup) -> None:
-    with anyio.CancelScope(shield=True):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(end_group, group, END_GRACE_SECONDS)
-            # A process in an uninterruptible system call outlives even SIGKILL for a while.
-            with anyio.move_on_after(2 * END_GRACE_SECONDS):
-                await process.wait()
-                group.leader_reaped = True
+async def _exit_code(group: ProcessGroup, deadline: float) -> int | None:
+    """Wait for the shell; return None if it is still there at the deadline."""
+    while (code := group.leader.poll()) is None and anyio.current_time() < deadline:
+        await anyio.sleep(_POLL_SECONDS)
+    return code
 
 
 async def _pump(
-    process: anyio.abc.Process,
+    group: ProcessGroup,
     read_end: int,
     output: CappedOutput,
     on_output: OutputSink | None,
@@ -186,19 +163,18 @@ async def _pump(
     open_stream = True
     while open_stream:
         now = anyio.current_time()
-        if process.returncode is not None and ended is None:
+        if ended is None and group.leader.poll() is not None:
             ended = now
         if now >= deadline or (ended is not None and now - ended >= _AFTER_EXIT_SECONDS):
             break
         with anyio.move_on_after(min(_TICK_SECONDS, deadline - now)):
             await anyio.wait_readable(read_end)
-        try:
+        # Not readable yet is an answer too: it lets the shell's end and the deadline be noticed.
+        with contextlib.suppress(BlockingIOError):
             data = os.read(read_end, _CHUNK_BYTES)
             open_stream = bool(data)
             output.feed(data)
-            pending += decoder.decode(data, final=not data)
-        except BlockingIOError:
-            pass
+            pending += decoder.decode(data)
         now = anyio.current_time()
         if pending and on_output is not None and now - flushed >= _TICK_SECONDS:
             await on_output(pending)

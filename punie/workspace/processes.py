@@ -7,52 +7,92 @@ starts. A group stays registered until nothing of it is left, background childre
 import contextlib
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 
 _POLL_SECONDS = 0.02
+_REAP_SECONDS = 2.0
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, frozen=True)
 class ProcessGroup:
-    """A process group by its number, which is the process id of its leader.
+    """A child and all that it started; the group's number is the child's process id."""
 
-    `leader_reaped` is set once the leader has been waited for. From then on its number could
-    belong to a stranger, which `signal_group` finds out before it sends anything.
-    """
+    leader: subprocess.Popen[bytes]
 
-    number: int
-    leader_reaped: bool = False
+    @property
+    def number(self) -> int:
+        """The number of the group."""
+        return self.leader.pid
 
 
 _live: set[ProcessGroup] = set()
+# How many children are being started right now: at most one, unless threads start some.
+_starting: list[object] = []
+
+
+def start_group(
+    arguments: Sequence[str],
+    cwd: Path,
+    *,
+    stdout: int,
+    stderr: int,
+    environment: Mapping[str, str] | None = None,
+) -> ProcessGroup:
+    """Start a program in a session and process group of its own, with nothing on its input.
+
+    `stdout` and `stderr` are file descriptors. Raises `OSError` or `ValueError` as
+    `subprocess.Popen` does.
+    """
+    mark = object()
+    _starting.append(mark)
+    try:
+        # Not through the event loop: between its fork and our first sight of the child it runs
+        # other things, and a child that is not registered cannot be ended.
+        group = ProcessGroup(
+            subprocess.Popen(
+                arguments,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+            )
+        )
+        _live.add(group)
+    finally:
+        _starting.remove(mark)
+    return group
 
 
 def live_groups() -> frozenset[int]:
     """Return the numbers of the groups of which something is left."""
-    return frozenset(group.number for group in tuple(_live) if signal_group(group, 0))
-
-
-def register_group(number: int) -> ProcessGroup:
-    """Remember the group of a child that was started in a session of its own."""
-    group = ProcessGroup(number)
-    _live.add(group)
-    return group
+    return frozenset(group.number for group in tuple(_live) if is_alive(group))
 
 
 def forget_group(group: ProcessGroup) -> None:
-    """Drop a group of which nothing is left."""
+    """Drop a group of which nothing is left, or nothing that can be ended."""
     _live.discard(group)
+
+
+def is_alive(group: ProcessGroup) -> bool:
+    """Tell whether a process of the group is left; collects the leader's exit code on the way."""
+    group.leader.poll()
+    return signal_group(group, 0)
 
 
 def signal_group(group: ProcessGroup, number: int) -> bool:
     """Send a signal (0 only asks) to the whole group; return False when nothing of it is left."""
     try:
-        if group.leader_reaped and _exists(group.number):
-            # While a member of our group lives, the system does not give its number to a new
-            # process; a process with this number is therefore a stranger.
+        if group.leader.returncode is not None and _exists(group.number):
+            # The leader was collected, so its number may be given away, but not while a member of
+            # its group lives. A process with this number is therefore a stranger.
             return False
         os.killpg(group.number, number)
     except (ProcessLookupError, PermissionError):
@@ -74,13 +114,16 @@ def _exists(process: int) -> bool:
 async def end_group(group: ProcessGroup, grace: float) -> None:
     """Ask the group to end and, after `grace` seconds, kill it. Not interrupted by cancellation."""
     with anyio.CancelScope(shield=True):
-        alive = signal_group(group, signal.SIGTERM)
+        signal_group(group, signal.SIGTERM)
         deadline = anyio.current_time() + grace
-        while alive and anyio.current_time() < deadline:
+        while (alive := is_alive(group)) and anyio.current_time() < deadline:
             await anyio.sleep(_POLL_SECONDS)
-            alive = signal_group(group, 0)
         if alive:
             signal_group(group, signal.SIGKILL)
+        # A process in an uninterruptible system call outlives even SIGKILL for a while.
+        with anyio.move_on_after(_REAP_SECONDS):
+            while group.leader.poll() is None:
+                await anyio.sleep(_POLL_SECONDS)
         forget_group(group)
 
 
@@ -88,36 +131,38 @@ def end_all_process_groups(grace: float = 0.3) -> None:
     """End every process group that is still alive, waiting at most `grace` seconds in all.
 
     Blocks and never raises; meant for the way out of the program, signal handlers included. It
-    takes no lock, so it can interrupt any other function here.
+    waits for no lock, so it can interrupt any other function here.
     """
+    if _starting:
+        # We interrupted the start of a child, whose number nobody has been told yet.
+        for process in _own_session_leaders():
+            with contextlib.suppress(OSError):
+                os.killpg(process, signal.SIGKILL)
     pending = {group for group in tuple(_live) if signal_group(group, signal.SIGTERM)}
     deadline = time.monotonic() + grace
-    while pending and time.monotonic() < deadline:
+    while (pending := {group for group in pending if is_alive(group)}) and (
+        time.monotonic() < deadline
+    ):
         time.sleep(_POLL_SECONDS)
-        pending = {group for group in pending if _running(group)}
     for group in pending:
         signal_group(group, signal.SIGKILL)
     _live.clear()
 
 
-def _running(group: ProcessGroup) -> bool:
-    if not group.leader_reaped:
-        # A leader that has ended but was not waited for still counts as alive for killpg.
-        with contextlib.suppress(ChildProcessError):
-            ended = os.waitid(os.P_PID, group.number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if ended is not None and not _has_other_members(group.number):
-                return False
-    return signal_group(group, 0)
-
-
-def _has_other_members(group: int) -> bool:
-    """Tell whether a process other than the leader may be in the group; True when unknown."""
+def _own_session_leaders() -> list[int]:
+    """Return the children of this process that lead a session and are not registered."""
     try:
-        processes = [name for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
-    except OSError:
-        return True
-    for process in processes:
-        with contextlib.suppress(OSError):
-            if int(process) != group and os.getpgid(int(process)) == group:
-                return True
-    return False
+        shown = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    pairs = [tuple(map(int, line.split())) for line in shown.stdout.splitlines()]
+    known = {group.number for group in tuple(_live)}
+    found: list[int] = []
+    for process, parent in pairs:
+        if parent == os.getpid() and process not in known:
+            with contextlib.suppress(OSError):
+                if os.getsid(process) == process:
+                    found.append(process)
+    return found

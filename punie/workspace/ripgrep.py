@@ -5,23 +5,25 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.abc
 
 from punie.workspace.base import SearchMatch, SearchResult, WorkspaceError
-from punie.workspace.commands import start_in_group
-from punie.workspace.processes import forget_group
+from punie.workspace.commands import start
+from punie.workspace.processes import end_group
 from punie.workspace.text_files import MAX_TEXT_BYTES
 
 MATCH_CHARS = 300
 """Longer lines are cut to about this many characters around the match."""
+
+_CHUNK_BYTES = 65_536
+_END_SECONDS = 0.5
 
 
 def find_ripgrep() -> Path:
@@ -71,43 +73,41 @@ async def search_files(
     Raises `WorkspaceError` with ripgrep's own reason when it refuses the pattern or the glob.
     """
     arguments = _arguments(pattern, target, root, regex=regex, limit=limit, glob=glob)
-    process, group = await start_in_group(
-        arguments, root, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
     matches: list[SearchMatch] = []
-    complaint = bytearray()
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_collect, process.stderr, complaint)
-            async with contextlib.aclosing(_lines(process.stdout)) as lines:
-                async for line in lines:
-                    match = _parse(line, root)
-                    if match is not None:
-                        matches.append(match)
-                    if len(matches) > limit:
-                        tasks.cancel_scope.cancel()
-                        break
-    finally:
-        with anyio.CancelScope(shield=True):
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.aclose()
-        forget_group(group)
+    read_end, write_end = os.pipe()
+    with tempfile.TemporaryFile() as complaints:
+        try:
+            try:
+                group = start(arguments, root, stdout=write_end, stderr=complaints.fileno())
+            finally:
+                os.close(write_end)
+            try:
+                async with contextlib.aclosing(_lines(read_end)) as lines:
+                    async for line in lines:
+                        match = _parse(line, root)
+                        if match is not None:
+                            matches.append(match)
+                        if len(matches) > limit:
+                            break
+            finally:
+                # At the end of its output ripgrep has nothing more to do either.
+                await end_group(group, 0 if len(matches) > limit else _END_SECONDS)
+        finally:
+            os.close(read_end)
+        complaints.seek(0)
+        complaint = complaints.read(10_000).decode("utf-8", errors="replace")
     if complaint and not matches:
-        raise WorkspaceError(_sentence(complaint.decode("utf-8", errors="replace")))
+        raise WorkspaceError(_sentence(complaint))
     return SearchResult(tuple(matches[:limit]), truncated=len(matches) > limit)
 
 
-async def _collect(stream: anyio.abc.ByteReceiveStream, into: bytearray) -> None:
-    async for data in stream:
-        into += data[:10_000]
-
-
-async def _lines(stream: anyio.abc.ByteReceiveStream) -> AsyncGenerator[bytes, None]:
+async def _lines(read_end: int) -> AsyncGenerator[bytes, None]:
     pieces: list[bytes] = []
-    async for data in stream:
+    while True:
+        await anyio.wait_readable(read_end)
+        data = os.read(read_end, _CHUNK_BYTES)
+        if not data:
+            return
         *complete, rest = data.split(b"\n")
         for line in complete:
             yield b"".join([*pieces, line])

@@ -114,7 +114,7 @@ async def test_missing_files_and_binary_files(bench: Bench) -> None:
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lines=st.lists(st.text("ab:\t", max_size=40), min_size=1, max_size=30),
-    limit=st.integers(100, 600),
+    limit=st.integers(150, 600),
 )
 def test_a_result_never_exceeds_its_limit(lines: list[str], limit: int) -> None:
     text = numbered(lines, 1, len(lines), limit)

@@ -1,3 +1,4 @@
+import os
 import shlex
 import signal
 import subprocess
@@ -279,12 +280,14 @@ async def test_a_reused_number_is_never_signalled() -> None:
     # As if our group had ended and the system had given its number to a new process.
     stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
-        group = processes.register_group(stranger.pid)
-        group.leader_reaped = True
+        stranger.returncode = 0
+        group = processes.ProcessGroup(stranger)
+        assert not processes.is_alive(group)
         assert not processes.signal_group(group, signal.SIGTERM)
-        processes.end_all_process_groups()
-        assert stranger.poll() is None
+        await processes.end_group(group, 0.1)
+        assert _alive(stranger.pid)
     finally:
+        stranger.returncode = None
         stranger.kill()
         stranger.wait()
 
@@ -313,3 +316,60 @@ async def test_arguments_reach_the_shell_unchanged(workspace: LocalWorkspace) ->
     text = "a  b'c\"d$HOME`x`\\n\n\t*"
     result = await _run(workspace, f"printf %s {shlex.quote(text)}")
     assert result.output == text
+
+
+def test_a_signal_while_commands_start_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Programs that do nothing but start commands are told to end at many different moments."""
+    program = textwrap.dedent(
+        """
+        import os, signal, sys, time
+        from pathlib import Path
+        import anyio
+        from punie.workspace.base import CommandRequest
+        from punie.workspace.local import LocalWorkspace
+        from punie.workspace.processes import end_all_process_groups
+
+        root, seconds = Path(sys.argv[1]), sys.argv[2]
+
+        def leave(*_):
+            end_all_process_groups()
+            os._exit(0)
+
+        async def main():
+            workspace = LocalWorkspace([root])
+            async with anyio.create_task_group() as tasks:
+                for _ in range(100):
+                    request = CommandRequest(f"sleep {seconds}", root, 60.0)
+                    tasks.start_soon(workspace.run, request)
+                    await anyio.sleep(0)
+
+        for round in range(30):
+            ready, started = os.pipe()
+            program = os.fork()
+            if program == 0:
+                signal.signal(signal.SIGTERM, leave)
+                os.write(started, b"x")
+                anyio.run(main)
+            os.read(ready, 1)
+            time.sleep(0.01 + round * 0.0031)
+            os.kill(program, signal.SIGTERM)
+            os.waitpid(program, 0)
+        """
+    )
+    seconds = f"61.{os.getpid()}"
+    subprocess.run([sys.executable, "-c", program, str(tmp_path), seconds], check=True, timeout=120)
+
+    def left() -> list[str]:
+        shown = subprocess.run(
+            ["ps", "-A", "-o", "stat=,args="], capture_output=True, text=True, check=True
+        )
+        lines = [line for line in shown.stdout.splitlines() if seconds in line]
+        return [line for line in lines if not line.startswith("Z")]
+
+    async def wait() -> list[str]:
+        with anyio.move_on_after(3):
+            while left():
+                await anyio.sleep(0.1)
+        return left()
+
+    assert anyio.run(wait) == []
