@@ -69,7 +69,7 @@ def conversation(system: str, user: str, answer: str, value: str, result: str) -
 
 
 def plain_encoding(name: str, messages: list[Any], **options: Any) -> list[int]:
-    tools = [
+    tools: list[Any] = [
         {
             "type": "function",
             "function": {
@@ -80,7 +80,7 @@ def plain_encoding(name: str, messages: list[Any], **options: Any) -> list[int]:
         }
         for tool in TOOLS
     ]
-    rendered = render_jinja_template(
+    rendered: Any = render_jinja_template(
         [messages],
         tools=tools,
         chat_template=template(name),

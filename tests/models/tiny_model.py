@@ -1,13 +1,19 @@
 """A small random model with a real tokenizer, built on the fly."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
+import mlx.optimizers as optim
 from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3
+from mlx_lm.utils import load_model
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from punie.models.mlx.chat_format import ChatFormat
 
 CONTROL = (
     "<|endoftext|>",
@@ -52,6 +58,36 @@ XML_TEMPLATE = """
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
 """.strip()
+
+READ_CALL = (
+    "<tool_call>\n<function=read_file>\n<parameter=path>\na.py\n</parameter>\n"
+    "</function>\n</tool_call>"
+)
+LESSONS = {
+    "read": "I look.\n" + READ_CALL,
+    "both": READ_CALL + "\n" + READ_CALL,
+    "think": "<think>\nIt is a sum.\n</think>\n\nFour.",
+    "say": "The answer is four and five, é!",
+    "break": "<tool_call>\nread it\n</tool_call>",
+}
+"""What the taught model answers, by the user's message."""
+
+_READ_TURN: list[dict[str, Any]] = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "read"},
+    {
+        "role": "assistant",
+        "content": "I look.",
+        "tool_calls": [{"name": "read_file", "arguments": {"path": "a.py"}}],
+    },
+    {"role": "tool", "content": "1:four"},
+]
+CONVERSATIONS: list[tuple[list[dict[str, Any]], str]] = [
+    *(([{"role": "user", "content": question}], answer) for question, answer in LESSONS.items()),
+    (_READ_TURN[:2], LESSONS["read"]),
+    (_READ_TURN, "It says four."),
+]
+"""Histories and what the taught model answers to them."""
 
 
 def build_tokenizer() -> Tokenizer:
@@ -103,7 +139,48 @@ def build_model(directory: Path, *, window: int = 4096, seed: int = 0) -> Path:
     (directory / "chat_template.jinja").write_text(XML_TEMPLATE)
     mx.random.seed(seed)
     model = qwen3.Model(qwen3.ModelArgs.from_dict(config))  # type: ignore[no-untyped-call]
+    save_weights(directory, model)
+    return directory
+
+
+def teach(directory: Path, steps: int = 300) -> None:
+    """Train the model in `directory` until it knows its answers by heart."""
+    chat_format = ChatFormat.load(directory)
+    vocabulary = chat_format.vocabulary
+    rows = []
+    for messages, answer in CONVERSATIONS:
+        prompt = chat_format.encode(messages).tokens
+        reply: list[int] = []
+        for piece in re.split("(" + "|".join(map(re.escape, CONTROL)) + ")", answer):
+            known = vocabulary.control.get(piece)
+            reply += vocabulary.encode_text(piece) if known is None else [known]
+        rows.append((len(prompt), [*prompt, *reply, vocabulary.control["<|im_end|>"]]))
+    width = max(len(row) for _, row in rows)
+    tokens = mx.array([row + [0] * (width - len(row)) for _, row in rows])
+    mask = mx.array(
+        [[float(start <= i + 1 < len(row)) for i in range(width - 1)] for start, row in rows]
+    )
+    model, _ = load_model(directory)
+    model.train()
+    optimizer = optim.Adam(learning_rate=3e-3)
+
+    def loss(model: Any) -> mx.array:
+        logits = model(tokens[:, :-1])
+        return (nn.losses.cross_entropy(logits, tokens[:, 1:]) * mask).sum() / mask.sum()
+
+    step = nn.value_and_grad(model, loss)  # type: ignore[attr-defined]
+    value = mx.array(9.0)
+    for _ in range(steps):
+        value, gradients = step(model)
+        optimizer.update(model, gradients)
+        mx.eval(model.parameters(), optimizer.state, value)
+        if float(value) < 0.003:
+            break
+    assert float(value) < 0.05, float(value)
+    save_weights(directory, model)
+
+
+def save_weights(directory: Path, model: Any) -> None:
     mx.save_safetensors(
         str(directory / "model.safetensors"), dict(tree_flatten(model.parameters()))
     )
-    return directory
