@@ -119,7 +119,10 @@ class Workspace(Protocol):
         ...
 
     async def write_text(self, path: Path, text: str, *, like: TextFile | None = None) -> TextFile:
-        """Write a file atomically, with `like`'s line ends and mark; create missing folders."""
+        """Write a file atomically, with `like`'s line ends and mark; create missing folders.
+
+        When `like` is this file as it was read, a file that has changed since is not overwritten.
+        """
         ...
 
     async def list_dir(self, path: Path) -> tuple[DirEntry, ...]:

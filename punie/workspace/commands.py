@@ -174,7 +174,8 @@ async def _pump(
             data = os.read(read_end, _CHUNK_BYTES)
             open_stream = bool(data)
             output.feed(data)
-            pending += decoder.decode(data)
+            if on_output is not None:
+                pending += decoder.decode(data)
         now = anyio.current_time()
         if pending and on_output is not None and now - flushed >= _TICK_SECONDS:
             await on_output(pending)
