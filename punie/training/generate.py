@@ -83,16 +83,17 @@ def add_context(rng: Random, prompt: str, project: Project) -> str:
     named = [path for path in project.files if prompt.count(path) == 1 and f"`{path}" not in prompt]
     if chance < 0.05 and named and "create" not in prompt.lower():
         path = rng.choice(named)
-        return prompt.replace(path, rng.choice(("this file", "the open file"))) + f"\n@{path}"
+        subject = rng.choice(("this file", "the open file"))
+        return prompt.replace(path, subject) + rng.choice((" ", " ", "\n")) + f"@{path}"
     if chance < 0.13:
-        return f"{prompt}\n@{rng.choice(sorted(project.files))}"
+        return prompt + rng.choice((" ", " ", "\n")) + f"@{rng.choice(sorted(project.files))}"
     if chance < 0.15:
         path = rng.choice(sorted(project.files))
         lines = project.files[path].splitlines()
         first = rng.randrange(len(lines))
         last = min(len(lines), first + rng.randint(1, 3))
         picked = "\n".join(lines[first:last])
-        return f"{prompt}\nAttached: {path} lines {first + 1}-{last}\n```\n{picked}\n```"
+        return f"{prompt}\n\nAttached: {path} lines {first + 1}-{last}\n```\n{picked}\n```"
     return prompt
 
 
