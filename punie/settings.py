@@ -4,9 +4,7 @@ It is a plain pydantic model with a small loader, because importing pydantic-set
 the start of `punie acp` more than everything else in this file together.
 """
 
-import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -128,6 +126,9 @@ def _read_file(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
+    # Not at the top: most starts find no file, and the IDE waits for each.
+    import tomllib
+
     try:
         values = tomllib.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -141,6 +142,8 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _similar(name: str) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, Settings.model_fields, n=1)
     if close:
         return f"did you mean {close[0]!r}?"

@@ -1,23 +1,17 @@
 """`punie acp`: what the IDE launches. Parsed without typer, to start as light as it can."""
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serve ACP on stdin and stdout until the client goes away; return the exit code."""
-    options = _parser().parse_args(arguments)
+    flags = _flags(arguments) if arguments else {}
     from punie.settings import SettingsError, load_settings
 
     try:
-        settings = load_settings(
-            model=options.model,
-            mode=options.mode,
-            state_dir=options.state_dir,
-            log_level=options.log_level,
-        )
+        settings = load_settings(**flags)
     except SettingsError as error:
         print(f"punie: {error}", file=sys.stderr)
         return 2
@@ -28,12 +22,15 @@ def main(arguments: Sequence[str]) -> int:
     return serve(settings)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _flags(arguments: Sequence[str]) -> dict[str, Any]:
+    # Not at the top: the usual start has no flags.
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="punie acp", description="Serve the Agent Client Protocol on stdin and stdout."
     )
     parser.add_argument("--model", help="model of new sessions: a name, a folder or a hub id")
     parser.add_argument("--mode", help="mode of new sessions: ask, accept_edits, plan or auto")
-    parser.add_argument("--state-dir", type=Path, help="folder of sessions and logs")
+    parser.add_argument("--state-dir", help="folder of sessions and logs")
     parser.add_argument("--log-level", help="DEBUG, INFO, WARNING or ERROR")
-    return parser
+    return vars(parser.parse_args(arguments))
