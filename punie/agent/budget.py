@@ -21,7 +21,7 @@ from punie.tools.base import ToolLimits
 CHARS_PER_TOKEN = 3
 MAX_RESULT_CHARS = 16_000
 _MIN_RESULT_CHARS = 400
-# After a compaction the history is at most this share of the room, so that many requests pass
+# After a compaction the history fills at most this share of its room, so that many requests pass
 # before the next one and the processed prefix stays valid in between.
 _AFTER_COMPACTION = 0.5
 _MESSAGE_OVERHEAD = 16
@@ -84,24 +84,26 @@ class Budget:
         if window is None:
             return 0
         room = window - min(self.reserve or window // 4, window // 4)
-        fixed = self._fixed_chars()
         sizes = [message_chars(message) for message in messages]
-        used = await self._tokens(messages, sum(sizes) + fixed, room)
+        used = await self._tokens(messages, sum(sizes), room)
         if used <= room:
             return 0
-        # Scale the estimate to what was counted, so that both are in the same tokens.
-        per_char = used / max(1, sum(sizes) + fixed)
-        target = max(room * _AFTER_COMPACTION - fixed * per_char, 0)
-        left = sum(sizes) * per_char
+        # What stays in any case: the instructions, the tools and the prompt.
+        kept = [message for message in messages if message is prompt]
+        kept_chars = sum(message_chars(message) for message in kept)
+        base = await self._tokens(kept, kept_chars, 0)
+        per_char = (used - base) / max(1, sum(sizes) - kept_chars)
+        target = base + max(room - base, 0) * _AFTER_COMPACTION
         dropped = 0
         for group in _groups(messages, prompt):
-            if left <= target:
+            if used <= target:
                 break
-            left -= sum(sizes[index] for index in group) * per_char
+            used -= sum(sizes[index] for index in group) * per_char
             dropped += len(group)
         return dropped
 
     async def _tokens(self, messages: Sequence[ModelMessage], chars: int, room: int) -> float:
+        chars += self._fixed_chars()
         # One token per character is the worst that ordinary text can do (digits do it).
         if chars <= room:
             return chars / CHARS_PER_TOKEN

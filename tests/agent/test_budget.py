@@ -129,7 +129,9 @@ async def test_count_of_the_model_is_preferred_to_the_estimate() -> None:
         events = await stage.turn(f"turn {number}")
         assert events[-1] == TurnEnded(stop_reason="end_turn")
     assert model.counted > 0
-    assert any(isinstance(event, Compacted) for event in stage.events)
+    steps = [event for event in stage.events if isinstance(event, Compacted)]
+    # Half of the history stays, so a step comes only every few turns.
+    assert 1 <= len(steps) <= 8
 
 
 async def test_short_history_is_never_counted() -> None:

@@ -28,7 +28,6 @@ from punie.agent.events import (
     ToolStarted,
     TurnEnded,
     TurnEvent,
-    UserMessage,
 )
 from punie.agent.history import messages_from_events
 from punie.tools.presentation import Presentation
@@ -157,13 +156,9 @@ def test_requests_are_rebuilt_from_events_and_each_extends_the_one_before(
     anyio.run(main)
 
 
-def event_prompt(text: str) -> UserMessage:
-    return prompt(text)
-
-
 def test_killed_turn_gets_results_for_its_open_calls() -> None:
     events: list[TurnEvent] = [
-        event_prompt("one"),
+        prompt("one"),
         TextDelta(message_id="m", text="look"),
         ToolStarted(
             call_id="a", message_id="m", tool="echo", arguments={"text": "a"}, presentation=PICTURE
@@ -174,7 +169,7 @@ def test_killed_turn_gets_results_for_its_open_calls() -> None:
         ToolFinished(call_id="b", status="completed", result="b", presentation=PICTURE),
     ]
     # Killed here; the next turn simply follows.
-    events += [event_prompt("two"), TextDelta(message_id="n", text="ok")]
+    events += [prompt("two"), TextDelta(message_id="n", text="ok")]
     assert flat(messages_from_events(events)) == [
         ("user", "one"),
         ("text", "look"),
@@ -189,7 +184,7 @@ def test_killed_turn_gets_results_for_its_open_calls() -> None:
 
 def test_thoughts_and_texts_of_one_response_keep_their_order() -> None:
     events: list[TurnEvent] = [
-        event_prompt("one"),
+        prompt("one"),
         ThoughtDelta(message_id="m", text="h"),
         ThoughtDelta(message_id="m", text="m"),
         TextDelta(message_id="m", text="a"),
@@ -211,7 +206,7 @@ def test_thoughts_and_texts_of_one_response_keep_their_order() -> None:
 def test_result_of_an_unknown_call_is_passed_over() -> None:
     events: list[TurnEvent] = [
         ToolFinished(call_id="x", status="completed", result="b", presentation=PICTURE),
-        event_prompt("one"),
+        prompt("one"),
     ]
     assert flat(messages_from_events(events)) == [("user", "one")]
 
@@ -221,11 +216,11 @@ def test_compaction_drops_the_oldest_but_never_the_current_prompt(dropped: int, 
     events: list[TurnEvent] = []
     for number in (1, 2):
         events += [
-            event_prompt(f"p{number}"),
+            prompt(f"p{number}"),
             TextDelta(message_id=f"m{number}", text=f"a{number}"),
         ]
     events += [
-        event_prompt("p3"),
+        prompt("p3"),
         TextDelta(message_id="m3", text="a3"),
         Compacted(dropped=dropped),
     ]
