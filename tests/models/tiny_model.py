@@ -9,7 +9,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import mlx.optimizers as optim
 from mlx.utils import tree_flatten
-from mlx_lm.models import qwen3
+from mlx_lm.models import mamba, qwen3
 from mlx_lm.utils import load_model
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -141,6 +141,26 @@ def build_model(directory: Path, *, window: int = 4096, seed: int = 0) -> Path:
     model = qwen3.Model(qwen3.ModelArgs.from_dict(config))  # type: ignore[no-untyped-call]
     save_weights(directory, model)
     return directory
+
+
+def build_recurrent_model(directory: Path) -> None:
+    """Write the weights of a small model whose cache is a state that cannot be trimmed."""
+    config: dict[str, Any] = {
+        "model_type": "mamba",
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "state_size": 8,
+        "num_hidden_layers": 2,
+        "conv_kernel": 4,
+        "use_bias": False,
+        "use_conv_bias": True,
+        "time_step_rank": 4,
+    }
+    (directory / "config.json").write_text(json.dumps(config))
+    mx.random.seed(1)
+    args = mamba.ModelArgs.from_dict(config)  # type: ignore[no-untyped-call]
+    save_weights(directory, mamba.Model(args))
 
 
 def teach(directory: Path, steps: int = 300) -> None:

@@ -1,16 +1,21 @@
 """One generation, between the engine's thread and the event loop.
 
 Tokens cross in batches: the thread appends to a list and wakes the loop only when it is not
-already awake, so that a fast model does not pay for a future with each token.
+already awake, and at most a hundred times a second, so that a fast model does not pay for a
+future, an event and a message to the client with each token.
 """
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal
 
 import anyio
+
+_WAKE_SECONDS = 0.01
+"""A token that follows another one sooner than this waits for the next one, or the end."""
 
 
 class EngineError(Exception):
@@ -69,6 +74,7 @@ class Generation:
         self._cancelled = threading.Event()
         self._pending: list[int | Prefilled | Finished | EngineError] = []
         self._signalled = False
+        self._woken_for_token = 0.0
         self._wake = anyio.Event()
 
     def is_cancelled(self) -> bool:
@@ -85,6 +91,11 @@ class Generation:
             self._pending.append(event)
             if self._signalled:
                 return
+            if isinstance(event, int):
+                now = time.monotonic()
+                if now - self._woken_for_token < _WAKE_SECONDS:
+                    return
+                self._woken_for_token = now
             self._signalled = True
         try:
             self._loop.call_soon_threadsafe(self._on_signal)
