@@ -15,7 +15,7 @@ from punie.agent.events import (
     UserMessage,
 )
 
-_CHUNK = 64_000
+_MOST_PIECES = 500
 
 
 def replay_updates(
@@ -29,7 +29,7 @@ def replay_updates(
     ends = {event.call_id: event for event in events if isinstance(event, ToolFinished)}
     usage: UsageChanged | None = None
     translator = Translator()
-    for event in _joined(events):
+    for position, event in _joined(events):
         match event:
             case UserMessage():
                 for block in event.blocks:
@@ -41,32 +41,37 @@ def replay_updates(
             case ToolRunning() | ToolProgress() | ToolFinished():
                 pass
             case _:
-                yield from translator.updates(event)
+                yield from translator.updates(event, position)
     if usage is not None:
-        yield from translator.updates(usage)
+        yield from translator.updates(usage, 0)
 
 
-def _joined(events: Sequence[TurnEvent]) -> Iterator[TurnEvent]:
+def _joined(events: Sequence[TurnEvent]) -> Iterator[tuple[int, TurnEvent]]:
+    """Yield the events with their numbers, the pieces of one message joined up to a size."""
     held: TextDelta | ThoughtDelta | None = None
     pieces: list[str] = []
-    size = 0
-    for event in events:
-        if (
-            held is not None
-            and type(event) is type(held)
-            and isinstance(event, TextDelta | ThoughtDelta)
-            and event.message_id == held.message_id
-            and size < _CHUNK
-        ):
+    for position, event in enumerate(events, 1):
+        if isinstance(event, TextDelta | ThoughtDelta):
+            if held is not None and not _continues(held, event, pieces):
+                yield 0, held.model_copy(update={"text": "".join(pieces)})
+                held = None
+            if held is None:
+                held, pieces = event, []
             pieces.append(event.text)
-            size += len(event.text)
             continue
         if held is not None:
-            yield held.model_copy(update={"text": "".join(pieces)})
+            yield 0, held.model_copy(update={"text": "".join(pieces)})
             held = None
-        if isinstance(event, TextDelta | ThoughtDelta):
-            held, pieces, size = event, [event.text], len(event.text)
-        else:
-            yield event
+        yield position, event
     if held is not None:
-        yield held.model_copy(update={"text": "".join(pieces)})
+        yield 0, held.model_copy(update={"text": "".join(pieces)})
+
+
+def _continues(
+    held: TextDelta | ThoughtDelta, event: TextDelta | ThoughtDelta, pieces: Sequence[str]
+) -> bool:
+    return (
+        held.kind == event.kind
+        and held.message_id == event.message_id
+        and len(pieces) < _MOST_PIECES
+    )

@@ -6,7 +6,6 @@ protocol replaces what was shown before.
 
 from collections.abc import Sequence
 from typing import assert_never
-from uuid import uuid4
 
 from acp.helpers import text_block, tool_content, tool_diff_content
 from acp.schema import (
@@ -81,8 +80,12 @@ class Translator:
         self._calls: dict[str, ToolStarted] = {}
         self._tails: dict[str, str] = {}
 
-    def updates(self, event: TurnEvent) -> list[SessionUpdate]:
-        """Return what the client is to be sent for an event; often one update, sometimes none."""
+    def updates(self, event: TurnEvent, position: int) -> list[SessionUpdate]:
+        """Return what the client is to be sent for an event; often one update, sometimes none.
+
+        `position` is the event's number in the session, from which messages that are no model's
+        get an id that is the same when they are shown again.
+        """
         match event:
             case TextDelta():
                 return [message_chunk(event.text, event.message_id)]
@@ -104,9 +107,9 @@ class Translator:
             case UsageChanged():
                 return [usage_update(event)]
             case Compacted():
-                return [compaction_chunk(event)]
+                return [compaction_chunk(event, _id(position))]
             case Notice():
-                return [notice_chunk(event)]
+                return [notice_chunk(event, _id(position))]
             case (
                 UserMessage()
                 | PermissionAsked()
@@ -246,17 +249,21 @@ def usage_update(event: UsageChanged) -> UsageUpdate:
     )
 
 
-def compaction_chunk(event: Compacted) -> AgentThoughtChunk:
+def compaction_chunk(event: Compacted, message_id: str) -> AgentThoughtChunk:
     """Say that the model no longer sees the oldest messages."""
     some = "1 older message" if event.dropped == 1 else f"{event.dropped} older messages"
-    return thought_chunk(f"{some} no longer fit into the model's window.\n", str(uuid4()))
+    return thought_chunk(f"{some} no longer fit into the model's window.\n", message_id)
 
 
-def notice_chunk(event: Notice) -> AgentMessageChunk | AgentThoughtChunk:
+def notice_chunk(event: Notice, message_id: str) -> AgentMessageChunk | AgentThoughtChunk:
     """Show a notice: information beside the answer, trouble in the chat itself."""
     if event.severity == "info":
-        return thought_chunk(event.text + "\n", str(uuid4()))
-    return message_chunk(event.text, str(uuid4()))
+        return thought_chunk(event.text + "\n", message_id)
+    return message_chunk(event.text, message_id)
+
+
+def _id(position: int) -> str:
+    return f"notice-{position}"
 
 
 def _progress(

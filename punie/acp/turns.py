@@ -116,11 +116,12 @@ class _Turn:
         async with session.order:
             with CancelScope(shield=True):
                 await self._history.record(session, event)
-            await self._show(self._translator.updates(event))
+            position = len(session.events)
+            await self._show(self._translator.updates(event, position))
             if session.unsaved is not None and not session.told_unsaved:
                 session.told_unsaved = True
                 notice = Notice(severity="warning", text=_unsaved(session.unsaved))
-                await self._show(self._translator.updates(notice))
+                await self._show(self._translator.updates(notice, -position))
 
     async def _show(self, updates: list[SessionUpdate]) -> None:
         for update in updates:

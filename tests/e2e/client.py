@@ -71,8 +71,9 @@ class Client:
             stderr=subprocess.PIPE,
             env=dict(environment),
         )
+        self._reader = threading.Thread(target=self._read, daemon=True)
         if stdout == subprocess.PIPE:
-            threading.Thread(target=self._read, daemon=True).start()
+            self._reader.start()
         self._stderr_reader = threading.Thread(target=self._read_stderr, daemon=True)
         self._stderr_reader.start()
 
@@ -105,6 +106,10 @@ class Client:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+
+    def wait_read(self) -> None:
+        """Wait until all that the ended process wrote is in `messages`."""
+        self._reader.join(10)
 
     def close_stdin(self) -> None:
         assert self.process.stdin is not None

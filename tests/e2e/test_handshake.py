@@ -1,6 +1,7 @@
 """What is agreed on before the first session."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,6 @@ def test_the_first_line_is_the_answer_and_nothing_heavy_came_before_it(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     # The modules that were there when the answer was written, as the program itself sees them.
-    import sys
-
     seen = tmp_path / "modules.json"
     program = tmp_path / "watched.py"
     program.write_text(

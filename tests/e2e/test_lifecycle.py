@@ -1,10 +1,15 @@
 """The process is gone within a second of its client, with every child it started."""
 
+import array
+import fcntl
+import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,12 +43,6 @@ def stop_by_signal(number: signal.Signals) -> Callable[[Client], None]:
         client.process.send_signal(number)
 
     return stop
-
-
-def close_stdout(client: Client) -> None:
-    assert client.process.stdout is not None
-    os.close(os.dup(client.process.stdout.fileno()))
-    client.process.stdout.close()
 
 
 @pytest.mark.parametrize(
@@ -81,8 +80,6 @@ def test_a_closed_stdout_ends_it_while_stdin_stays_open(
         client.call("initialize", {"protocolVersion": 1})
         assert b'"result"' in lines.readline()
         client.call("session/new", {"cwd": str(project), "mcpServers": []})
-        import json
-
         session = json.loads(lines.readline())["result"]["sessionId"]
         client.begin_prompt(session)
         child = project / "child"
@@ -119,10 +116,6 @@ def test_a_client_that_stopped_reading_cannot_hold_it(
 
 
 def _unread(fd: int) -> int:
-    import array
-    import fcntl
-    import termios
-
     count = array.array("i", [0])
     fcntl.ioctl(fd, termios.FIONREAD, count)
     return count[0]
@@ -164,8 +157,6 @@ def test_exits_when_its_parent_dies(
 
 def test_it_survives_the_end_of_the_thread_that_started_it(environment: dict[str, str]) -> None:
     # An IDE starts agents from a pool whose threads come and go.
-    import threading
-
     clients: list[Client] = []
     thread = threading.Thread(target=lambda: clients.append(Client(environment)))
     thread.start()
