@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie.tools.base import ToolError
@@ -196,6 +196,7 @@ async def test_what_is_not_text_is_not_overwritten(bench: Bench) -> None:
 _TEXT = st.text("ab\n", max_size=30)
 
 
+@settings(deadline=None)
 @given(before=_TEXT, old=st.text("ab\n", min_size=1, max_size=6), new=_TEXT, after=_TEXT)
 def test_a_unique_text_is_replaced_exactly(before: str, old: str, new: str, after: str) -> None:
     text = before + old + after
@@ -211,6 +212,7 @@ def test_a_unique_text_is_replaced_exactly(before: str, old: str, new: str, afte
         assert apply_replacements(text, edit, "f") == before + new + after
 
 
+@settings(deadline=None)
 @given(
     text=_TEXT,
     pairs=st.lists(st.tuples(st.text("ab\n", max_size=4), st.text("abc\n", max_size=4))),
@@ -232,6 +234,7 @@ def test_edits_follow_the_plain_definition(text: str, pairs: list[tuple[str, str
     assert actual == expected
 
 
+@settings(deadline=None)
 @given(
     lines=st.lists(
         st.tuples(st.sampled_from(["a", "b", "c", ""]), st.sampled_from(["\n", "\r\n"]))

@@ -111,7 +111,9 @@ async def test_missing_files_and_binary_files(bench: Bench) -> None:
     assert await bench.text("read_file", path=".") == "error: . is a folder, not a file"
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     lines=st.lists(st.text("ab:\t", max_size=40), min_size=1, max_size=30),
     limit=st.integers(150, 600),

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie.tools.presentation import TextContent
@@ -90,6 +90,7 @@ def test_plain_output(raw: str, plain: str) -> None:
     assert plain_output(raw) == plain
 
 
+@settings(deadline=None)
 @given(
     text=st.text(
         st.characters(whitelist_categories=["L", "N", "P", "S"], whitelist_characters="\n\t ")
@@ -99,6 +100,7 @@ def test_ordinary_text_is_plain_already(text: str) -> None:
     assert plain_output(text) == text
 
 
+@settings(deadline=None)
 @given(text=st.text("a`\n\r\x1b ", max_size=30))
 def test_titles_are_one_line_of_code(text: str) -> None:
     title = in_backticks(one_line(text, 20))

@@ -120,14 +120,18 @@ _PARTS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(parts=st.lists(_PARTS, min_size=1, max_size=8), absolute=st.booleans())
 def test_whatever_is_located_lies_inside(project: Path, parts: list[str], absolute: bool) -> None:
     path = "/".join(parts)
     _check_inside(boundary_around([project]), f"{project}/{path}" if absolute else path, project)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(path=st.text(st.characters(blacklist_categories=["Cs"]), max_size=40))
 def test_any_text_is_located_inside_or_refused(project: Path, path: str) -> None:
     _check_inside(boundary_around([project]), path, project)
@@ -157,6 +161,7 @@ def _check_inside(boundary: Boundary, path: str, project: Path) -> None:
     assert boundary.locate("./" + str(located.relative_to(project))) == located
 
 
+@settings(deadline=None)
 @given(name=st.text(st.characters(blacklist_characters="\0")))
 def test_visible_names_are_printable_text(name: str) -> None:
     shown = visible_name(name)

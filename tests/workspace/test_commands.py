@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie.workspace import processes
@@ -292,6 +292,7 @@ async def test_a_reused_number_is_never_signalled() -> None:
         stranger.wait()
 
 
+@settings(deadline=None)
 @given(
     chunks=st.lists(st.text(st.sampled_from("aü𝄞\n"), max_size=12).map(str.encode)),
     limit=st.integers(1, 60),

@@ -86,6 +86,14 @@ async def test_ignored_hidden_and_binary_files(workspace: LocalWorkspace, tmp_pa
     assert not any(".git/" in row for row in rows)
 
 
+async def test_ignore_files_count_without_a_repository(
+    workspace: LocalWorkspace, tmp_path: Path
+) -> None:
+    (tmp_path / ".gitignore").write_text("ignored\n")
+    (tmp_path / "ignored").write_text("needle\n")
+    assert (await _search(workspace, "needle")).matches == ()
+
+
 async def test_glob_and_path_narrow(workspace: LocalWorkspace, tmp_path: Path) -> None:
     for name in ["src/a.py", "src/a.txt", "tests/a.py"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)

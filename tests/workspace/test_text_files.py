@@ -3,7 +3,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie.workspace.base import MissingFileError, NotTextError, WorkspaceError
@@ -18,6 +18,7 @@ def workspace(tmp_path: Path) -> LocalWorkspace:
     return LocalWorkspace([tmp_path])
 
 
+@settings(deadline=None)
 @given(
     pieces=st.lists(st.sampled_from(["a", "ü", "𝄞", "\n", "\r\n", "\r", "\t", " "])),
     bom=st.booleans(),
@@ -39,6 +40,7 @@ def test_line_ends_are_told_apart() -> None:
     assert newline(b"") == ("\n", "")
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=60))
 def test_any_bytes_are_text_or_refused_with_a_reason(data: bytes) -> None:
     try:
