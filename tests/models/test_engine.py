@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -192,6 +194,37 @@ async def test_least_recently_used_prompt_is_forgotten(engine: Engine) -> None:
     assert end.cached == 0
     _, end = await run(engine, GenerateRequest(tuple([11] * 40), max_tokens=1))
     assert end.cached == 39
+
+
+async def test_closing_ends_what_is_running(model_directory: Path) -> None:
+    engine = Engine()
+    await engine.load(model_directory)
+    with anyio.fail_after(60):
+        async with engine.generate(GenerateRequest(prompt(5), max_tokens=10**9)) as generation:
+            await engine.aclose()
+            _, end = await drain(generation)
+    assert end.reason == "cancelled"
+
+
+def test_a_process_that_exits_while_generating_ends_cleanly(model_directory: Path) -> None:
+    code = f"""
+import anyio
+from pathlib import Path
+from punie.models.mlx.engine import Engine
+from punie.models.mlx.generation import GenerateRequest
+
+async def main():
+    engine = Engine()
+    await engine.load(Path({str(model_directory)!r}))
+    context = engine.generate(GenerateRequest((1, 2, 3), 10**9))
+    generation = await context.__aenter__()
+    async for _ in generation:
+        raise SystemExit(3)
+
+anyio.run(main)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=120)
+    assert ended.returncode == 3, ended.stderr
 
 
 async def test_closed_engine_refuses(model_directory: Path) -> None:

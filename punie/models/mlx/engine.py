@@ -3,6 +3,7 @@
 Importing this module imports MLX and transformers, which takes seconds: do it in a thread.
 """
 
+import atexit
 import copy
 import os
 import queue
@@ -16,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import anyio.to_thread
 import mlx.core as mx
 from mlx.utils import tree_flatten
-from mlx_lm.generate import generate_step
+from mlx_lm.generate import generate_step, generation_stream
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 from mlx_lm.sample_utils import make_sampler
 from mlx_lm.utils import load_model
@@ -60,6 +61,8 @@ class Engine:
         """Prompt tokens that went through the model since the start, over all requests."""
         self._thread = threading.Thread(target=self._serve, name="punie-mlx", daemon=True)
         self._thread.start()
+        # A thread that is inside MLX when the interpreter goes away aborts the process.
+        atexit.register(self._close, 10.0)
 
     async def load(self, directory: Path) -> None:
         """Load the model that lies in `directory`; raise `ModelUnavailable`."""
@@ -86,11 +89,19 @@ class Engine:
             generation.cancel()
 
     async def aclose(self) -> None:
-        """End the thread after what it is doing now and release the model's memory."""
+        """Cancel all generations, end the thread and release the model's memory."""
+        await anyio.to_thread.run_sync(self._close, None)
+        atexit.unregister(self._close)
+
+    def _close(self, seconds: float | None) -> None:
         if not self._closed:
             self._closed = True
             self._jobs.put(None)
-        await anyio.to_thread.run_sync(self._thread.join)
+        self._thread.join(seconds)
+
+    def is_unwanted(self, generation: Generation) -> bool:
+        """Tell whether a generation should end: its consumer left, or the engine closes."""
+        return self._closed or generation.is_cancelled()
 
     async def _call(self, job: Callable[[], _Result]) -> _Result:
         future: Future[_Result] = Future()
@@ -112,6 +123,9 @@ class Engine:
         self._prefixes.clear()
         self._model = None
         mx.clear_cache()
+        # Streams still at work when the interpreter goes away abort the process.
+        mx.synchronize(generation_stream)
+        mx.clear_streams()
 
     def _load(self, directory: Path) -> None:
         try:
@@ -135,7 +149,7 @@ class Engine:
     def _generate(self, generation: Generation) -> Finished:
         request = generation.request
         prompt = list(request.tokens)
-        if generation.is_cancelled():
+        if self.is_unwanted(generation):
             return Finished("cancelled", len(prompt), 0, 0, 0)
         slot = self._prefixes.take(prompt)
         if slot is None:
@@ -164,7 +178,7 @@ class Engine:
                 if number in request.stop_ids:
                     reason = "stop"
                     break
-                if generation.is_cancelled():
+                if self.is_unwanted(generation):
                     reason = "cancelled"
                     break
                 output += 1
@@ -199,7 +213,7 @@ class _Prefill:
         self._engine.prefilled_tokens += len(new)
         self.done = done
         self._generation.post(Prefilled(self._cached + done, len(prompt)))
-        if done < total and self._generation.is_cancelled():
+        if done < total and self._engine.is_unwanted(self._generation):
             raise _CancelledInPrompt
         if done == total - 1 and done and not can_trim_prompt_cache(self._slot.cache):
             self._engine.keep_checkpoint(self._slot)
