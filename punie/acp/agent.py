@@ -162,6 +162,7 @@ class PunieAgent:
         session = await self._open(str(uuid4()), folder, settings, settings.mode, None, [])
         await self._history.create(session)
         self._sessions[session.id] = session
+        self._prepare(request, session)
         _log.info("session opened", session=session.id, project=str(folder))
         return NewSessionResponse(
             session_id=session.id,
@@ -272,6 +273,16 @@ class PunieAgent:
             self._models.begin(reference)
         except Exception:
             _log.exception("warm-up failed")
+
+    def _prepare(self, request: Incoming | None, session: LiveSession) -> None:
+        """Begin to open a session's model as soon as the client has its answer."""
+
+        def begin() -> None:
+            if session.turn is None:
+                self._models.begin(session.model)
+
+        if request is not None:
+            request.after_answer.append(begin)
 
     def _session(self, session_id: str) -> LiveSession:
         session = self._sessions.get(session_id)

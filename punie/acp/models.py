@@ -9,13 +9,16 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from punie.logs.setup import get_logger
-from punie.models.catalog import BUNDLED_ID, ModelUnavailable, resolve_model
+from punie.models.catalog import BUNDLED_ID, ModelChoice, ModelUnavailable, resolve_model
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
 Say = Callable[[str], Awaitable[None]]
 """Tells the person one line of progress."""
+
+Loader = Callable[[ModelChoice, Say], Awaitable["Model"]]
+"""Opens a model; `punie.models.load.open_model` is the one, and its import takes seconds."""
 
 LOADING = "Loading the model…"
 _SILENT_SECONDS = 0.25
@@ -39,8 +42,9 @@ class _Load:
 class ModelPool:
     """Opens each model once; a model that failed is tried again when it is next asked for."""
 
-    def __init__(self, tasks: TaskGroup) -> None:
+    def __init__(self, tasks: TaskGroup, import_loader: Callable[[], "Loader"] | None = None):
         self._tasks = tasks
+        self._import_loader = import_loader or _import_loader
         self._loads: dict[str, _Load] = {}
 
     def begin(self, reference: str) -> None:
@@ -75,7 +79,7 @@ class ModelPool:
 
     async def _open(self, reference: str, load: _Load) -> None:
         try:
-            open_model = await anyio.to_thread.run_sync(_import_loader, abandon_on_cancel=True)
+            open_model = await anyio.to_thread.run_sync(self._import_loader, abandon_on_cancel=True)
             choice = await anyio.to_thread.run_sync(resolve_model, reference)
             load.model = await open_model(choice, load.say)
         except ModelUnavailable as error:
@@ -98,7 +102,7 @@ def default_reference(settings_model: str | None) -> str:
         return settings_model or BUNDLED_ID
 
 
-def _import_loader() -> "Callable[..., Awaitable[Model]]":
+def _import_loader() -> Loader:
     from punie.models.load import open_model
 
     return open_model

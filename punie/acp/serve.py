@@ -1,7 +1,8 @@
 """The whole of `punie acp`: serves one client on stdin and stdout until it goes away."""
 
 import contextlib
-from typing import cast
+import sys
+from typing import NoReturn, cast
 
 import anyio
 from acp import Agent, run_agent
@@ -20,7 +21,15 @@ _log = get_logger(__name__)
 
 def serve(settings: Settings) -> int:
     """Serve until stdin ends, a signal comes or the client dies; this ends the process."""
-    files = take_stdio()
+    try:
+        files = take_stdio()
+    except OSError:
+        print("punie acp speaks its protocol on stdin and stdout; one is closed.", file=sys.stderr)
+        return 2
+    _serve_and_exit(settings, files)
+
+
+def _serve_and_exit(settings: Settings, files: ProtocolFiles) -> NoReturn:
     lifeline = Lifeline(files.outgoing)
     lifeline.start()
     code: int | None = None

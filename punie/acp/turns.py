@@ -40,10 +40,12 @@ class TurnRunner:
         with log_context(session=session.id, project=str(session.cwd)):
             turn = _Turn(self._client, self._history, self._models, session, cancel)
             try:
-                return await turn.run(message)
+                ended = await turn.run(message)
             except Exception:
                 _log.exception("turn failed")
-                return await turn.close(INTERNAL_SENTENCE)
+                ended = await turn.close(INTERNAL_SENTENCE)
+            _log.info("turn ended", reason=ended.stop_reason)
+            return ended
 
 
 class _Turn:
