@@ -25,8 +25,9 @@ def serve(settings: Settings) -> int:
         files = take_stdio()
     except OSError:
         print("punie acp speaks its protocol on stdin and stdout; one is closed.", file=sys.stderr)
-        return 2
-    _serve_and_exit(settings, files)
+    else:
+        _serve_and_exit(settings, files)
+    return 2
 
 
 def _serve_and_exit(settings: Settings, files: ProtocolFiles) -> NoReturn:
