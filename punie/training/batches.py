@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from punie.training.conversation import ConversationEncoder
+from punie.models.mlx.chat_format import ChatFormat
+from punie.training.conversation import Message, encode_conversation
 
 LENGTH_STEP = 32
 """Rows are padded to a multiple of this many tokens."""
@@ -45,23 +46,34 @@ class Batch:
     text_tokens: int
 
 
-def read_examples(files: Sequence[Path], encoder: ConversationEncoder) -> list[Example]:
-    """Encode every conversation of some JSON-lines files, in order.
+def read_conversations(files: Sequence[Path]) -> list[list[Message]]:
+    """Every conversation of some JSON-lines files, in order.
 
     Raises:
         ValueError: a line is not a conversation; the message names the file and the line.
     """
-    examples: list[Example] = []
+    conversations: list[list[Message]] = []
     for file in files:
-        conversations = []
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                conversations.append(json.loads(line)["messages"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{file} line {number} is not a conversation: {error}") from error
-        for start in range(0, len(conversations), 1000):
-            for ids, learned in encoder.encode_many(conversations[start : start + 1000]):
-                examples.append(Example(np.array(ids, np.int32), np.array(learned, np.bool_)))
+        with file.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    conversations.append(list(json.loads(line)["messages"]))
+                except (ValueError, KeyError, TypeError) as error:
+                    raise ValueError(
+                        f"{file} line {number} is not a conversation: {error}"
+                    ) from error
+    return conversations
+
+
+def encode_examples(
+    chat_format: ChatFormat, conversations: Sequence[Sequence[Message]], longest: int
+) -> list[Example]:
+    """Encode conversations; those of more than `longest` tokens are left out."""
+    examples: list[Example] = []
+    for messages in conversations:
+        ids, learned = encode_conversation(chat_format, messages)
+        if len(ids) <= longest:
+            examples.append(Example(np.array(ids, np.int32), np.array(learned, np.bool_)))
     return examples
 
 
@@ -84,7 +96,8 @@ def plan(lengths: Sequence[int], tokens_per_batch: int, seed: int, epoch: int) -
     rest: list[int] = []
     for length in sorted(groups):
         waiting = rest + groups[length]
-        rows = max(1, tokens_per_batch // length)
+        # An even number, so that both halves take equally long.
+        rows = 2 * max(1, tokens_per_batch // (2 * length))
         full = len(waiting) // rows * rows
         batches += [waiting[start : start + rows] for start in range(0, full, rows)]
         rest = waiting[full:]

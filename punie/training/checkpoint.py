@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 
@@ -55,7 +56,8 @@ def load_checkpoint(file: Path, shape: TinyShape) -> tuple[Parameters, State, Pr
     if not file.is_file():
         raise CheckpointError(f"there is no checkpoint to go on from at {file}")
     try:
-        arrays, described = mx.load(str(file), return_metadata=True)
+        loaded: Any = mx.load(str(file), return_metadata=True)
+        arrays, described = loaded
         progress = Progress(**json.loads(described["progress"]))
         saved = TinyShape(**json.loads(described["shape"]))
     except (RuntimeError, KeyError, TypeError, ValueError) as error:

@@ -63,4 +63,5 @@ def keep_freed_memory() -> bool:
         (_M_TRIM_THRESHOLD, 2**31 - 1),
         (_M_TOP_PAD, 256 * 2**20),
     )
-    return all([mallopt(name, value) == 1 for name, value in limits])
+    accepted = [mallopt(name, value) == 1 for name, value in limits]
+    return all(accepted)

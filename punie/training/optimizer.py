@@ -101,7 +101,9 @@ def updated(
             rows, columns = sorted(weight.shape)
             groups.setdefault((rows, columns), []).append(name)
         else:
-            _adam(name, weight, gradient * clip, state, moments, new, scale * rates.adam, step, rates)
+            _adam(
+                name, weight, gradient * clip, state, moments, new, scale * rates.adam, step, rates
+            )
     for names in groups.values():
         wide = [new[name].T if _tall(new[name]) else new[name] for name in names]
         for name, direction in zip(names, orthogonal(mx.stack(wide)), strict=True):

@@ -7,13 +7,16 @@ they are ordinary text tokens, so content that looks like a frame is still only 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
+from punie.models.mlx.chat_format import ChatFormat
+from punie.models.mlx.vocabulary import Vocabulary
+from punie.training.conversation import Message, texts
 from punie.training.tiny_architecture import CONTROL_TOKENS, END_OF_TEXT, TURN_END, chat_template
 
 PIECES = "|".join(
@@ -31,17 +34,36 @@ PIECES = "|".join(
 """What one token may at most span."""
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+def train_tokenizer(conversations: Sequence[Sequence[Message]], vocab_size: int) -> Tokenizer:
     """Learn a vocabulary of exactly `vocab_size` ids, the control tokens included.
 
     Args:
-        texts: what the model will read and write, without control tokens.
+        conversations: what the model will read and write.
         vocab_size: number of ids; at least the 256 bytes and the control tokens.
 
     Raises:
         ValueError: the texts do not hold enough different pieces to fill the vocabulary.
     """
-    tokenizer = Tokenizer(BPE(byte_fallback=False))
+    # The chat template is rendered with a tokenizer that knows only bytes, to learn a better one.
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    letters = {letter: number for number, letter in enumerate(alphabet)}
+    plain = _with_control_tokens(_byte_level(BPE(vocab=letters, merges=[])))
+    chat_format = ChatFormat(chat_template(), Vocabulary(json.loads(plain.to_str())))
+    ordinary = vocab_size - len(CONTROL_TOKENS)
+    trainer = BpeTrainer(
+        vocab_size=ordinary, min_frequency=2, show_progress=False, initial_alphabet=alphabet
+    )
+    tokenizer = _byte_level(BPE())
+    tokenizer.train_from_iterator(texts(chat_format, conversations, plain), trainer)
+    if tokenizer.get_vocab_size() != ordinary:
+        raise ValueError(
+            f"the texts fill only {tokenizer.get_vocab_size()} of {ordinary} vocabulary entries"
+        )
+    return _with_control_tokens(tokenizer)
+
+
+def _byte_level(model: BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(PIECES), "isolated"),
@@ -49,39 +71,16 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    ordinary = vocab_size - len(CONTROL_TOKENS)
-    trainer = BpeTrainer(
-        vocab_size=ordinary,
-        min_frequency=2,
-        show_progress=False,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    if tokenizer.get_vocab_size() != ordinary:
-        raise ValueError(
-            f"the texts fill only {tokenizer.get_vocab_size()} of {ordinary} vocabulary entries"
-        )
-    with_control_tokens(tokenizer)
     return tokenizer
 
 
-def with_control_tokens(tokenizer: Tokenizer) -> None:
+def _with_control_tokens(tokenizer: Tokenizer) -> Tokenizer:
     """Give the control tokens the ids that follow the vocabulary's last."""
-    from tokenizers import AddedToken
-
-    for token in CONTROL_TOKENS:
-        added = AddedToken(token, special=token.startswith("<|"), normalized=False)
-        if added.special:
-            tokenizer.add_special_tokens([added])
-        else:
-            tokenizer.add_tokens([added])
-
-
-def text_only(tokenizer: Tokenizer) -> Tokenizer:
-    """The same tokenizer without control tokens: whatever it is given stays text."""
-    described = json.loads(tokenizer.to_str())
-    described["added_tokens"] = []
-    return Tokenizer.from_str(json.dumps(described))
+    for name in CONTROL_TOKENS:
+        special = name.startswith("<|")
+        token = AddedToken(name, special=special, normalized=False)
+        tokenizer.add_special_tokens([token]) if special else tokenizer.add_tokens([token])
+    return tokenizer
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_positions: int) -> None:

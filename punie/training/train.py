@@ -5,10 +5,9 @@ holds `train.jsonl` and `valid.jsonl`. The result is a model directory in `FOLDE
 """
 
 import argparse
-import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 
-from punie.training.batches import Example, length_summary, read_examples
+from punie.models.mlx.chat_format import ChatFormat
+from punie.training.batches import encode_examples, length_summary, read_conversations
 from punie.training.blas import prefer_fast_blas
-from punie.training.conversation import ConversationEncoder, rendered
+from punie.training.conversation import Message
 from punie.training.kernels import keep_freed_memory, prefer_native_kernels
-from punie.training.tiny_architecture import TinyShape
+from punie.training.tiny_architecture import TinyShape, write_description
 from punie.training.tokenizer import save_tokenizer, train_tokenizer
 
 _LINE_SECONDS = 30.0
 _LARGEST_WEIGHTS = 12_000_000
+_TOKENIZER_CONVERSATIONS = 20_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,10 +86,16 @@ def _train(options: argparse.Namespace) -> int:
     if shape.parameter_count * 4 > _LARGEST_WEIGHTS:
         raise ValueError(f"{shape.parameter_count} parameters are more than the package may carry")
     options.out.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(options, shape)
-    encoder = ConversationEncoder(tokenizer)
-    training = _fitting(read_examples(_files(options.data, "train"), encoder), shape)
-    validation = _fitting(read_examples(_files(options.data, "valid"), encoder), shape)
+    conversations = read_conversations(_files(options.data, "train"))
+    unseen = read_conversations(_files(options.data, "valid"))
+    _prepare_tokenizer(options, shape, conversations)
+    chat_format = ChatFormat.load(options.out / "model")
+    training = encode_examples(chat_format, conversations, shape.max_positions)
+    validation = encode_examples(chat_format, unseen, shape.max_positions)
+    if not training:
+        raise ValueError(f"no conversation in {options.data} fits the model's window")
+    if len(training) < len(conversations):
+        print(f"{len(conversations) - len(training)} conversations are too long and left out")
     print(f"{shape.parameter_count} parameters; {length_summary(training)}", flush=True)
     recipe = Recipe(
         minutes=options.minutes,
@@ -123,16 +130,10 @@ def _files(folder: Path, part: str) -> list[Path]:
     return files
 
 
-def _fitting(examples: list[Example], shape: TinyShape) -> list[Example]:
-    """Only the conversations that fit the model's window; a note says how many did not."""
-    fitting = [example for example in examples if len(example.ids) <= shape.max_positions]
-    if len(fitting) < len(examples):
-        print(f"{len(examples) - len(fitting)} conversations are too long and left out")
-    return fitting
-
-
-def _tokenizer(options: argparse.Namespace, shape: TinyShape) -> Tokenizer:
-    """The tokenizer of this run: the given one, the one of the run so far, or a new one."""
+def _prepare_tokenizer(
+    options: argparse.Namespace, shape: TinyShape, conversations: Sequence[Sequence[Message]]
+) -> None:
+    """Put a tokenizer into the model folder: the given one, that of the run so far, a new one."""
     own = options.out / "model" / "tokenizer.json"
     given = options.tokenizer / "tokenizer.json" if options.tokenizer else own
     if options.tokenizer or (options.resume and own.is_file()):
@@ -140,23 +141,13 @@ def _tokenizer(options: argparse.Namespace, shape: TinyShape) -> Tokenizer:
             raise ValueError(f"there is no tokenizer at {given}")
         tokenizer = Tokenizer.from_file(str(given))
     else:
-        tokenizer = train_tokenizer(texts_of(_files(options.data, "train")), shape.vocab_size)
+        tokenizer = train_tokenizer(conversations[:_TOKENIZER_CONVERSATIONS], shape.vocab_size)
     if tokenizer.get_vocab_size() != shape.vocab_size:
         raise ValueError(
             f"the tokenizer has {tokenizer.get_vocab_size()} ids and the model {shape.vocab_size}"
         )
     save_tokenizer(tokenizer, options.out / "model", shape.max_positions)
-    return tokenizer
-
-
-def texts_of(files: Sequence[Path]) -> Iterator[str]:
-    """Everything that is written in the conversations of some files, control tokens left out."""
-    for file in files:
-        with file.open(encoding="utf-8") as lines:
-            for line in lines:
-                for piece in rendered(json.loads(line)["messages"]):
-                    if not piece.control:
-                        yield piece.text
+    write_description(options.out / "model", shape)
 
 
 class _Display:

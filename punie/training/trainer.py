@@ -4,8 +4,9 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -53,7 +54,7 @@ class Recipe:
 
     minutes: float
     tokens_per_batch: int = 4096
-    rates: Rates = Rates()  # noqa: RUF009 - frozen
+    rates: Rates = field(default_factory=Rates)
     warm_up: int = 50
     hold: float = 0.3
     seed: int = 1
@@ -86,44 +87,24 @@ class Validation:
     turns: float
 
 
-class Workers:
-    """Compiled gradient and update steps on one stream per worker.
+class _Worker:
+    """One thread with a stream of its own: what it computes runs beside the other worker.
 
-    A stream is a thread on the CPU, so the halves of a batch, and then the halves of the update,
-    run at the same time.
+    Each half is evaluated from its own thread, because one thread that feeds two streams keeps
+    only a few operations ahead, and one stream then waits for the other.
     """
 
-    def __init__(self, shape: TinyShape, rates: Rates, count: int, names: Sequence[str]) -> None:
+    def __init__(self, shape: TinyShape, rates: Rates, names: Sequence[str]) -> None:
+        self.names = list(names)
         self._shape = shape
-        self._streams = [mx.new_stream(mx.Device(mx.cpu)) for _ in range(count)]
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="punie-training")
+        self._stream = self._thread.submit(mx.new_stream, mx.Device(mx.cpu)).result()
         loss = partial(answer_loss, shape=shape)
-        # One compiled function per stream: the trace remembers the stream it was made for.
-        self._gradients = [mx.compile(mx.value_and_grad(partial(loss))) for _ in range(count)]
-        self._updates = [mx.compile(partial(updated, rates=rates)) for _ in range(count)]
-        self._parts = [
-            [name for name in names if _part(name, shape.layers, count) == number]
-            for number in range(count)
-        ]
+        self._gradient = mx.compile(mx.value_and_grad(loss))
+        self._update = mx.compile(partial(updated, rates=rates))
 
-    def gradients(
-        self, parameters: Parameters, batches: Sequence[Batch]
-    ) -> tuple[mx.array, mx.array, list[Parameters]]:
-        """Mean loss and share of right guesses per learned token, and one gradient per batch."""
-        learned = float(sum(batch.weights.sum() for batch in batches))
-        losses, rights, gradients = [], [], []
-        for batch, stream, compute in zip(batches, self._streams, self._gradients, strict=False):
-            rows, length = batch.tokens.shape
-            mask = causal_mask(rows, length, self._shape)
-            arrays = [batch.tokens, batch.positions, batch.targets, batch.weights / learned]
-            tokens, positions, targets, weights = (mx.array(array) for array in arrays)
-            with mx.stream(stream):
-                (loss, right), gradient = compute(
-                    parameters, tokens, mask, positions, targets, weights
-                )
-            losses.append(loss)
-            rights.append(right / learned)
-            gradients.append(gradient)
-        return sum(losses, mx.array(0.0)), sum(rights, mx.array(0.0)), gradients
+    def gradient(self, parameters: Parameters, batch: Batch, learned: float) -> "Future[_Half]":
+        return self._thread.submit(self._gradient_now, parameters, batch, learned)
 
     def update(
         self,
@@ -132,23 +113,108 @@ class Workers:
         state: State,
         scale: float,
         step: int,
+    ) -> "Future[tuple[Parameters, State]]":
+        return self._thread.submit(self._update_now, parameters, gradients, state, scale, step)
+
+    def close(self) -> None:
+        """End the stream in the thread that made it, then the thread."""
+        self._thread.submit(mx.clear_streams).result()
+        self._thread.shutdown()
+
+    def _gradient_now(self, parameters: Parameters, batch: Batch, learned: float) -> "_Half":
+        with mx.stream(self._stream):
+            mask = causal_mask(*batch.tokens.shape, self._shape)
+            arrays = [batch.tokens, batch.positions, batch.targets, batch.weights / learned]
+            tokens, positions, targets, weights = (mx.array(array) for array in arrays)
+            (loss, right), gradient = self._gradient(
+                parameters, tokens, mask, positions, targets, weights
+            )
+            mx.eval(loss, right, gradient)
+            return _Half(_number(loss), _number(right) / learned, gradient)
+
+    def _update_now(
+        self,
+        parameters: Parameters,
+        gradients: Sequence[Parameters],
+        state: State,
+        scale: float,
+        step: int,
     ) -> tuple[Parameters, State]:
-        """Weights and moments after one optimiser step; evaluated."""
+        own = set(self.names)
+        with mx.stream(self._stream):
+            result: tuple[Parameters, State] = self._update(
+                {name: parameters[name] for name in self.names},
+                [{name: gradient[name] for name in self.names} for gradient in gradients],
+                {name: moment for name, moment in state.items() if name.split(".", 1)[1] in own},
+                mx.array(scale),
+                mx.array(float(step)),
+            )
+            mx.eval(result)
+            return result
+
+
+@dataclass(frozen=True)
+class _Half:
+    """What one worker found on its share of a batch."""
+
+    loss: float
+    right: float
+    gradient: Parameters
+
+
+class Workers:
+    """The workers of a run; each computes a share of every gradient and of every update."""
+
+    def __init__(self, shape: TinyShape, rates: Rates, count: int, names: Sequence[str]) -> None:
+        self._workers = [
+            _Worker(
+                shape, rates, [name for name in names if _part(name, shape.layers, count) == number]
+            )
+            for number in range(count)
+        ]
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._workers:
+            worker.close()
+
+    def step(
+        self,
+        parameters: Parameters,
+        state: State,
+        batches: Sequence[Batch],
+        scale: float,
+        number: int,
+    ) -> tuple[Parameters, State, float, float]:
+        """One optimiser step on at most one batch per worker.
+
+        Returns:
+            New weights and moments, the mean loss and the share of right guesses per learned
+            token.
+        """
+        learned = max(1.0, float(sum(batch.weights.sum() for batch in batches)))
+        pairs = zip(self._workers, batches, strict=False)
+        asked = [worker.gradient(parameters, batch, learned) for worker, batch in pairs]
+        found = [future.result() for future in asked]
+        gradients = [half.gradient for half in found]
+        waiting = [
+            worker.update(parameters, gradients, state, scale, number) for worker in self._workers
+        ]
         new: Parameters = {}
         moments: State = {}
-        for names, stream, compute in zip(self._parts, self._streams, self._updates, strict=True):
-            with mx.stream(stream):
-                weights, own = compute(
-                    {name: parameters[name] for name in names},
-                    [{name: gradient[name] for name in names} for gradient in gradients],
-                    {name: state[name] for name in state if name.split(".", 1)[1] in set(names)},
-                    mx.array(scale),
-                    mx.array(float(step)),
-                )
+        for future in waiting:
+            weights, own = future.result()
             new |= weights
             moments |= own
-        mx.eval(new, moments)
-        return new, moments
+        return new, moments, sum(half.loss for half in found), sum(half.right for half in found)
+
+
+def _number(array: mx.array) -> float:
+    value = array.item()
+    assert isinstance(value, (int, float))
+    return float(value)
 
 
 def _part(name: str, layers: int, parts: int) -> int:
@@ -166,18 +232,15 @@ def validate(
     only if every token of the turn is the best guess after the expected tokens before it.
     """
     missed, right, first, whole = [], [], [], []
+    compute = mx.compile(partial(answer_scores, shape=shape))
+    by_length = sorted(examples, key=lambda example: len(example.ids))
     for start in range(0, len(examples), rows):
-        group = examples[start : start + rows]
+        group = by_length[start : start + rows]
         batch = make_batch(group)
         mask = causal_mask(*batch.tokens.shape, shape)
-        scores, guesses = answer_scores(
-            parameters,
-            mx.array(batch.tokens),
-            mask,
-            mx.array(batch.positions),
-            mx.array(batch.targets),
-            shape,
-        )
+        arrays = (mx.array(each) for each in (batch.tokens, batch.positions, batch.targets))
+        tokens, positions, targets = arrays
+        scores, guesses = compute(parameters, tokens, mask, positions, targets)
         count = int(batch.weights.sum())
         missed.append(np.array(scores)[:count])
         right.append(np.array(guesses)[:count])
@@ -247,14 +310,18 @@ def train(
     else:
         parameters = initial_parameters(shape, recipe.seed)
         state, progress = initial_state(parameters), Progress()
+        # Threads may only share what is already computed.
+        mx.eval(state)
     start = (progress.epoch, progress.batch)
     if progress.examples not in (0, len(training)):
         start = (progress.epoch + 1, 0)
-    workers = Workers(shape, recipe.rates, recipe.workers, list(parameters))
     step, before = progress.step, progress.elapsed
     began = saved = validated = time.monotonic()
     limit = recipe.minutes * 60
-    with (out / "log.jsonl").open("a", encoding="utf-8") as log:
+    with (
+        (out / "log.jsonl").open("a", encoding="utf-8") as log,
+        Workers(shape, recipe.rates, recipe.workers, list(parameters)) as workers,
+    ):
 
         def note(values: dict[str, Any]) -> None:
             log.write(json.dumps(values) + "\n")
@@ -272,9 +339,10 @@ def train(
             if elapsed >= limit or stopped():
                 break
             batches = halves(examples) if recipe.workers == 2 else (make_batch(examples),)
-            loss, right, gradients = workers.gradients(parameters, batches)
             scale = recipe.rate_scale(step, elapsed)
-            parameters, state = workers.update(parameters, gradients, state, scale, step + 1)
+            parameters, state, loss, right = workers.step(
+                parameters, state, batches, scale, step + 1
+            )
             step += 1
             now = time.monotonic()
             progress = Progress(step, before + now - began, *position, len(training))
@@ -283,8 +351,8 @@ def train(
                 {
                     "step": step,
                     "elapsed": round(progress.elapsed, 2),
-                    "loss": round(float(loss.item()), 4),
-                    "accuracy": round(float(right.item()), 4),
+                    "loss": round(loss, 4),
+                    "accuracy": round(right, 4),
                     "tokens_per_second": round(tokens / (now - stepped)),
                     "scale": round(scale, 4),
                     "epoch": position[0],
