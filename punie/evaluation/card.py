@@ -1,6 +1,7 @@
 """The model card of the bundled model, written from its measured scores."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ _LABELS = {
 
 _TEMPLATE = """# punie-tiny
 
-A demonstration model: a Qwen3-architecture transformer with {parameters:,} parameters ({size:.1f} MB
-of weights), trained from scratch by this project on synthetic sessions whose tool results come from
-really executing the tools. It is what runs when no other model is configured, so that a fresh,
+A demonstration model: a Qwen3-architecture transformer with {parameters:,} parameters
+({size:.1f} MB of weights), trained from scratch by this project on synthetic sessions whose tool
+results come from really executing the tools. It is what runs when no other model is configured, so that a fresh,
 offline machine has something real to run. **It is not a coding assistant.**
 
 ## What it can do
@@ -49,18 +50,26 @@ Solved, by kind of task (known wording):
 
 ## How it was made
 
-`make tiny` runs the whole recipe: `punie.training.generate` (sessions by executing the tools),
-`punie.training.train` (tokenizer and weights, Muon and AdamW, in MLX on the CPU) and
-`punie.evaluation.tiny` (this page).
-{training}
+`make tiny` runs the whole recipe, which takes about an hour and a half on two cores:
+`punie.training.generate` makes 80,000 sessions by executing the tools, `punie.training.train` trains
+the tokenizer and the weights in MLX on the CPU for 50 minutes (Muon for the matrices, AdamW for the
+rest; seeded, resumable), and `punie.evaluation.tiny` measures the result and writes this page.
+
 Licence of the weights: Apache-2.0, like the rest of the project.
 """
 
 
-def write_card(folder: Path, scores: dict[str, Any]) -> None:
-    """Write `README.md` and `scores.json` into a model folder."""
+def write_card(page: Path, folder: Path, scores: dict[str, Any]) -> None:
+    """Write the card's page, and `scores.json` with the weights' hash beside the weights."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    weights = (folder / "model.safetensors").stat().st_size
+    weights = (folder / "model.safetensors").read_bytes()
+    kept = {"weights_sha256": sha256(weights).hexdigest(), "bytes": len(weights), **scores}
+    (folder / "scores.json").write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    page.write_text(card(config, kept), encoding="utf-8")
+
+
+def card(config: dict[str, Any], scores: dict[str, Any]) -> str:
+    """Return the page for a model's `config.json` and its `scores.json`."""
     rows = "\n".join(
         f"| {label} | {_percent(scores['known'][key])} | {_percent(scores['unseen'][key])} |"
         for key, label in _LABELS.items()
@@ -69,22 +78,13 @@ def write_card(folder: Path, scores: dict[str, Any]) -> None:
         f"| {kind} | {value['rate']:.1%} | {value['of']} |"
         for kind, value in scores["known"]["solved_by_kind"].items()
     )
-    facts = folder / "training.json"
-    training = ""
-    if facts.exists():
-        made = json.loads(facts.read_text(encoding="utf-8"))
-        listed = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in made.items())
-        training = f"\n{listed}\n"
-    page = _TEMPLATE.format(
-        parameters=weights // 4,
-        size=weights / 1e6,
+    return _TEMPLATE.format(
+        parameters=scores["bytes"] // 4,
+        size=scores["bytes"] / 1e6,
         window=config["max_position_embeddings"],
         rows=rows,
         kinds=kinds,
-        training=training,
     )
-    (folder / "README.md").write_text(page, encoding="utf-8")
-    (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
 
 
 def _percent(score: dict[str, Any]) -> str:

@@ -196,12 +196,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--seed", type=int, default=_SEED)
     parser.add_argument("--failures", action="store_true", help="print what went wrong")
-    parser.add_argument("--card", type=Path, help="the model folder whose card is to be written")
+    parser.add_argument("--card", type=Path, help="the page to write, such as docs/tiny-model.md")
     options = parser.parse_args()
     scores = anyio.run(_run, options)
     print(json.dumps(scores, indent=2))
     if options.card:
-        write_card(options.card, scores)
+        folder = resolve_model(options.model).path
+        assert folder is not None, "a scripted model has no card"
+        write_card(options.card, folder, scores)
 
 
 if __name__ == "__main__":
