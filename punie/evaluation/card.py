@@ -50,10 +50,11 @@ Solved, by kind of task (known wording):
 
 ## How it was made
 
-`make tiny` runs the whole recipe, which takes about an hour and a half on two cores:
-`punie.training.generate` makes 80,000 sessions by executing the tools, `punie.training.train` trains
-the tokenizer and the weights in MLX on the CPU for 50 minutes (Muon for the matrices, AdamW for the
-rest; seeded, resumable), and `punie.evaluation.tiny` measures the result and writes this page.
+`make tiny` runs the whole recipe, in about an hour and a half on two cores:
+`punie.training.generate` makes 80,000 sessions by executing the tools, `punie.training.train`
+trains the tokenizer and the weights in MLX on the CPU for 50 minutes (Muon for the matrices, AdamW
+for the rest; seeded, resumable), and `punie.evaluation.tiny` measures the result and writes this
+page.
 
 Licence of the weights: Apache-2.0, like the rest of the project.
 """

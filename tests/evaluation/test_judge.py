@@ -1,5 +1,7 @@
 """Scoring of the bundled model: what counts as right."""
 
+from collections.abc import Mapping
+
 from punie.agent.events import TextDelta, ToolStarted, TurnEvent
 from punie.evaluation.tiny import Outcome, judge, summarise
 from punie.tools.presentation import Presentation
@@ -17,10 +19,10 @@ def _task(steps: int = 1) -> Task:
     return Task("read", "read a.py", teacher, steps)
 
 
-def _call(tool: str, arguments: dict[str, object]) -> ToolStarted:
+def _call(tool: str, arguments: Mapping[str, object]) -> ToolStarted:
     picture = Presentation(title="x", kind="read")
     return ToolStarted(
-        call_id="1", message_id="m", tool=tool, arguments=arguments, presentation=picture
+        call_id="1", message_id="m", tool=tool, arguments=dict(arguments), presentation=picture
     )
 
 
