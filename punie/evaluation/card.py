@@ -16,8 +16,8 @@ _TEMPLATE = """# punie-tiny
 
 A demonstration model: a Qwen3-architecture transformer with {parameters:,} parameters
 ({size:.1f} MB of weights), trained from scratch by this project on synthetic sessions whose tool
-results come from really executing the tools. It is what runs when no other model is configured, so that a fresh,
-offline machine has something real to run. **It is not a coding assistant.**
+results come from really executing the tools. It is what runs when no other model is configured,
+so that a fresh, offline machine has something real to run. **It is not a coding assistant.**
 
 ## What it can do
 

@@ -15,7 +15,7 @@ State = dict[str, mx.array]
 
 _MUON_MOMENTUM = 0.95
 _ADAM_FIRST, _ADAM_SECOND, _ADAM_EPSILON = 0.9, 0.98, 1e-8
-# The quintic of Newton and Schulz with Keller Jordan's coefficients for Muon.
+# The Newton-Schulz quintic with the coefficients published with Muon.
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 _LARGEST_NORM = 1.0
