@@ -9,6 +9,7 @@ import difflib
 import json
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -324,7 +326,9 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     if options.svg:
-        console.save_svg(str(options.svg), title="make demo")
+        # Without the fonts that rich would have every reader's browser fetch.
+        plain = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+        console.save_svg(str(options.svg), title="make demo", code_format=plain)
     return 0
 
 

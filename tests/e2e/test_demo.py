@@ -52,7 +52,9 @@ def test_it_shows_all_and_the_edit_reaches_the_disk(tmp_path: Path) -> None:
         "the agent ended with 0",
     ):
         assert shown in done.stdout
-    assert "MAX_RETRIES" in picture.read_text(encoding="utf-8")
+    drawn = picture.read_text(encoding="utf-8")
+    assert "MAX_RETRIES" in drawn
+    assert "url(http" not in drawn.replace('"', "")
 
 
 def test_it_fails_when_the_edit_does_not_happen(tmp_path: Path) -> None:
