@@ -63,9 +63,12 @@ class Names:
     held_out: bool = False
 
     def word(self) -> str:
-        """Return one lower-case word: a listed one, or now and then an invented one."""
-        if self.rng.random() < 0.22:
+        """Return one lower-case word: a listed one, a splice of two, or an invented one."""
+        chance = self.rng.random()
+        if chance < 0.12:
             return self._invented()
+        if chance < 0.32 and not self.held_out:
+            return self._spliced()
         return self.rng.choice(_HELD_OUT if self.held_out else _WORDS)
 
     def _invented(self) -> str:
@@ -75,10 +78,21 @@ class Names:
             for _ in range(syllables)
         )
 
+    def _spliced(self) -> str:
+        # Known words are whole tokens; only pieces of words teach to copy words never seen.
+        while True:
+            head, tail = self.rng.choice(_WORDS), self.rng.choice(_WORDS)
+            word = head[: self.rng.randint(1, 4)] + tail[-self.rng.randint(2, 5) :]
+            if word not in _HELD_OUT:
+                return word
+
     def snake(self) -> str:
         """Return a function or module name: one to three words, sometimes with a digit."""
         count = self.rng.choice((1, 2, 2, 2, 3))
-        name = "_".join(self.word() for _ in range(count))
+        words = [self.word() for _ in range(count)]
+        if count > 1 and self.rng.random() < 0.06:
+            words[1] = words[0]
+        name = "_".join(words)
         return name + (str(self.rng.randrange(1, 100)) if self.rng.random() < 0.12 else "")
 
     def pascal(self) -> str:
