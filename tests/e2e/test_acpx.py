@@ -133,13 +133,13 @@ def test_the_bundled_model(environment: dict[str, str], project: Path) -> None:
         resolve_model(None)
     except ModelUnavailable as reason:
         pytest.skip(str(reason))
-    (project / "notes.txt").write_text("alpha\nbeta\n")
+    (project / "settings.py").write_text("TIMEOUT = 30\nRETRIES = 3\n")
     done = acpx(
         environment, project, "--format", "json", "--json-strict", "--approve-all", "exec",
-        "Replace alpha with gamma in notes.txt",
+        "replace 30 with 45 in settings.py",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     messages = wire(done.stdout)
     methods = {message.get("method") for message in messages}
     assert "session/request_permission" in methods
-    assert (project / "notes.txt").read_text() == "gamma\nbeta\n"
+    assert (project / "settings.py").read_text() == "TIMEOUT = 45\nRETRIES = 3\n"
