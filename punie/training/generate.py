@@ -22,9 +22,10 @@ from rich.progress import track
 
 from punie.tools.base import ReadLedger, ToolContext, ToolError, ToolLimits
 from punie.tools.catalog import ALL_TOOLS
+from punie.training.answers import Call
 from punie.training.names import Names
 from punie.training.projects import Project, make_project
-from punie.training.scenarios import Call, Task, TaskMaker, make_task
+from punie.training.scenarios import Task, TaskMaker, make_task
 from punie.workspace.local import LocalWorkspace
 
 LIMITS = ToolLimits(result_chars=1_200, command_seconds=20)

@@ -5,11 +5,27 @@ the final answer. Answers are made from those results alone, so that a model can
 """
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from punie.training.answers import (
+    ABOUT,
+    BEYOND_ME,
+    GREETING,
+    WELCOME,
+    Call,
+    Teacher,
+    code,
+    edit,
+    failure,
+    joined,
+    length_answer,
+    listing_answer,
+    outcome_answer,
+    places_answer,
+)
 from punie.training.names import Names
 from punie.training.phrasing import (
     BEYOND,
@@ -23,29 +39,6 @@ from punie.training.phrasing import (
 )
 from punie.training.projects import Constant, Project
 
-ABOUT = (
-    "I am Punie's small demonstration model. I can read, list and search files, make simple "
-    "edits, create files and run commands. For real work, choose a larger model."
-)
-BEYOND_ME = (
-    "I am only a demonstration model and cannot do that. I can read, list, search, edit and run. "
-    "For real work, choose a larger model."
-)
-GREETING = "Hello! Ask me to read, list, search, edit or run something in this project."
-WELCOME = "You are welcome."
-DENIED = "You did not allow it, so nothing was done."
-
-
-@dataclass(frozen=True)
-class Call:
-    """A tool call that a teacher makes."""
-
-    tool: str
-    arguments: dict[str, Any]
-
-
-Teacher = Generator[Call, str, str]
-
 
 @dataclass(frozen=True)
 class Task:
@@ -55,22 +48,6 @@ class Task:
     prompt: str
     teacher: Callable[[], Teacher]
     steps: int = 1
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"
-
-
-def _join(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-def _failed(result: str) -> str | None:
-    if not result.startswith("error: "):
-        return None
-    if "did not allow" in result:
-        return DENIED
-    return f"That did not work: {result.removeprefix('error: ')}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +72,7 @@ class TaskMaker:
 
         def teacher() -> Teacher:
             result = yield Call("read_file", {"path": path})
-            return _failed(result) or _length(path, result)
+            return failure(result) or length_answer(path, result)
 
         return Task("read", self._say("read", path=self._path(path)), teacher)
 
@@ -105,7 +82,9 @@ class TaskMaker:
 
         def teacher() -> Teacher:
             result = yield Call("read_file", {"path": path})
-            return _length(path, result) if _failed(result) is None else f"There is no `{path}`."
+            return (
+                length_answer(path, result) if failure(result) is None else f"There is no `{path}`."
+            )
 
         return Task("read_missing", self._say("read", path=path), teacher)
 
@@ -118,7 +97,7 @@ class TaskMaker:
 
         def teacher() -> Teacher:
             result = yield Call("read_file", {"path": path, "start_line": start, "end_line": end})
-            return _failed(result) or f"These are lines {start} to {end} of `{path}`."
+            return failure(result) or f"These are lines {start} to {end} of `{path}`."
 
         prompt = self._say("read_range", path=self._path(path), start=start, end=end)
         return Task("read_range", prompt, teacher)
@@ -132,7 +111,7 @@ class TaskMaker:
             found = re.findall(r"^\d+:(?:def|class) (\w+)", result, re.MULTILINE)
             if not found:
                 return f"`{path}` defines no function or class."
-            return f"`{path}` defines {_join([_code(name) for name in found])}."
+            return f"`{path}` defines {joined([code(name) for name in found])}."
 
         return Task("definitions", self._say("definitions", path=self._path(path)), teacher, 2)
 
@@ -145,7 +124,7 @@ class TaskMaker:
 
         def teacher() -> Teacher:
             result = yield Call("list_dir", {"path": folder})
-            return _failed(result) or _listing(f"`{folder}`", result)
+            return failure(result) or listing_answer(f"`{folder}`", result)
 
         return Task("list", self._say("list", path=self._path(shown)), teacher)
 
@@ -154,7 +133,7 @@ class TaskMaker:
 
         def teacher() -> Teacher:
             result = yield Call("list_dir", {"path": "."})
-            return _failed(result) or _listing("The project", result)
+            return failure(result) or listing_answer("The project", result)
 
         return Task("list", self._say("list_root"), teacher)
 
@@ -170,7 +149,7 @@ class TaskMaker:
 
         def teacher() -> Teacher:
             result = yield Call("search", arguments)
-            return _failed(result) or _places(name, result)
+            return failure(result) or places_answer(name, result)
 
         if folder:
             return Task("search", self._say("search_in", name=shown, folder=folder), teacher, 2)
@@ -226,7 +205,7 @@ class TaskMaker:
         old, new = self._replacement(path)
 
         def teacher() -> Teacher:
-            return (yield from _edit(path, [(old, new)]))
+            return (yield from edit(path, [(old, new)]))
 
         always = self.rng.random() < 0.5
         prompt = self._say(
@@ -245,7 +224,7 @@ class TaskMaker:
             return self.replace()
 
         def teacher() -> Teacher:
-            return (yield from _edit(path, [(old, new), (old2, new2)]))
+            return (yield from edit(path, [(old, new), (old2, new2)]))
 
         texts = {"old": old, "new": new, "old2": old2, "new2": new2}
         quoted = {key: quote(self.rng, text, always=True) for key, text in texts.items()}
@@ -261,8 +240,8 @@ class TaskMaker:
             match = re.search(rf"^\d+:({constant.name} = .+)$", result, re.MULTILINE)
             if match is None:
                 return f"I found no `{constant.name}` in `{constant.path}`."
-            edit = (match[1], f"{constant.name} = {value}")
-            return (yield from _edit(constant.path, [edit]))
+            change = (match[1], f"{constant.name} = {value}")
+            return (yield from edit(constant.path, [change]))
 
         prompt = self._say(
             "set_in", name=constant.name, path=self._path(constant.path), value=value
@@ -279,8 +258,8 @@ class TaskMaker:
             match = re.match(r"(.+?):\d+:(\w+ = .+)", result)
             if match is None:
                 return f"I found no `{constant.name}`."
-            edit = (match[2], f"{constant.name} = {value}")
-            return (yield from _edit(match[1], [edit]))
+            change = (match[2], f"{constant.name} = {value}")
+            return (yield from edit(match[1], [change]))
 
         return Task("set", self._say("set", name=constant.name, value=value), teacher, 2)
 
@@ -294,7 +273,7 @@ class TaskMaker:
             match = re.match(r"(.+?):\d+:(def \w+)", result)
             if match is None:
                 return f"I found no function `{name}`."
-            return (yield from _edit(match[1], [(f"def {name}", f"def {new}")]))
+            return (yield from edit(match[1], [(f"def {name}", f"def {new}")]))
 
         return Task("rename", self._say("rename", name=name, new=new), teacher, 2)
 
@@ -321,7 +300,7 @@ class TaskMaker:
 
         def teacher() -> Teacher:
             result = yield Call("write_file", {"path": path, "content": content})
-            return _failed(result) or f"Done: I wrote `{path}`."
+            return failure(result) or f"Done: I wrote `{path}`."
 
         return Task("write", prompt, teacher)
 
@@ -342,7 +321,7 @@ class TaskMaker:
 
         def teacher() -> Teacher:
             result = yield Call("run_command", {"command": command})
-            return _failed(result) or _outcome(command, result)
+            return failure(result) or outcome_answer(command, result)
 
         return Task("run", self._say("run", command=shown), teacher)
 
@@ -352,7 +331,7 @@ class TaskMaker:
 
         def teacher() -> Teacher:
             result = yield Call("run_command", {"command": f"python3 {path}"})
-            return _failed(result) or _outcome(f"python3 {path}", result)
+            return failure(result) or outcome_answer(f"python3 {path}", result)
 
         return Task("run", self._say("run_script", path=self._path(path)), teacher)
 
@@ -361,7 +340,7 @@ class TaskMaker:
 
         def teacher() -> Teacher:
             result = yield Call("run_command", {"command": "python3 -m pytest -q"})
-            return _failed(result) or _outcome("python3 -m pytest -q", result)
+            return failure(result) or outcome_answer("python3 -m pytest -q", result)
 
         return Task("run_tests", self._say("run_tests"), teacher)
 
@@ -420,48 +399,6 @@ class TaskMaker:
         new = str(self.names.number()) if target.isdigit() else self.names.snake()
         changed = re.sub(rf"\b{re.escape(target)}\b", new, old, count=1)
         return old, changed if changed != old else f"{old} {self.names.word()}"
-
-
-def _length(path: str, result: str) -> str:
-    total = re.search(r"^\(lines \d+-\d+ of (\d+);", result, re.MULTILINE)
-    if total:
-        return f"`{path}` has {total[1]} lines."
-    numbers = re.findall(r"^(\d+):", result, re.MULTILINE)
-    return f"`{path}` has {numbers[-1]} lines." if numbers else f"`{path}` is empty."
-
-
-def _listing(subject: str, result: str) -> str:
-    if result == "(empty)":
-        return f"{subject} is empty."
-    return f"{subject} holds {_join([_code(name) for name in result.splitlines()])}."
-
-
-def _places(name: str, result: str) -> str:
-    found = re.findall(r"^(.+?):(\d+):", result, re.MULTILINE)
-    if not found:
-        return f"I found no `{name}`."
-    shown = [f"`{path}` line {line}" for path, line in found[:3]]
-    return f"I found `{name}` in {_join(shown)}{' and more' if len(found) > 3 else ''}."
-
-
-def _outcome(command: str, result: str) -> str:
-    first, _, output = result.partition("\n")
-    code = first.removeprefix("exit code ")
-    last = output.strip().splitlines()[-1].strip() if output.strip() else ""
-    if code == "0":
-        return f"It printed: {last}" if last else f"Done: `{command}` printed nothing."
-    return f"It failed with exit code {code}" + (f": {last}" if last else ".")
-
-
-def _edit(path: str, edits: list[tuple[str, str]]) -> Teacher:
-    arguments = {"path": path, "edits": [{"old_text": a, "new_text": b} for a, b in edits]}
-    result = yield Call("edit_file", arguments)
-    failed = _failed(result)
-    if failed == DENIED:
-        return DENIED
-    if failed is not None:
-        return f"I could not edit `{path}`."
-    return f"Done: `{path}` now has {_join([_code(new) for _, new in edits])}."
 
 
 def make_task(maker: TaskMaker) -> Task:

@@ -8,11 +8,12 @@ from random import Random
 import pytest
 
 from punie.tools.base import ReadLedger, ToolContext
+from punie.training.answers import DENIED
 from punie.training.generate import LIMITS, add_context, follow_teacher, generate, make_sessions
 from punie.training.names import _HELD_OUT, _WORDS, Names
 from punie.training.phrasing import PHRASES, choose
 from punie.training.projects import Constant, Project, make_project
-from punie.training.scenarios import DENIED, TaskMaker, make_task
+from punie.training.scenarios import TaskMaker, make_task
 from punie.workspace.local import LocalWorkspace
 
 
