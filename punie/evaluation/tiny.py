@@ -7,6 +7,7 @@ held out from training; `--wording unseen` takes phrases that training never use
 
 import argparse
 import json
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
 from punie.tools.base import ReadLedger, ToolContext
 from punie.tools.catalog import ALL_TOOLS
+from punie.training.blas import prefer_fast_blas
 from punie.training.generate import LIMITS, Transcript, add_context, follow_teacher
 from punie.training.names import Names
 from punie.training.projects import make_project
@@ -198,6 +200,7 @@ def main() -> None:
     parser.add_argument("--failures", action="store_true", help="print what went wrong")
     parser.add_argument("--card", type=Path, help="the page to write, such as docs/tiny-model.md")
     options = parser.parse_args()
+    print(prefer_fast_blas(2).detail, file=sys.stderr)  # before the model brings MLX in
     scores = anyio.run(_run, options)
     print(json.dumps(scores, indent=2))
     if options.card:
