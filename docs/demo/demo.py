@@ -177,7 +177,7 @@ class Player:
                         self._lines(content["content"].get("text", ""))
 
     def _lines(self, text: str) -> None:
-        lines = text.splitlines()
+        lines = [line for line in text.splitlines() if not line.startswith("```")]
         for line in lines[:6]:
             self.console.print(Text(f"    {line}", "dim"))
         if len(lines) > 6:
