@@ -1,6 +1,13 @@
-"""Fixtures that every test may use."""
+"""What holds for every test."""
+
+import signal
 
 import pytest
+
+# A shell starts its background jobs with interrupts ignored, and children inherit that. Tests send
+# interrupts to what they start, so they set the signal back to what a terminal gives.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
