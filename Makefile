@@ -30,7 +30,7 @@ TINY := build/tiny
 tiny: $(STAMP)
 	test -f $(TINY)/data/train.jsonl || \
 		$(PY) -m punie.training.generate --out $(TINY)/data --train 80000
-	$(PY) -m punie.training.train --data $(TINY)/data --out $(TINY)/run --minutes 50 --tokens 3072 \
+	$(PY) -m punie.training.train --data $(TINY)/data --out $(TINY)/run --minutes 51 --tokens 3072 \
 		$$(test -f $(TINY)/run/checkpoint.safetensors && echo --resume)
 	cp $(TINY)/run/model/* punie/models/tiny/
 	$(PY) -m punie.evaluation.tiny --card docs/tiny-model.md
