@@ -2,29 +2,25 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from punie.agent.instructions import INSTRUCTIONS
 from punie.agent.toolset import tool_definitions
 from punie.tools.catalog import ALL_TOOLS
+from tests.assets import TOKENIZER, needs_assets, template
 
-SHARED = Path(__file__).parents[3] / "shared"
-TOKENIZER = SHARED / "qwen3-coder-30b-a3b" / "tokenizer.json"
-TEMPLATES = SHARED / "chat-templates"
 LIMIT = 3_000
 
 
-@pytest.mark.parametrize("template", ["Qwen3-Coder-30B-A3B-Instruct", "Qwen-Qwen3-0.6B"])
-def test_first_request_stays_far_below_its_limit(template: str) -> None:
-    if not TOKENIZER.exists():
-        pytest.skip(f"the Qwen3 tokenizer is not at {TOKENIZER}")
+@needs_assets
+@pytest.mark.parametrize("name", ["Qwen3-Coder-30B-A3B-Instruct", "Qwen-Qwen3-0.6B"])
+def test_first_request_stays_far_below_its_limit(name: str) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     sandbox = pytest.importorskip("jinja2.sandbox")
     environment = sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
-    rendered = environment.from_string((TEMPLATES / f"{template}.jinja").read_text()).render(
+    rendered = environment.from_string(template(name)).render(
         messages=[
             {"role": "system", "content": INSTRUCTIONS},
             {"role": "user", "content": "What does this project do?"},

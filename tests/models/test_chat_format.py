@@ -12,7 +12,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from punie.models.catalog import ModelUnavailable
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification, detect_syntax
 from punie.models.mlx.renderer import ESCAPE, TemplateError
-from tests.models.assets import ASSETS, TEMPLATES, chat_format, needs_assets, template, vocabulary
+from tests.assets import ASSETS, TEMPLATES, chat_format, needs_assets, template, vocabulary
 from tests.models.tiny_model import CONTROL, XML_TEMPLATE
 
 CODER, HERMES, QWEN35 = TEMPLATES

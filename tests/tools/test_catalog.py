@@ -1,13 +1,13 @@
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tokenizers import Tokenizer
 
 from punie.agent.toolset import argument_schema
 from punie.tools.catalog import ALL_TOOLS
+from tests.assets import TOKENIZER, needs_assets
 from tests.tools.conftest import Bench, tool_named
 
 MAX_TOKENS = 900
@@ -46,13 +46,9 @@ def test_schemas_are_short() -> None:
     assert len(_rendered()) < MAX_CHARS
 
 
+@needs_assets
 def test_schemas_are_short_in_tokens() -> None:
-    path = os.environ.get("PUNIE_QWEN3_TOKENIZER", "")
-    if not Path(path).is_file():
-        pytest.skip("PUNIE_QWEN3_TOKENIZER does not name a Qwen3 tokenizer.json")
-    from tokenizers import Tokenizer
-
-    assert len(Tokenizer.from_file(path).encode(_rendered()).ids) < MAX_TOKENS
+    assert len(Tokenizer.from_file(str(TOKENIZER)).encode(_rendered()).ids) < MAX_TOKENS
 
 
 def test_every_argument_is_described() -> None:

@@ -10,8 +10,9 @@ from punie.models.mlx.chat_format import ChatFormat
 from punie.models.mlx.vocabulary import Vocabulary
 
 ASSETS = Path(
-    os.environ.get("PUNIE_TEST_ASSETS", Path(__file__).parents[2].parent / "shared")
+    os.environ.get("PUNIE_TEST_ASSETS", Path(__file__).parents[1].parent / "shared")
 ).resolve()
+TOKENIZER = ASSETS / "qwen3-coder-30b-a3b" / "tokenizer.json"
 TEMPLATES = ("Qwen3-Coder-30B-A3B-Instruct", "Qwen-Qwen3-0.6B", "Qwen3.5-4B")
 
 needs_assets = pytest.mark.skipif(
