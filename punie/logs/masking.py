@@ -26,6 +26,8 @@ _SECRET_WORDS = {
     ),
 }
 _KEY_OWNERS = {"api", "access", "private", "secret", "signing", "encryption", "client"}
+_FOLDERS = {"PWD", "OLDPWD", "SSH_AUTH_SOCK"}
+"""Variables that sound like secrets and hold paths, among them the project's own."""
 _NAMES_AND_VALUES = {"env", "environ", "environment", "headers"}
 _NEVER_LOGGED = {"params", "proxyconfig"}
 """Raw protocol parameters carry the tokens of the client's own services."""
@@ -78,7 +80,9 @@ class Masker:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         known = {
-            value for name, value in environment.items() if is_secret_name(name) and len(value) >= 8
+            value
+            for name, value in environment.items()
+            if is_secret_name(name) and name not in _FOLDERS and len(value) >= 8
         }
         longest_first = sorted(known, key=len, reverse=True)
         self._literal = re.compile("|".join(map(re.escape, longest_first))) if known else None

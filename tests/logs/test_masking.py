@@ -149,3 +149,9 @@ def test_masking_never_fails_and_masked_stays_masked(value: Any) -> None:
 @given(st.text(max_size=50), st.text(max_size=50))
 def test_a_bearer_token_never_gets_through(before: str, after: str) -> None:
     assert SECRET not in Masker({}).text(f"{before} Bearer {SECRET} {after}")
+
+
+def test_folders_that_the_shell_keeps_in_the_environment_are_no_secrets() -> None:
+    masker = Masker({"PWD": "/home/a/project", "OLDPWD": "/home/a/other", "DB_PWD": "hunter2222"})
+    assert masker.text("/home/a/project /home/a/other") == "/home/a/project /home/a/other"
+    assert masker.text("uses hunter2222") == "uses ***"
