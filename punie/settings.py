@@ -71,6 +71,11 @@ class Settings(BaseModel):
         except RuntimeError as error:
             raise ValueError("names a home folder that is not known") from error
 
+    @property
+    def sessions_file(self) -> Path:
+        """The database of all sessions."""
+        return self.state_dir / "sessions.sqlite3"
+
     def for_project(self, project: Path) -> "Settings":
         """Load again with the project's own file taken in, under the same flags."""
         return load_settings(project, **self._flags)

@@ -90,7 +90,7 @@ class PunieAgent:
     def __init__(self, settings: Settings, tasks: TaskGroup) -> None:
         self._settings = settings
         self._tasks = tasks
-        self._history = SavedHistory(settings.state_dir)
+        self._history = SavedHistory(settings.sessions_file)
         self._models = ModelPool(tasks)
         self._sessions: dict[str, LiveSession] = {}
         self._loading = anyio.Lock()

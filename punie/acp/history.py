@@ -27,8 +27,8 @@ class HistoryUnavailable(Exception):  # noqa: N818 - it names a state, as the us
 class SavedHistory:
     """The session store, opened when it is first needed."""
 
-    def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / "sessions.sqlite3"
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._store: SessionStore | None = None
 
     async def create(self, session: LiveSession) -> None:

@@ -20,7 +20,6 @@ from punie.agent.events import (
 )
 from punie.logs.setup import get_logger, log_context
 from punie.models.catalog import ModelUnavailable
-from punie.tools.base import ToolLimits
 
 _log = get_logger(__name__)
 
@@ -81,23 +80,9 @@ class _Turn:
             return await self.close(trouble)
         # Loaded by now: opening a model needs all of it.
         await to_thread.run_sync(import_turn, abandon_on_cancel=True)
-        from punie.agent.turn import TurnConfig, run_turn
-        from punie.tools.catalog import ALL_TOOLS
+        from punie.agent.turn import run_turn, turn_config
 
-        limits = ToolLimits(command_seconds=session.settings.command_timeout)
-        if session.settings.result_chars is not None:
-            limits = ToolLimits(session.settings.result_chars, limits.command_seconds)
-        config = TurnConfig(
-            model=model,
-            workspace=session.workspace,
-            reads=session.reads,
-            tools=ALL_TOOLS,
-            mode=self._mode,
-            limits=limits,
-            max_requests=session.settings.max_requests,
-            max_tokens=session.settings.max_tokens,
-            temperature=session.settings.temperature,
-        )
+        config = turn_config(session.settings, model, session.workspace, session.reads, self._mode)
         return await run_turn(
             config, message, earlier, emit=self.emit, ask=self._ask, cancel=self._cancel
         )
@@ -148,5 +133,4 @@ def _unsaved(reason: str) -> str:
 
 def import_turn() -> None:
     """Import all that a turn needs, which takes seconds on a cold machine."""
-    import punie.agent.turn
-    import punie.tools.catalog  # noqa: F401
+    import punie.agent.turn  # noqa: F401

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 from uuid import uuid4
 
 import anyio
@@ -50,6 +50,7 @@ from punie.agent.journal import Emit, Journal
 from punie.agent.policy import CANCELLED
 from punie.agent.toolset import build_toolset, read_call, tool_definitions
 from punie.tools.base import AnyTool, ReadLedger, ToolContext, ToolLimits
+from punie.tools.catalog import ALL_TOOLS
 from punie.workspace.base import Workspace
 
 __all__ = ["AskPermission", "CancelSignal", "Emit", "TurnConfig", "run_turn"]
@@ -90,6 +91,45 @@ class TurnConfig:
     max_requests: int = 50
     max_tokens: int | None = None
     temperature: float | None = None
+
+
+class TurnSettings(Protocol):
+    """The user's settings that a turn needs; times in seconds, None leaves it to the model."""
+
+    @property
+    def command_timeout(self) -> float: ...  # noqa: D102
+    @property
+    def result_chars(self) -> int | None: ...  # noqa: D102
+    @property
+    def max_requests(self) -> int: ...  # noqa: D102
+    @property
+    def max_tokens(self) -> int: ...  # noqa: D102
+    @property
+    def temperature(self) -> float | None: ...  # noqa: D102
+
+
+def turn_config(
+    settings: TurnSettings,
+    model: Model,
+    workspace: Workspace,
+    reads: ReadLedger,
+    mode: Callable[[], Mode],
+) -> TurnConfig:
+    """Return what a turn with all tools runs on, bounded as the settings say."""
+    limits = ToolLimits(command_seconds=settings.command_timeout)
+    if settings.result_chars is not None:
+        limits = replace(limits, result_chars=settings.result_chars)
+    return TurnConfig(
+        model=model,
+        workspace=workspace,
+        reads=reads,
+        tools=ALL_TOOLS,
+        mode=mode,
+        limits=limits,
+        max_requests=settings.max_requests,
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+    )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from punie.agent.events import (
     UserMessage,
     encode_event,
 )
-from punie.agent.turn import CancelSignal, TurnConfig, run_turn
+from punie.agent.turn import CancelSignal, run_turn, turn_config
 from punie.cli.help import discard_stdout, say
 from punie.cli.screen import JsonScreen, Screen, TerminalScreen, open_terminal
 from punie.logs.setup import configure_logging, get_logger, log_context
@@ -28,14 +28,12 @@ from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
 from punie.sessions.store import SessionStore, StoreError
 from punie.settings import Settings
-from punie.tools.base import ReadLedger, ToolLimits
-from punie.tools.catalog import ALL_TOOLS
+from punie.tools.base import ReadLedger
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.processes import end_all_process_groups
 
 TROUBLE = 1
 CANCELLED = 130
-STORE_NAME = "sessions.sqlite3"
 _TITLE_CHARS = 80
 
 _log = get_logger(__name__)
@@ -129,21 +127,8 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
     async def permission(question: PermissionAsked) -> str | None:
         return await screen.ask(question, yes=asking.yes)
 
-    limits = ToolLimits(command_seconds=settings.command_timeout)
-    if settings.result_chars is not None:
-        limits = ToolLimits(settings.result_chars, settings.command_timeout)
     workspace = LocalWorkspace([asking.cwd])
-    config = TurnConfig(
-        model=model,
-        workspace=workspace,
-        reads=ReadLedger(),
-        tools=ALL_TOOLS,
-        mode=lambda: settings.mode,
-        limits=limits,
-        max_requests=settings.max_requests,
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature,
-    )
+    config = turn_config(settings, model, workspace, ReadLedger(), lambda: settings.mode)
     message = UserMessage(
         message_id=uuid4().hex, blocks=(PromptText(text=asking.prompt),), text=asking.prompt
     )
@@ -195,7 +180,7 @@ class _Recorder:
         recorder = cls(None, session_id)
         try:
             asking.settings.state_dir.mkdir(parents=True, exist_ok=True)
-            store = SessionStore(asking.settings.state_dir / STORE_NAME)
+            store = SessionStore(asking.settings.sessions_file)
             recorder._store = store
             meta = {"model": model, "mode": asking.settings.mode}
             await store.create(session_id, str(asking.cwd), meta)

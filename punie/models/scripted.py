@@ -12,12 +12,13 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_ai import RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from punie.models.catalog import ModelUnavailable
+from punie.models.streaming import StreamingModel
 
 SCRIPT_OVER = "The script is over."
 CONTEXT_WINDOW = 32_768
@@ -78,7 +79,7 @@ def load_script(path: Path) -> Script:
         ) from error
 
 
-class ScriptedModel(Model[Any]):
+class ScriptedModel(StreamingModel):
     """Answers with the script's responses; which one is the number of responses in the history.
 
     So a session that is loaded again goes on where it was.
@@ -105,20 +106,6 @@ class ScriptedModel(Model[Any]):
     def system(self) -> str:
         """The provider's name in messages and traces."""
         return "scripted"
-
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        """Return the response that is due, after its delays."""
-        async with self.request_stream(
-            messages, model_settings, model_request_parameters
-        ) as stream:
-            async for _ in stream:
-                pass
-            return stream.get()
 
     @asynccontextmanager
     async def request_stream(

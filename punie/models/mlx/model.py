@@ -15,10 +15,9 @@ from pydantic_ai.messages import (
     InstructionPart,
     ModelMessage,
     ModelRequest,
-    ModelResponse,
     ModelResponseStreamEvent,
 )
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
@@ -44,6 +43,7 @@ from punie.models.mlx.parser import (
     ToolCall,
 )
 from punie.models.mlx.renderer import TemplateError
+from punie.models.streaming import StreamingModel
 
 DEFAULT_CONTEXT_WINDOW = 32_768
 """Tokens, for a model whose config.json does not tell."""
@@ -51,7 +51,7 @@ DEFAULT_CONTEXT_WINDOW = 32_768
 PROVIDER = "mlx"
 
 
-class MlxModel(Model[Any]):
+class MlxModel(StreamingModel):
     """Answers requests with a model in this process; many sessions may share it."""
 
     unsupported_settings = frozenset(
@@ -99,19 +99,6 @@ class MlxModel(Model[Any]):
     def chat_format(self) -> ChatFormat:
         """How the model reads and writes conversations."""
         return self._format
-
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        """Return the whole response; raises as `request_stream` does."""
-        parameters = model_request_parameters
-        async with self.request_stream(messages, model_settings, parameters) as stream:
-            async for _ in stream:
-                pass
-            return stream.get()
 
     @asynccontextmanager
     async def request_stream(
