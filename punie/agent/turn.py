@@ -97,15 +97,15 @@ class TurnSettings(Protocol):
     """The user's settings that a turn needs; times in seconds, None leaves it to the model."""
 
     @property
-    def command_timeout(self) -> float: ...  # noqa: D102
+    def command_timeout(self) -> float: ...
     @property
-    def result_chars(self) -> int | None: ...  # noqa: D102
+    def result_chars(self) -> int | None: ...
     @property
-    def max_requests(self) -> int: ...  # noqa: D102
+    def max_requests(self) -> int: ...
     @property
-    def max_tokens(self) -> int: ...  # noqa: D102
+    def max_tokens(self) -> int: ...
     @property
-    def temperature(self) -> float | None: ...  # noqa: D102
+    def temperature(self) -> float | None: ...
 
 
 def turn_config(
