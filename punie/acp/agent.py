@@ -1,107 +1,74 @@
 """The protocol's methods. Each checks what came, and leaves the work to its own module."""
 
-import contextlib
-import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
-from uuid import uuid4
+from typing import Any
 
 import anyio
 import anyio.to_thread
 from acp import RequestError
 from acp.interfaces import Client
 from acp.schema import (
-    AgentCapabilities,
     AuthenticateResponse,
-    AuthMethodAgent,
-    ClientCapabilities,
-    ConfigOptionUpdate,
-    CurrentModeUpdate,
-    Implementation,
+    CloseSessionResponse,
+    ForkSessionResponse,
     InitializeResponse,
+    ListSessionsResponse,
     LoadSessionResponse,
-    McpCapabilities,
     NewSessionResponse,
-    PromptCapabilities,
     PromptResponse,
+    ResumeSessionResponse,
     SetSessionConfigOptionResponse,
     SetSessionModeResponse,
 )
 from anyio.abc import TaskGroup
 
-from punie import __version__
-from punie.acp.config_options import (
-    MODE_OPTION,
-    MODEL_OPTION,
-    ConfigOption,
-    config_options,
-    mode_state,
-    parse_mode,
-    parse_model,
-)
-from punie.acp.errors import cancelled, internal, invalid, unknown_session
+from punie.acp.changes import SessionChanges
+from punie.acp.client import ClientConnection
+from punie.acp.config_options import MODE_OPTION, config_options, mode_state
+from punie.acp.errors import internal, invalid, unknown_session
+from punie.acp.handshake import AUTH_METHOD, ClientProfile, initialize_response, read_profile
 from punie.acp.history import HistoryUnavailable, SavedHistory
+from punie.acp.listing import list_page
 from punie.acp.models import ModelPool, default_reference
+from punie.acp.opening import SessionOpener, session_roots, unreadable
 from punie.acp.prompt import ContentBlock, user_message
 from punie.acp.replay import replay_updates
-from punie.acp.sessions import LiveSession
-from punie.acp.translate import SessionUpdate
+from punie.acp.requests import answered, text_param
+from punie.acp.sessions import LiveSession, RunningTurn
+from punie.acp.transport import StdioTransport
 from punie.acp.turns import TurnRunner, import_turn
+from punie.acp.updates import SessionUpdate
 from punie.acp.wire import Incoming
-from punie.agent.cancel import CancelSignal
-from punie.agent.events import Mode, ModeChanged, ModelChanged, TurnEvent
 from punie.logs.setup import get_logger, open_log
-from punie.models.catalog import available_models
-from punie.settings import Settings, SettingsError
+from punie.settings import Settings
 
-PROTOCOL_VERSION = 1
-AUTH_METHOD = "local"
 _log = get_logger(__name__)
-
-Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
-
-
-def answered(handler: Handler) -> Handler:
-    """Make a request cancellable, and keep what goes wrong inside from the client."""
-
-    @functools.wraps(handler)
-    async def wrapper(self: "PunieAgent", *, request: Incoming | None = None, **params: Any) -> Any:
-        with anyio.CancelScope() as scope:
-            if request is not None:
-                request.on_cancel = scope.cancel
-                if request.cancelled:
-                    scope.cancel()
-            try:
-                return await handler(self, request=request, **params)
-            except RequestError:
-                raise
-            except Exception as error:
-                _log.exception("request failed", method=handler.__name__)
-                raise internal() from error
-        raise cancelled()
-
-    return cast(Handler, wrapper)
 
 
 class PunieAgent:
     """Answers one client. Sessions never see each other; everything is looked up by session id."""
 
-    def __init__(self, settings: Settings, tasks: TaskGroup) -> None:
+    def __init__(self, settings: Settings, tasks: TaskGroup, transport: StdioTransport) -> None:
         self._settings = settings
         self._tasks = tasks
+        self._transport = transport
         self._history = SavedHistory(settings.sessions_file)
         self._models = ModelPool(tasks)
+        self._opener = SessionOpener(settings, self._history)
         self._sessions: dict[str, LiveSession] = {}
         self._loading = anyio.Lock()
         self._warm = False
-        self._client: Client
+        self._profile = ClientProfile()
+        self._connection: ClientConnection
+        self._changes: SessionChanges
         self._turns: TurnRunner
 
     def on_connect(self, client: Client) -> None:
         """Take the connection to the client; the SDK calls this before any method."""
-        self._client = client
-        self._turns = TurnRunner(client, self._history, self._models)
+        self._connection = ClientConnection(client, self._transport)
+        self._changes = SessionChanges(self._connection, self._history, self._models)
+        self._turns = TurnRunner(self._connection, self._history, self._models)
 
     def cancel_all(self) -> None:
         """End every running turn."""
@@ -113,35 +80,12 @@ class PunieAgent:
         await self._history.close()
 
     @answered
-    async def initialize(
-        self,
-        protocol_version: int,
-        client_capabilities: ClientCapabilities | None = None,
-        client_info: Implementation | None = None,
-        request: Incoming | None = None,
-    ) -> InitializeResponse:
+    async def initialize(self, request: Incoming | None = None, **_: Any) -> InitializeResponse:
         """Shake hands. Nothing heavy happens before this is answered."""
         if request is not None:
             request.after_answer.append(self._begin_warm_up)
-        jetbrains = client_info is not None and client_info.name.startswith("JetBrains")
-        method = AuthMethodAgent(
-            id=AUTH_METHOD,
-            name="No sign-in",
-            description="The model runs on this machine; there is nothing to sign in to.",
-        )
-        return InitializeResponse(
-            protocol_version=PROTOCOL_VERSION,
-            agent_info=Implementation(name="punie", title="Punie", version=__version__),
-            agent_capabilities=AgentCapabilities(
-                load_session=True,
-                prompt_capabilities=PromptCapabilities(
-                    image=False, audio=False, embedded_context=True
-                ),
-                mcp_capabilities=McpCapabilities(http=False, sse=False),
-            ),
-            # A JetBrains IDE would show a sign-in for it; the registry asks others to have one.
-            auth_methods=[] if jetbrains else [method],
-        )
+            self._profile = read_profile(request.params)
+        return initialize_response(self._profile)
 
     @answered
     async def authenticate(
@@ -154,35 +98,114 @@ class PunieAgent:
 
     @answered
     async def new_session(
-        self, cwd: str, request: Incoming | None = None, **_: Any
+        self,
+        cwd: str,
+        additional_directories: Sequence[str] | None = None,
+        request: Incoming | None = None,
+        **_: Any,
     ) -> NewSessionResponse:
         """Open a session in a folder."""
-        folder = await _folder(cwd)
-        settings = self._settings_for(folder)
-        session = await self._open(str(uuid4()), folder, settings, settings.mode, None, [])
-        await self._history.create(session)
-        self._sessions[session.id] = session
-        self._prepare(request, session)
-        _log.info("session opened", session=session.id, project=str(folder))
+        roots = await session_roots(cwd, additional_directories)
+        session = await self._opener.new(roots, self._profile)
+        self._opened(request, session)
         return NewSessionResponse(
             session_id=session.id,
             modes=mode_state(session.mode),
-            config_options=_options(session),
+            config_options=config_options(session),
         )
 
     @answered
     async def load_session(
-        self, cwd: str, session_id: str, request: Incoming | None = None, **_: Any
+        self,
+        cwd: str,
+        session_id: str,
+        additional_directories: Sequence[str] | None = None,
+        request: Incoming | None = None,
+        **_: Any,
     ) -> LoadSessionResponse:
         """Open a stored session again and show the whole of it."""
-        folder = await _folder(cwd)
-        async with self._loading:
-            session = self._sessions.get(session_id) or await self._restore(session_id, folder)
-            self._sessions[session_id] = session
+        session = await self._reopen(session_id, cwd, additional_directories, request)
         running = session.turn is not None
-        for update in replay_updates(tuple(session.events), running=running):
-            await self._client.session_update(session_id=session_id, update=update)
-        return LoadSessionResponse(modes=mode_state(session.mode), config_options=_options(session))
+        for update in replay_updates(tuple(session.events), session.profile, running=running):
+            await self._connection.update(session_id, update)
+        return LoadSessionResponse(
+            modes=mode_state(session.mode), config_options=config_options(session)
+        )
+
+    @answered
+    async def resume_session(
+        self,
+        cwd: str,
+        session_id: str,
+        additional_directories: Sequence[str] | None = None,
+        request: Incoming | None = None,
+        **_: Any,
+    ) -> ResumeSessionResponse:
+        """Open a stored session again for a client that still shows it."""
+        session = await self._reopen(session_id, cwd, additional_directories, request)
+        return ResumeSessionResponse(
+            modes=mode_state(session.mode), config_options=config_options(session)
+        )
+
+    @answered
+    async def fork_session(
+        self,
+        cwd: str,
+        session_id: str,
+        additional_directories: Sequence[str] | None = None,
+        request: Incoming | None = None,
+        **_: Any,
+    ) -> ForkSessionResponse:
+        """Go on with a copy of a session's history, under an id of its own."""
+        roots = await session_roots(cwd, additional_directories)
+        session = await self._opener.copied(session_id, roots, self._profile)
+        self._opened(request, session)
+        return ForkSessionResponse(
+            session_id=session.id,
+            modes=mode_state(session.mode),
+            config_options=config_options(session),
+        )
+
+    @answered
+    async def list_sessions(
+        self,
+        cwd: str | None = None,
+        cursor: str | None = None,
+        request: Incoming | None = None,
+        **_: Any,
+    ) -> ListSessionsResponse:
+        """List the stored sessions, of one folder or of all."""
+        return await list_page(self._history, cwd, cursor, self._sessions.keys())
+
+    @answered
+    async def close_session(
+        self, session_id: str, request: Incoming | None = None, **_: Any
+    ) -> CloseSessionResponse:
+        """End what a session is doing and let go of all it holds; its history stays."""
+        await self._close(self._session(session_id))
+        return CloseSessionResponse()
+
+    @answered
+    async def delete_session(self, session_id: str, request: Incoming | None = None) -> None:
+        """Forget a session; one that is not there is forgotten already."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            await self._close(session)
+        try:
+            await self._history.delete(session_id)
+        except HistoryUnavailable as error:
+            raise unreadable(error) from error
+
+    async def ext_method(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Serve the methods that the SDK does not route; no other extension is known."""
+        request = params.get("request")
+        if not isinstance(request, Incoming):
+            raise RequestError.method_not_found(f"_{method}")
+        if method == "session/delete":
+            session_id = text_param(request.params, "sessionId", method)
+            await self.delete_session(session_id=session_id, request=request)
+        # The other one is `logout`: nobody is signed in, and nothing is kept of anyone.
+        return {}
 
     @answered
     async def set_session_mode(
@@ -190,11 +213,8 @@ class PunieAgent:
     ) -> SetSessionModeResponse:
         """Change the permission mode, in the middle of a turn too."""
         session = self._session(session_id)
-        if await self._change_mode(session, parse_mode(mode_id)):
-            update = ConfigOptionUpdate(
-                session_update="config_option_update", config_options=_options(session)
-            )
-            self._send_after(request, session, update)
+        if await self._changes.by_client(session, MODE_OPTION, mode_id):
+            self._send_after(request, session, self._changes.updates(session, mode=False))
         return SetSessionModeResponse()
 
     @answered
@@ -206,23 +226,12 @@ class PunieAgent:
         request: Incoming | None = None,
         **_: Any,
     ) -> SetSessionConfigOptionResponse:
-        """Change the mode or the model; an IDE sends unchanged values before every prompt."""
+        """Change an option; an IDE sends unchanged values before every prompt."""
         session = self._session(session_id)
-        if config_id == MODE_OPTION:
-            if await self._change_mode(session, parse_mode(value)):
-                mode = CurrentModeUpdate(
-                    session_update="current_mode_update", current_mode_id=session.mode
-                )
-                self._send_after(request, session, mode)
-        elif config_id == MODEL_OPTION:
-            model = parse_model(value, session.model, session.choices)
-            if model != session.model:
-                session.model = model
-                await self._record(session, ModelChanged(model=model))
-                self._models.begin(model)
-        else:
-            raise invalid(f"There is no option {config_id[:60]!r}; there are mode and model.")
-        return SetSessionConfigOptionResponse(config_options=_options(session))
+        changed = await self._changes.by_client(session, config_id, value)
+        if changed and config_id == MODE_OPTION:
+            self._send_after(request, session, self._changes.updates(session, mode=True)[:1])
+        return SetSessionConfigOptionResponse(config_options=config_options(session) or [])
 
     async def prompt(
         self,
@@ -239,18 +248,19 @@ class PunieAgent:
             )
         message = user_message(prompt, session.cwd)
         # Nothing was awaited yet, so that a cancel right behind the prompt finds the turn.
-        turn = session.turn = CancelSignal()
+        turn = session.turn = RunningTurn()
         if request is not None:
-            request.on_cancel = turn.cancel
+            request.on_cancel = turn.signal.cancel
             if request.cancelled:
-                turn.cancel()
+                turn.signal.cancel()
         try:
-            ended = await self._turns.run(session, message, turn)
+            ended = await self._turns.run(session, message, turn.signal)
         except Exception as error:
             _log.exception("prompt failed", session=session_id)
             raise internal() from error
         finally:
             session.turn = None
+            turn.over.set()
         return PromptResponse(stop_reason=ended.stop_reason)
 
     async def cancel(self, session_id: str, **_: Any) -> None:
@@ -274,108 +284,63 @@ class PunieAgent:
         except Exception:
             _log.exception("warm-up failed")
 
-    def _prepare(self, request: Incoming | None, session: LiveSession) -> None:
-        """Begin to open a session's model as soon as the client has its answer."""
-
-        def begin() -> None:
-            if session.turn is None:
-                self._models.begin(session.model)
-
-        if request is not None:
-            request.after_answer.append(begin)
-
     def _session(self, session_id: str) -> LiveSession:
         session = self._sessions.get(session_id)
         if session is None:
             raise unknown_session(session_id)
         return session
 
-    def _settings_for(self, folder: Path) -> Settings:
-        try:
-            return self._settings.for_project(folder)
-        except SettingsError as error:
-            raise invalid(str(error)) from error
+    def _opened(self, request: Incoming | None, session: LiveSession) -> None:
+        """Take a session in; its model is opened as soon as the client has its answer."""
+        self._sessions[session.id] = session
+        _log.info("session opened", session=session.id, project=str(session.cwd))
+        self._after(request, lambda: self._models.begin(session.model))
 
-    async def _open(
+    async def _reopen(
         self,
         session_id: str,
-        folder: Path,
-        settings: Settings,
-        mode: Mode,
-        model: str | None,
-        events: list[TurnEvent],
+        cwd: str,
+        additional: Sequence[str] | None,
+        request: Incoming | None,
     ) -> LiveSession:
-        def prepare() -> LiveSession:
-            from punie.workspace.local import LocalWorkspace
-
-            return LiveSession(
-                id=session_id,
-                cwd=folder,
-                settings=settings,
-                mode=mode,
-                model=model or default_reference(settings.model),
-                choices=available_models(settings.model),
-                workspace=LocalWorkspace([folder]),
-                events=events,
-                saved=len(events),
-            )
-
-        return await anyio.to_thread.run_sync(prepare)
-
-    async def _restore(self, session_id: str, folder: Path) -> LiveSession:
-        try:
-            stored = await self._history.read(session_id)
-        except HistoryUnavailable as error:
-            raise internal(f"The saved sessions cannot be read: {error}") from error
-        if stored is None:
-            raise unknown_session(session_id)
-        record, events = stored
-        settings = self._settings_for(folder)
-        mode = parse_mode(record.meta.get("mode", settings.mode))
-        model = record.meta.get("model")
-        for event in events:
-            if isinstance(event, ModeChanged):
-                mode = event.mode
-            elif isinstance(event, ModelChanged):
-                model = event.model
-        session = await self._open(session_id, folder, settings, mode, model, events)
-        session.created = True
+        roots = await session_roots(cwd, additional)
+        async with self._loading:
+            session = self._sessions.get(session_id)
+            if session is not None and _can_move(session, roots):
+                await self._close(session)
+                session = None
+            if session is None:
+                session = await self._opener.stored(session_id, roots, self._profile)
+                self._opened(request, session)
         return session
 
-    async def _change_mode(self, session: LiveSession, mode: Mode) -> bool:
-        if mode == session.mode:
-            return False
-        session.mode = mode
-        await self._record(session, ModeChanged(mode=mode))
-        return True
-
-    async def _record(self, session: LiveSession, event: TurnEvent) -> None:
-        async with session.order:
-            with anyio.CancelScope(shield=True):
-                await self._history.record(session, event)
+    async def _close(self, session: LiveSession) -> None:
+        """Let go of a session; returns when its turn has ended and nothing of it is left."""
+        self._sessions.pop(session.id, None)
+        session.cancel()
+        if session.turn is not None:
+            await session.turn.over.wait()
+        await session.aclose()
+        _log.info("session closed", session=session.id)
 
     def _send_after(
-        self, request: Incoming | None, session: LiveSession, update: SessionUpdate
+        self, request: Incoming | None, session: LiveSession, updates: Sequence[SessionUpdate]
     ) -> None:
         async def send() -> None:
-            with contextlib.suppress(ConnectionError):
-                await self._client.session_update(session_id=session.id, update=update)
+            for update in updates:
+                await self._connection.update(session.id, update)
 
         def start() -> None:
             self._tasks.start_soon(send)
 
+        self._after(request, start)
+
+    @staticmethod
+    def _after(request: Incoming | None, call: Callable[[], None]) -> None:
         if request is not None:
-            request.after_answer.append(start)
+            request.after_answer.append(call)
 
 
-def _options(session: LiveSession) -> list[ConfigOption]:
-    return config_options(session.mode, session.model, session.choices)
-
-
-async def _folder(cwd: str) -> Path:
-    folder = Path(cwd)
-    if not folder.is_absolute() or "\0" in cwd:
-        raise invalid(f"The working directory must be an absolute path, not {cwd[:200]!r}.")
-    if not await anyio.to_thread.run_sync(folder.is_dir):
-        raise invalid(f"There is no folder {cwd[:200]}.")
-    return folder
+def _can_move(session: LiveSession, roots: Sequence[Path]) -> bool:
+    """Tell whether an open session is to be opened anew, because its folders are others now."""
+    return list(roots) != list(session.roots) and session.turn is None and session.unsaved is None

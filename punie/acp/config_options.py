@@ -1,4 +1,4 @@
-"""What the person can choose in the IDE: the permission mode and the model.
+"""What the person can choose in the IDE: the permission mode, the model and its thinking.
 
 The mode is offered twice, as the protocol's older `modes` and as a config option, always the same.
 """
@@ -15,25 +15,32 @@ from acp.schema import (
 )
 
 from punie.acp.errors import invalid
+from punie.acp.sessions import LiveSession
 from punie.agent.events import Mode
 from punie.models.catalog import ModelChoice
 
 MODE_OPTION = "mode"
 MODEL_OPTION = "model"
+THOUGHT_OPTION = "thought_level"
 
 ConfigOption = SessionConfigOptionSelect | SessionConfigOptionBoolean
 
-_MODES: dict[Mode, tuple[str, str]] = {
+MODES: dict[Mode, tuple[str, str]] = {
     "ask": ("Ask", "Ask before every edit and every command"),
     "accept_edits": ("Accept edits", "Edit files without asking, ask before commands"),
     "plan": ("Plan", "Look and answer only; nothing is changed or run"),
     "auto": ("Auto", "Edit files and run commands without asking"),
 }
+"""The modes by their ids: what they are called and what they mean."""
+
+_THOUGHT_NAME = "Thinking"
+_THOUGHT_DESCRIPTION = "Whether the model thinks before it answers"
+_THOUGHT_LEVELS = {False: ("off", "Off"), True: ("on", "On")}
 
 
 def parse_mode(text: object) -> Mode:
     """Return the mode of that id; raise the protocol's invalid-params error otherwise."""
-    for mode in _MODES:
+    for mode in MODES:
         if mode == text:
             return mode
     names = ", ".join(get_args(Mode))
@@ -48,20 +55,39 @@ def parse_model(text: object, current: str, choices: Sequence[ModelChoice]) -> s
     raise invalid(f"The model {str(text)[:200]!r} is not one of those offered.")
 
 
+def parse_thinking(value: object) -> bool:
+    """Return whether to think; raise the invalid-params error for anything but the values shown."""
+    if isinstance(value, bool):
+        return value
+    for thinking, (id, _) in _THOUGHT_LEVELS.items():
+        if id == value:
+            return thinking
+    raise invalid(f"There is no thought level {str(value)[:60]!r}; there are off and on.")
+
+
 def mode_state(mode: Mode) -> SessionModeState:
     """Return the modes with the current one."""
     return SessionModeState(
         current_mode_id=mode,
         available_modes=[
             SessionMode(id=id, name=name, description=description)
-            for id, (name, description) in _MODES.items()
+            for id, (name, description) in MODES.items()
         ],
     )
 
 
-def config_options(mode: Mode, model: str, choices: Sequence[ModelChoice]) -> list[ConfigOption]:
-    """Return the complete list of options as they stand."""
-    return [_mode_option(mode), _model_option(model, choices)]
+def config_options(session: LiveSession) -> list[ConfigOption] | None:
+    """Return the complete list of options as they stand; None for a client that cannot use them."""
+    if not session.profile.config_options:
+        return None
+    options: list[ConfigOption] = [
+        _mode_option(session.mode),
+        _model_option(session.model, session.choices),
+    ]
+    if session.thinking is not None:
+        boolean = session.profile.boolean_options
+        options.append(_boolean(session.thinking) if boolean else _levels(session.thinking))
+    return options
 
 
 def _mode_option(mode: Mode) -> ConfigOption:
@@ -74,7 +100,7 @@ def _mode_option(mode: Mode) -> ConfigOption:
         current_value=mode,
         options=[
             SessionConfigSelectOption(value=id, name=name, description=description)
-            for id, (name, description) in _MODES.items()
+            for id, (name, description) in MODES.items()
         ],
     )
 
@@ -100,4 +126,29 @@ def _model_option(model: str, choices: Sequence[ModelChoice]) -> ConfigOption:
         type="select",
         current_value=model,
         options=options,
+    )
+
+
+def _levels(thinking: bool) -> ConfigOption:
+    return SessionConfigOptionSelect(
+        id=THOUGHT_OPTION,
+        name=_THOUGHT_NAME,
+        description=_THOUGHT_DESCRIPTION,
+        category="thought_level",
+        type="select",
+        current_value=_THOUGHT_LEVELS[thinking][0],
+        options=[
+            SessionConfigSelectOption(value=id, name=name) for id, name in _THOUGHT_LEVELS.values()
+        ],
+    )
+
+
+def _boolean(thinking: bool) -> ConfigOption:
+    return SessionConfigOptionBoolean(
+        id=THOUGHT_OPTION,
+        name=_THOUGHT_NAME,
+        description=_THOUGHT_DESCRIPTION,
+        category="thought_level",
+        type="boolean",
+        current_value=thinking,
     )

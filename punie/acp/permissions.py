@@ -1,14 +1,14 @@
 """Asks the person in the IDE whether a tool call may run."""
 
-from acp.interfaces import Client
 from acp.schema import AllowedOutcome, PermissionOption
 
+from punie.acp.client import ClientConnection
 from punie.acp.translate import Translator
 from punie.agent.events import PermissionAsked
 
 
 async def ask_client(
-    client: Client, session_id: str, translator: Translator, asked: PermissionAsked
+    client: ClientConnection, session_id: str, translator: Translator, asked: PermissionAsked
 ) -> str | None:
     """Return the id of the chosen answer, or None when the question was cancelled.
 
@@ -18,8 +18,9 @@ async def ask_client(
         PermissionOption(option_id=choice.id, name=choice.name, kind=choice.kind)
         for choice in asked.choices
     ]
-    answer = await client.request_permission(
-        session_id=session_id, tool_call=translator.permission_call(asked), options=options
+    call = translator.permission_call(asked)
+    answer = await client.ask(
+        client.sdk.request_permission(session_id=session_id, tool_call=call, options=options)
     )
     outcome = answer.outcome
     return outcome.option_id if isinstance(outcome, AllowedOutcome) else None

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-from punie.acp.translate import SessionUpdate, Translator, call_replayed, user_chunk
+from punie.acp.handshake import ClientProfile
+from punie.acp.translate import Translator, call_replayed, user_chunk
+from punie.acp.updates import SessionUpdate
 from punie.agent.events import (
+    Notice,
+    PlanChanged,
     TextDelta,
     ThoughtDelta,
+    TitleChanged,
     ToolFinished,
     ToolProgress,
     ToolRunning,
@@ -19,16 +24,16 @@ _MOST_PIECES = 500
 
 
 def replay_updates(
-    events: Sequence[TurnEvent], *, running: bool = False
+    events: Sequence[TurnEvent], profile: ClientProfile, *, running: bool = False
 ) -> Iterator[SessionUpdate]:
     """Yield the updates in the order of the conversation.
 
     Pieces of one message come joined, a call comes once with its end, and of the usage only the
-    latest matters. `running` tells that the last turn still goes on.
+    latest matters, as of the plan and the title. `running` tells that the last turn still goes on.
     """
     ends = {event.call_id: event for event in events if isinstance(event, ToolFinished)}
-    usage: UsageChanged | None = None
-    translator = Translator()
+    latest: dict[str, TurnEvent] = {}
+    translator = Translator(profile)
     for position, event in _joined(events):
         match event:
             case UserMessage():
@@ -36,14 +41,16 @@ def replay_updates(
                     yield user_chunk(block, event.message_id)
             case ToolStarted():
                 yield call_replayed(event, ends.get(event.call_id), running=running)
-            case UsageChanged():
-                usage = event
+            case UsageChanged() | PlanChanged() | TitleChanged():
+                latest[event.kind] = event
             case ToolRunning() | ToolProgress() | ToolFinished():
                 pass
+            case Notice() if profile.notices:
+                pass  # The protocol's notices are of the moment; they are not shown again.
             case _:
                 yield from translator.updates(event, position)
-    if usage is not None:
-        yield from translator.updates(usage, 0)
+    for event in latest.values():
+        yield from translator.updates(event, 0)
 
 
 def _joined(events: Sequence[TurnEvent]) -> Iterator[tuple[int, TurnEvent]]:

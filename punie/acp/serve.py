@@ -49,7 +49,6 @@ def _serve_and_exit(settings: Settings, files: ProtocolFiles) -> NoReturn:
 async def _serve(settings: Settings, files: ProtocolFiles, lifeline: Lifeline) -> None:
     loop = lowlevel.current_token()
     async with anyio.create_task_group() as tasks:
-        agent = PunieAgent(settings, tasks)
 
         async def wind_down() -> None:
             agent.cancel_all()
@@ -60,6 +59,8 @@ async def _serve(settings: Settings, files: ProtocolFiles, lifeline: Lifeline) -
         transport = StdioTransport(
             files.incoming, files.outgoing, on_gone=lifeline.end, wind_down=wind_down
         )
+
+        agent = PunieAgent(settings, tasks, transport)
 
         def stop() -> None:
             with contextlib.suppress(RuntimeError):

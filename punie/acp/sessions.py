@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 
+from punie.acp.handshake import ClientProfile
 from punie.agent.cancel import CancelSignal
 from punie.agent.events import Mode, TurnEvent
 from punie.models.catalog import ModelChoice
@@ -15,25 +16,40 @@ from punie.workspace.base import Workspace
 
 
 @dataclass(eq=False)
+class RunningTurn:
+    """The turn that a session runs: how to cancel it, and when it is wholly over."""
+
+    signal: CancelSignal = field(default_factory=CancelSignal)
+    over: anyio.Event = field(default_factory=anyio.Event)
+
+
+@dataclass(eq=False)
 class LiveSession:
     """One open session.
 
-    `model` is the reference of the model that the next turn runs on, `choices` are those that are
-    offered. `turn` cancels the running turn and is None between turns. `events` is the whole
-    history, of which the first `saved` are stored; `unsaved` is the reason if saving failed.
-    `order` keeps the events in one order for the store and for the client.
+    `roots` are the working directory and the additional ones. `model` is the reference of the
+    model that the next turn runs on, `choices` are those that are offered; `thinking` is None
+    where the model's thinking cannot be switched. `replaced` holds, by option, what the agent
+    itself changed last, as it was before, since a client may still send that. `turn` is None
+    between turns. `events` is the whole history, of which the first `saved` are stored; `unsaved`
+    is the reason if saving failed. `order` keeps the events in one order for store and client.
     """
 
     id: str
     cwd: Path
+    roots: Sequence[Path]
+    profile: ClientProfile
     settings: Settings
     mode: Mode
     model: str
     choices: Sequence[ModelChoice]
+    thinking: bool | None
     workspace: Workspace
+    title: str | None = None
     reads: ReadLedger = field(default_factory=ReadLedger)
     events: list[TurnEvent] = field(default_factory=list)
-    turn: CancelSignal | None = None
+    replaced: dict[str, TurnEvent] = field(default_factory=dict)
+    turn: RunningTurn | None = None
     created: bool = False
     saved: int = 0
     unsaved: str | None = None
@@ -43,4 +59,8 @@ class LiveSession:
     def cancel(self) -> None:
         """End the running turn; between turns this does nothing."""
         if self.turn is not None:
-            self.turn.cancel()
+            self.turn.signal.cancel()
+
+    async def aclose(self) -> None:
+        """End what the session started and still holds."""
+        await self.workspace.aclose()

@@ -12,23 +12,23 @@ from acp.schema import (
     AgentMessageChunk,
     AgentPlanUpdate,
     AgentThoughtChunk,
-    ConfigOptionUpdate,
     ContentToolCallContent,
-    CurrentModeUpdate,
     EmbeddedResourceContentBlock,
     FileEditToolCallContent,
     PlanEntry,
     ResourceContentBlock,
+    SessionInfoUpdate,
     TerminalToolCallContent,
     TextResourceContents,
     ToolCallLocation,
     ToolCallProgress,
-    ToolCallStart,
     ToolCallUpdate,
     UsageUpdate,
     UserMessageChunk,
 )
 
+from punie.acp.handshake import ClientProfile
+from punie.acp.updates import CompactionUpdate, NamedToolCall, NoticeUpdate, SessionUpdate
 from punie.agent.events import (
     Compacted,
     ModeChanged,
@@ -42,7 +42,9 @@ from punie.agent.events import (
     PromptResource,
     PromptText,
     TextDelta,
+    ThinkingChanged,
     ThoughtDelta,
+    TitleChanged,
     ToolFinished,
     ToolProgress,
     ToolRunning,
@@ -54,17 +56,6 @@ from punie.agent.events import (
 )
 from punie.tools.presentation import DiffContent, Presentation, TextContent
 
-SessionUpdate = (
-    UserMessageChunk
-    | AgentMessageChunk
-    | AgentThoughtChunk
-    | ToolCallStart
-    | ToolCallProgress
-    | AgentPlanUpdate
-    | CurrentModeUpdate
-    | ConfigOptionUpdate
-    | UsageUpdate
-)
 ToolContentBlock = ContentToolCallContent | FileEditToolCallContent | TerminalToolCallContent
 
 RUNNING_TAIL = 8_000
@@ -74,11 +65,13 @@ _LARGEST_CONTENT = 4_000_000
 
 
 class Translator:
-    """Translates the events of one turn, in order."""
+    """Translates the events of one turn, in order, for a client as its profile says."""
 
-    def __init__(self) -> None:
+    def __init__(self, profile: ClientProfile) -> None:
+        self._profile = profile
         self._calls: dict[str, ToolStarted] = {}
         self._tails: dict[str, str] = {}
+        self._terminals: dict[str, str] = {}
 
     def updates(self, event: TurnEvent, position: int) -> list[SessionUpdate]:
         """Return what the client is to be sent for an event; often one update, sometimes none.
@@ -91,31 +84,25 @@ class Translator:
                 return [message_chunk(event.text, event.message_id)]
             case ThoughtDelta():
                 return [thought_chunk(event.text, event.message_id)]
-            case ToolStarted():
-                self._calls[event.call_id] = event
-                return [call_start(event)]
-            case ToolRunning():
-                return [_progress(event.call_id, status="in_progress")]
-            case ToolProgress():
-                return [self._output(event)]
-            case ToolFinished():
-                self._calls.pop(event.call_id, None)
-                self._tails.pop(event.call_id, None)
-                return [call_end(event)]
+            case ToolStarted() | ToolRunning() | ToolProgress() | ToolFinished():
+                return [self._call(event)]
             case PlanChanged():
                 return [plan_update(event)]
             case UsageChanged():
                 return [usage_update(event)]
+            case TitleChanged():
+                return [SessionInfoUpdate(session_update="session_info_update", title=event.title)]
             case Compacted():
-                return [compaction_chunk(event, _id(position))]
+                return [self._compaction(event, _id(position))]
             case Notice():
-                return [notice_chunk(event, _id(position))]
+                return [self._notice(event, _id(position))]
             case (
                 UserMessage()
                 | PermissionAsked()
                 | PermissionAnswered()
                 | ModeChanged()
                 | ModelChanged()
+                | ThinkingChanged()
                 | TurnEnded()
             ):
                 # Said in other ways: by requests, by their answers, or known to the client.
@@ -137,10 +124,56 @@ class Translator:
             raw_input=started.arguments if started is not None else None,
         )
 
+    def _call(
+        self, event: ToolStarted | ToolRunning | ToolProgress | ToolFinished
+    ) -> SessionUpdate:
+        match event:
+            case ToolStarted():
+                self._calls[event.call_id] = event
+                return call_start(event)
+            case ToolRunning():
+                return _progress(event.call_id, status="in_progress")
+            case ToolProgress():
+                return self._output(event)
+            case ToolFinished():
+                self._calls.pop(event.call_id, None)
+                self._tails.pop(event.call_id, None)
+                return self._end(event)
+            case _:
+                assert_never(event)
+
     def _output(self, event: ToolProgress) -> ToolCallProgress:
+        if event.terminal_id is not None:
+            self._terminals[event.call_id] = event.terminal_id
+            return _progress(event.call_id, content=[_terminal(event.terminal_id)])
         tail = (self._tails.get(event.call_id, "") + event.text)[-RUNNING_TAIL:]
         self._tails[event.call_id] = tail
         return _progress(event.call_id, content=[tool_content(text_block(tail))])
+
+    def _end(self, event: ToolFinished) -> ToolCallProgress:
+        update = call_end(event)
+        terminal = self._terminals.pop(event.call_id, None)
+        if terminal is not None:
+            # The client keeps showing what the terminal held; the text is for when it is gone.
+            update.content = [_terminal(terminal)]
+        return update
+
+    def _compaction(self, event: Compacted, message_id: str) -> SessionUpdate:
+        some = "1 older message" if event.dropped == 1 else f"{event.dropped} older messages"
+        text = f"{some} no longer fit into the model's window."
+        if self._profile.compaction:
+            return CompactionUpdate(
+                compaction_id=message_id, status="completed", summary=[text_block(text)]
+            )
+        return thought_chunk(text + "\n", message_id)
+
+    def _notice(self, event: Notice, message_id: str) -> SessionUpdate:
+        """Show information beside the answer, and trouble in the chat itself."""
+        if self._profile.notices:
+            return NoticeUpdate(severity=event.severity, title=event.text)
+        if event.severity == "info":
+            return thought_chunk(event.text + "\n", message_id)
+        return message_chunk(event.text, message_id)
 
 
 def message_chunk(text: str, message_id: str) -> AgentMessageChunk:
@@ -180,11 +213,12 @@ def user_chunk(block: PromptBlock, message_id: str) -> UserMessageChunk:
     return chunk
 
 
-def call_start(event: ToolStarted) -> ToolCallStart:
+def call_start(event: ToolStarted) -> NamedToolCall:
     """Announce a call, with all that is known of it before it runs."""
     shown = event.presentation
-    return ToolCallStart(
+    return NamedToolCall(
         session_update="tool_call",
+        name=event.tool,
         tool_call_id=event.call_id,
         title=shown.title,
         kind=shown.kind,
@@ -212,7 +246,7 @@ def call_end(event: ToolFinished) -> ToolCallProgress:
 
 def call_replayed(
     started: ToolStarted, finished: ToolFinished | None, *, running: bool
-) -> ToolCallStart:
+) -> NamedToolCall:
     """Show a past call as it ended; without an end it was interrupted, or is `running` still."""
     update = call_start(started)
     if finished is None and running:
@@ -249,19 +283,6 @@ def usage_update(event: UsageChanged) -> UsageUpdate:
     )
 
 
-def compaction_chunk(event: Compacted, message_id: str) -> AgentThoughtChunk:
-    """Say that the model no longer sees the oldest messages."""
-    some = "1 older message" if event.dropped == 1 else f"{event.dropped} older messages"
-    return thought_chunk(f"{some} no longer fit into the model's window.\n", message_id)
-
-
-def notice_chunk(event: Notice, message_id: str) -> AgentMessageChunk | AgentThoughtChunk:
-    """Show a notice: information beside the answer, trouble in the chat itself."""
-    if event.severity == "info":
-        return thought_chunk(event.text + "\n", message_id)
-    return message_chunk(event.text, message_id)
-
-
 def _id(position: int) -> str:
     return f"notice-{position}"
 
@@ -296,6 +317,10 @@ def _content(shown: Presentation) -> list[ToolContentBlock] | None:
             case _:
                 assert_never(content)
     return blocks or None
+
+
+def _terminal(terminal_id: str) -> TerminalToolCallContent:
+    return TerminalToolCallContent(type="terminal", terminal_id=terminal_id)
 
 
 def _diff(diff: DiffContent) -> ToolContentBlock:

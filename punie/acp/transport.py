@@ -8,11 +8,13 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, assert_never
 
 import anyio
-from anyio import from_thread, lowlevel
+from anyio import from_thread, get_cancelled_exc_class, lowlevel
 
 from punie.acp.errors import plain_error
 from punie.acp.outlet import Outlet
@@ -34,7 +36,12 @@ from punie.acp.wire import (
 MESSAGE_LIMIT = 32 * 1024 * 1024 - 1024
 """Bytes of one outgoing message; the TypeScript SDK ends the connection at 32 MiB."""
 
+UNROUTED_METHODS = frozenset({"logout", "session/delete"})
+"""Methods of the protocol that the SDK does not know; the agent's `ext_method` serves them."""
+
 _LINE_LIMIT = 256 * 1024 * 1024
+# The ids of the requests to the client that were made in the current task.
+_asked: ContextVar[list[RequestId] | None] = ContextVar("asked", default=None)
 _READ_SIZE = 256 * 1024
 _CANCEL_METHODS = frozenset({"$/cancel_request", "$/cancelRequest"})
 
@@ -63,6 +70,7 @@ class StdioTransport:
         self._lines = LineSplitter(_LINE_LIMIT)
         self._ready: deque[dict[str, Any]] = deque()
         self._open: dict[RequestId, Incoming] = {}
+        self._unanswered: set[RequestId] = set()
         self._thread: threading.Thread | None = None
 
     @property
@@ -92,7 +100,12 @@ class StdioTransport:
     async def send(self, message: dict[str, Any]) -> None:
         """Write a message; answers to requests that were already answered are dropped."""
         answered: Incoming | None = None
-        if "method" not in message:
+        if "method" in message:
+            asked = _asked.get()
+            if asked is not None and "id" in message:
+                asked.append(message["id"])
+                self._unanswered.add(message["id"])
+        else:
             answered = self._open.pop(message["id"], None)
             if answered is None:
                 return
@@ -103,6 +116,27 @@ class StdioTransport:
         if answered is not None:
             for call in answered.after_answer:
                 call()
+
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        """Write a notification and wait until the client's pipe took it."""
+        await self._outlet.write(encode(_envelope(method, params)))
+
+    @contextmanager
+    def withdrawing(self) -> Iterator[None]:
+        """Tell the client when a request of ours that is made in here is no longer waited for."""
+        asked: list[RequestId] = []
+        token = _asked.set(asked)
+        try:
+            yield
+        except get_cancelled_exc_class():
+            for request_id in asked:
+                if request_id in self._unanswered:
+                    cancel = _envelope("$/cancel_request", {"requestId": request_id})
+                    self._outlet.post(encode(cancel))
+            raise
+        finally:
+            _asked.reset(token)
+            self._unanswered.difference_update(asked)
 
     async def close(self) -> None:
         """Stop reading. Nothing is waited for: a client that reads nothing must not hold us."""
@@ -152,6 +186,7 @@ class StdioTransport:
             self._deliver_notification(message)
         elif isinstance(message, Response):
             if message.message is not None:
+                self._unanswered.discard(message.message["id"])
                 self._ready.append(message.message)
         else:
             assert_never(message)
@@ -161,12 +196,16 @@ class StdioTransport:
             # The first one keeps the id; two answers under it could not be told apart.
             raise WireError(INVALID_REQUEST, "A request with that id is still open.", request.id)
         params, meta = without_meta(request.params)
-        incoming = Incoming(request.id, request.method, meta)
+        incoming = Incoming(request.id, request.method, dict(params), meta)
         self._open[request.id] = incoming
-        if not request.method.startswith("_"):
+        method = request.method
+        if method in UNROUTED_METHODS:
+            # The SDK hands methods that begin so to `ext_method`; no JSON can hold our object.
+            method, params = f"_{method}", {"request": incoming}
+        elif not method.startswith("_"):
             # The SDK spreads `_meta` over the handler's arguments; so it gets one key of ours.
             params["_meta"] = {"request": incoming}
-        self._ready.append(_envelope(request.method, params, id=request.id))
+        self._ready.append(_envelope(method, params, id=request.id))
 
     def _deliver_notification(self, notification: Notification) -> None:
         if notification.method in _CANCEL_METHODS:

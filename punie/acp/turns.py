@@ -1,14 +1,15 @@
 """Runs one prompt: the model is waited for, the turn's events are saved and then shown."""
 
-from acp.interfaces import Client
 from anyio import CancelScope, to_thread
 
+from punie.acp.client import ClientConnection
 from punie.acp.errors import INTERNAL_SENTENCE
 from punie.acp.history import UNSAVED, SavedHistory
 from punie.acp.models import ModelPool
 from punie.acp.permissions import ask_client
 from punie.acp.sessions import LiveSession
-from punie.acp.translate import SessionUpdate, Translator
+from punie.acp.translate import Translator
+from punie.acp.updates import SessionUpdate
 from punie.agent.cancel import CancelSignal
 from punie.agent.events import (
     Mode,
@@ -27,7 +28,7 @@ _log = get_logger(__name__)
 class TurnRunner:
     """What the turns of all sessions share."""
 
-    def __init__(self, client: Client, history: SavedHistory, models: ModelPool) -> None:
+    def __init__(self, client: ClientConnection, history: SavedHistory, models: ModelPool) -> None:
         self._client = client
         self._history = history
         self._models = models
@@ -50,7 +51,7 @@ class TurnRunner:
 class _Turn:
     def __init__(
         self,
-        client: Client,
+        client: ClientConnection,
         history: SavedHistory,
         models: ModelPool,
         session: LiveSession,
@@ -61,7 +62,7 @@ class _Turn:
         self._models = models
         self._session = session
         self._cancel = cancel
-        self._translator = Translator()
+        self._translator = Translator(session.profile)
         self._prompt_id = ""
 
     async def run(self, message: UserMessage) -> TurnEnded:
@@ -82,7 +83,14 @@ class _Turn:
         await to_thread.run_sync(import_turn, abandon_on_cancel=True)
         from punie.agent.turn import run_turn, turn_config
 
-        config = turn_config(session.settings, model, session.workspace, session.reads, self._mode)
+        config = turn_config(
+            session.settings,
+            model,
+            session.workspace,
+            session.reads,
+            self._mode,
+            thinking=session.thinking,
+        )
         return await run_turn(
             config, message, earlier, emit=self.emit, ask=self._ask, cancel=self._cancel
         )
@@ -112,10 +120,7 @@ class _Turn:
 
     async def _show(self, updates: list[SessionUpdate]) -> None:
         for update in updates:
-            try:
-                await self._client.session_update(session_id=self._session.id, update=update)
-            except ConnectionError:
-                return  # The client has gone; what can still be saved is saved.
+            await self._client.update(self._session.id, update)
 
     async def _say(self, text: str) -> None:
         await self.emit(Notice(severity="info", text=text))

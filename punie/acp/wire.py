@@ -34,13 +34,15 @@ class WireError(Exception):
 class Incoming:
     """A request on its way; its handler gets it as the keyword argument `request`.
 
-    `meta` is what the client sent as `_meta`. `on_cancel` is called when the client cancels the
-    request; a handler that starts late looks at `cancelled`. `after_answer` runs as soon as the
-    answer is written, which is the first moment for updates that must not come before it.
+    `params` and `meta` are what the client sent, `meta` as `_meta`. `on_cancel` is called when the
+    client cancels the request; a handler that starts late looks at `cancelled`. `after_answer`
+    runs as soon as the answer is written, which is the first moment for updates that must not come
+    before it.
     """
 
     id: RequestId
     method: str
+    params: Mapping[str, Any]
     meta: Mapping[str, Any]
     cancelled: bool = False
     on_cancel: Callable[[], None] | None = None

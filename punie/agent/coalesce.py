@@ -9,7 +9,7 @@ Key = TypeVar("Key")
 
 
 class Coalescer(Generic[Key]):
-    """Joins pieces of the same key and hands them on every `interval` seconds.
+    """Joins pieces of the same key and hands them on every `interval` seconds, the first at once.
 
     `limit` characters are handed on without waiting. `flush` before anything that must come
     later than the text; `pump` has to run in a task group for as long as pieces are added.
@@ -60,5 +60,5 @@ class Coalescer(Generic[Key]):
         while True:
             await self._wake.wait()
             self._wake = anyio.Event()
-            await anyio.sleep(self._interval)
             await self.flush()
+            await anyio.sleep(self._interval)

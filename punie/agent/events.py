@@ -90,11 +90,15 @@ class ToolRunning(_Event):
 
 
 class ToolProgress(_Event):
-    """More output of a running call; `text` is appended to what came before."""
+    """More output of a running call; `text` is appended to what came before.
+
+    `terminal_id` names the terminal of the front end in which the output appears by itself.
+    """
 
     kind: Literal["tool_progress"] = "tool_progress"
     call_id: str
-    text: str
+    text: str = ""
+    terminal_id: str | None = None
 
 
 class ToolFinished(_Event):
@@ -173,6 +177,20 @@ class ModelChanged(_Event):
     model: str
 
 
+class ThinkingChanged(_Event):
+    """The model of the session is to think before it answers from now on, or no longer."""
+
+    kind: Literal["thinking"] = "thinking"
+    thinking: bool
+
+
+class TitleChanged(_Event):
+    """The session has another title now, as lists of sessions show it."""
+
+    kind: Literal["title"] = "title"
+    title: str
+
+
 class Compacted(_Event):
     """Older messages left the model's context; `dropped` counts them."""
 
@@ -209,6 +227,8 @@ TurnEvent = Annotated[
     | UsageChanged
     | ModeChanged
     | ModelChanged
+    | ThinkingChanged
+    | TitleChanged
     | Compacted
     | Notice
     | TurnEnded,

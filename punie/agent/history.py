@@ -1,5 +1,6 @@
 """Rebuilds the model's own messages from turn events, and from nothing else."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -76,8 +77,8 @@ class HistoryBuilder:
     """Turns events, one by one, into the messages that the model has seen.
 
     Every user message, model response and set of tool results is one message. Calls without a
-    result read `error: cancelled`; `Compacted` drops the messages it counts. `prompt` is the
-    message of the latest user message.
+    result read `error: cancelled`; `Compacted` drops the messages it counts, and a refused turn is
+    left out whole. `prompt` is the message of the latest user message.
     """
 
     def __init__(self) -> None:
@@ -111,6 +112,10 @@ class HistoryBuilder:
                 self._messages = drop_oldest(self._messages, event.dropped, keep=self.prompt)
             case TurnEnded():
                 self._close()
+                if event.stop_reason == "refusal":
+                    # The protocol's rule: the prompt and all after it are not sent again.
+                    self._messages = _before(self._messages, self.prompt)
+                    self.prompt = None
             case _:
                 pass
 
@@ -135,6 +140,10 @@ class HistoryBuilder:
         if self._open is not None:
             self._messages.extend(self._open.messages())
             self._open = None
+
+
+def _before(messages: list[ModelMessage], prompt: ModelMessage | None) -> list[ModelMessage]:
+    return list(itertools.takewhile(lambda message: message is not prompt, messages))
 
 
 def drop_oldest(

@@ -10,12 +10,17 @@ from pydantic_ai.messages import ToolCallPart
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.toolsets import ExternalToolset
 
-from punie.tools.base import AnyTool, ToolArguments
+from punie.tools.base import AnyTool, Effect, ToolArguments
 from punie.tools.presentation import Presentation, ToolKind
 
 _MAX_NAMED_FAULTS = 3
 _TITLE_CHARS = 80
-_KINDS: dict[str, ToolKind] = {"read": "read", "edit": "edit", "execute": "execute"}
+_KINDS: dict[Effect, ToolKind] = {
+    "read": "read",
+    "edit": "edit",
+    "execute": "execute",
+    "external": "other",
+}
 
 
 def tool_definitions(tools: Sequence[AnyTool]) -> list[ToolDefinition]:

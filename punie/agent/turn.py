@@ -79,7 +79,8 @@ class TurnConfig:
     """What a turn runs on.
 
     `mode` is read before every call, so it may change during the turn. `max_requests` bounds the
-    model calls of the turn; `max_tokens` is per response and None leaves it to the model.
+    model calls of the turn; `max_tokens` is per response. `thinking` switches the model's thinking
+    where it can be switched. None leaves these to the model.
     """
 
     model: Model
@@ -91,6 +92,7 @@ class TurnConfig:
     max_requests: int = 50
     max_tokens: int | None = None
     temperature: float | None = None
+    thinking: bool | None = None
 
 
 class TurnSettings(Protocol):
@@ -114,6 +116,8 @@ def turn_config(
     workspace: Workspace,
     reads: ReadLedger,
     mode: Callable[[], Mode],
+    *,
+    thinking: bool | None = None,
 ) -> TurnConfig:
     """Return what a turn with all tools runs on, bounded as the settings say."""
     limits = ToolLimits(command_seconds=settings.command_timeout)
@@ -129,6 +133,7 @@ def turn_config(
         max_requests=settings.max_requests,
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
+        thinking=thinking,
     )
 
 
@@ -255,6 +260,8 @@ class _Turn:
             settings["max_tokens"] = self._config.max_tokens
         if self._config.temperature is not None:
             settings["temperature"] = self._config.temperature
+        if self._config.thinking is not None:
+            settings["thinking"] = self._config.thinking
         # The events end with this turn's prompt, which the run adds by itself.
         earlier = self._journal.history.messages()[:-1]
         async with agent.iter(

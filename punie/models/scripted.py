@@ -47,12 +47,16 @@ class ScriptedResponse(BaseModel):
 
 
 class Script(BaseModel):
-    """The whole file; `repeat` starts over after the last response."""
+    """The whole file; `repeat` starts over after the last response.
+
+    With `thinking` the model's thinking can be switched; thoughts are left out while it is off.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     responses: tuple[ScriptedResponse, ...]
     repeat: bool = False
+    thinking: bool = False
 
     def response(self, number: int) -> ScriptedResponse:
         """Return response `number`, counted from 0 through the whole history."""
@@ -92,6 +96,7 @@ class ScriptedModel(StreamingModel):
                 supports_inline_system_prompts=True,
                 default_framing_announcement="never",
                 context_window=CONTEXT_WINDOW,
+                supports_thinking=script.thinking,
             )
         )
         self._script = script
@@ -118,9 +123,12 @@ class ScriptedModel(StreamingModel):
         """Stream the response that is due in its chunks."""
         _, parameters = self.prepare_request(model_settings, model_request_parameters)
         number = sum(isinstance(message, ModelResponse) for message in messages)
+        response = self._script.response(number)
+        if parameters.thinking is False:
+            response = response.model_copy(update={"thought": ""})
         yield ScriptedStream(
             model_request_parameters=parameters,
-            response=self._script.response(number),
+            response=response,
             name=self._name,
             prompt_tokens=sum(len(str(message.parts)) for message in messages) // 4,
         )

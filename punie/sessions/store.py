@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,7 +36,11 @@ class _Damaged(Exception):  # noqa: N818 - never leaves this module
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """A session without its events; the times are in UTC."""
+    """A session without its events; the times are in UTC.
+
+    `position` orders sessions by their last use and says where a list was left off; `prompted`
+    tells whether anything was ever asked in it.
+    """
 
     id: str
     cwd: str
@@ -44,6 +48,11 @@ class SessionRecord:
     meta: dict[str, Any]
     created: datetime
     updated: datetime
+    position: "Position"
+    prompted: bool
+
+
+Position = tuple[float, int]
 
 
 class SessionStore:
@@ -115,17 +124,61 @@ class SessionStore:
 
         return await self._read(work)
 
-    async def list(self, cwd: str | None = None) -> list[SessionRecord]:
-        """Return the sessions, those of one working directory if given, latest used first."""
+    async def list(
+        self,
+        cwd: str | None = None,
+        *,
+        after: Position | None = None,
+        limit: int = -1,
+        unprompted: Collection[str] | None = None,
+    ) -> list[SessionRecord]:
+        """Return the sessions, those of one working directory if given, latest used first.
+
+        `after` is the position of the last one seen, `limit` the most to return. With `unprompted`,
+        sessions in which nothing was asked are left out unless their id is in it.
+        """
+        named = None if unprompted is None else json.dumps(sorted(unprompted))
 
         def work(db: sqlite3.Connection) -> list[SessionRecord]:
             rows = db.execute(
-                f"{_SELECT} WHERE ?1 IS NULL OR cwd = ?1 ORDER BY updated DESC, rowid DESC",
-                (cwd,),
+                f"{_SELECT} WHERE (?1 IS NULL OR cwd = ?1) "
+                "AND (?2 IS NULL OR (updated, rowid) < (?2, ?3)) "
+                "AND (?5 IS NULL OR prompted OR id IN (SELECT value FROM json_each(?5))) "
+                "ORDER BY updated DESC, rowid DESC LIMIT ?4",
+                (cwd, *(after or (None, None)), limit, named),
             )
             return [_record(row) for row in rows]
 
         return await self._read(work)
+
+    async def delete(self, session_id: str) -> None:
+        """Remove a session with its events; one that is not there is no error."""
+        await self._write(
+            lambda db: db.execute("DELETE FROM sessions WHERE id = ?", (session_id,)) and None
+        )
+
+    async def fork(self, session_id: str, new_id: str, cwd: str, meta: dict[str, Any]) -> None:
+        """Copy a session with its events and title under a new id, with its `meta` and more."""
+
+        def work(db: sqlite3.Connection) -> None:
+            row = db.execute(
+                "SELECT title, meta FROM sessions WHERE id = ?", (session_id,)
+            ).fetchone()
+            if row is None:
+                raise StoreError(f"There is no session {session_id} in the history.")
+            merged = json.dumps({**json.loads(row[1]), **meta})
+            db.execute(
+                "INSERT INTO sessions (id, cwd, title, meta, created, updated) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+                (new_id, cwd, row[0], merged, time.time()),
+            )
+            db.execute(
+                "INSERT INTO events (session_id, seq, kind, payload, at) "
+                "SELECT ?2, seq, kind, payload, at FROM events WHERE session_id = ?1",
+                (session_id, new_id),
+            )
+
+        await self._write(work)
 
     async def update(
         self, session_id: str, title: str | None = None, meta: dict[str, Any] | None = None
@@ -248,11 +301,15 @@ class SessionStore:
         )
 
 
-_SELECT = "SELECT id, cwd, title, meta, created, updated FROM sessions"
+_SELECT = (
+    "SELECT id, cwd, title, meta, created, updated, rowid, EXISTS ("
+    "SELECT 1 FROM events WHERE session_id = id AND kind = 'user_message') AS prompted "
+    "FROM sessions"
+)
 
 
 def _record(row: tuple[Any, ...]) -> SessionRecord:
-    session_id, cwd, title, meta, created, updated = row
+    session_id, cwd, title, meta, created, updated, number, prompted = row
     return SessionRecord(
         session_id,
         cwd,
@@ -260,6 +317,8 @@ def _record(row: tuple[Any, ...]) -> SessionRecord:
         json.loads(meta),
         datetime.fromtimestamp(created, UTC),
         datetime.fromtimestamp(updated, UTC),
+        (updated, number),
+        bool(prompted),
     )
 
 

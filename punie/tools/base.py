@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from punie.tools.presentation import Presentation
 from punie.workspace.base import Workspace
 
-Effect = Literal["read", "edit", "execute"]
-"""What a call can do: look, change files in the workspace, or run a process."""
+Effect = Literal["read", "edit", "execute", "external"]
+"""What a call can do: look, change files in the workspace, run a process, or act through a server
+that somebody else runs, where nothing is known of what it does."""
 
 
 class ToolError(Exception):

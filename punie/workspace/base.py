@@ -140,3 +140,7 @@ class Workspace(Protocol):
     ) -> CommandResult:
         """Run a command in a process group of its own; cancelling ends the whole group."""
         ...
+
+    async def aclose(self) -> None:
+        """End every process that commands of this workspace left running."""
+        ...

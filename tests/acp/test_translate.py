@@ -1,11 +1,12 @@
 from pathlib import Path
 from typing import Any
 
-from acp.schema import SessionNotification
 from acp.utils import serialize_params
 
+from punie.acp.handshake import ClientProfile
 from punie.acp.replay import replay_updates
-from punie.acp.translate import RUNNING_TAIL, SessionUpdate, Translator
+from punie.acp.translate import RUNNING_TAIL, Translator
+from punie.acp.updates import SessionUpdate, update_params
 from punie.agent.events import (
     Compacted,
     Notice,
@@ -16,6 +17,7 @@ from punie.agent.events import (
     PromptText,
     TextDelta,
     ThoughtDelta,
+    TitleChanged,
     ToolFinished,
     ToolProgress,
     ToolRunning,
@@ -27,6 +29,8 @@ from punie.agent.events import (
 )
 from punie.tools.presentation import DiffContent, Location, Presentation, TextContent
 
+PLAIN = ClientProfile()
+NEWEST = ClientProfile(notices=True, compaction=True)
 SHOWN = Presentation(
     title="Edit a.py",
     kind="edit",
@@ -40,14 +44,13 @@ FINISHED = ToolFinished(call_id="c", status="completed", result="edited", presen
 
 
 def wire(update: SessionUpdate) -> dict[str, Any]:
-    sent = serialize_params(SessionNotification(session_id="s", update=update))
-    result = sent["update"]
+    result = update_params("s", update)["update"]
     assert isinstance(result, dict)
     return result
 
 
-def sent(events: list[TurnEvent]) -> list[dict[str, Any]]:
-    translator = Translator()
+def sent(events: list[TurnEvent], profile: ClientProfile = PLAIN) -> list[dict[str, Any]]:
+    translator = Translator(profile)
     return [
         wire(update)
         for position, event in enumerate(events, 1)
@@ -60,6 +63,7 @@ def test_a_call_as_it_goes_over_the_wire() -> None:
     assert begin == {
         "sessionUpdate": "tool_call",
         "toolCallId": "c",
+        "name": "edit_file",
         "title": "Edit a.py",
         "kind": "edit",
         "status": "pending",
@@ -105,7 +109,7 @@ def test_running_output_keeps_only_its_tail() -> None:
 
 
 def test_a_question_carries_the_whole_call() -> None:
-    translator = Translator()
+    translator = Translator(PLAIN)
     translator.updates(STARTED, 1)
     choices = (PermissionChoice(id="y", name="Yes", kind="allow_once"),)
     asked = PermissionAsked(call_id="c", presentation=SHOWN, choices=choices)
@@ -152,7 +156,7 @@ def conversation() -> list[TurnEvent]:
 
 
 def test_the_replay_joins_what_belongs_together() -> None:
-    replayed = [wire(update) for update in replay_updates(conversation())]
+    replayed = [wire(update) for update in replay_updates(conversation(), PLAIN)]
     assert [
         (update["sessionUpdate"], update.get("content", {}).get("text"))
         for update in replayed
@@ -176,7 +180,7 @@ def test_the_replay_uses_the_ids_of_the_turn() -> None:
         {update["messageId"] for update in updates if update.get("messageId") not in (None, "u")}
         for updates in (
             sent(conversation()),
-            [wire(update) for update in replay_updates(conversation())],
+            [wire(update) for update in replay_updates(conversation(), PLAIN)],
         )
     ]
     assert ids[0] == ids[1]
@@ -184,16 +188,65 @@ def test_the_replay_uses_the_ids_of_the_turn() -> None:
 
 def test_a_call_without_an_end_was_interrupted_unless_it_still_runs() -> None:
     events = conversation()[:9]
-    (cut,) = [update for update in map(wire, replay_updates(events)) if "toolCallId" in update]
+    (cut,) = [
+        update for update in map(wire, replay_updates(events, PLAIN)) if "toolCallId" in update
+    ]
     assert cut["status"] == "failed"
     assert "Interrupted" in cut["content"][-1]["content"]["text"]
-    live = [wire(update) for update in replay_updates(events, running=True)]
+    live = [wire(update) for update in replay_updates(events, PLAIN, running=True)]
     assert [update["status"] for update in live if "toolCallId" in update] == ["pending"]
 
 
 def test_a_failed_call_shows_its_reason_again() -> None:
     shown = Presentation(title="Run", kind="execute", content=(TextContent(text="denied"),))
     end = FINISHED.model_copy(update={"status": "failed", "presentation": shown})
-    (call,) = [wire(update) for update in replay_updates([STARTED, end])]
+    (call,) = [wire(update) for update in replay_updates([STARTED, end], PLAIN)]
     assert (call["status"], call["title"], call["kind"]) == ("failed", "Run", "execute")
     assert call["content"][0]["content"]["text"] == "denied"
+
+
+def test_a_client_that_knows_notices_and_compactions_gets_them() -> None:
+    events: list[TurnEvent] = [
+        Notice(severity="warning", text="Careful."),
+        Compacted(dropped=2),
+    ]
+    notice, compaction = sent(events, NEWEST)
+    assert notice == {"sessionUpdate": "notice", "severity": "warning", "title": "Careful."}
+    assert compaction["sessionUpdate"] == "compaction_update"
+    assert compaction["status"] == "completed"
+    assert "2 older messages" in compaction["summary"][0]["text"]
+    plain = sent(events)
+    assert [update["sessionUpdate"] for update in plain] == [
+        "agent_message_chunk",
+        "agent_thought_chunk",
+    ]
+    shown_again = [wire(update) for update in replay_updates(events, NEWEST)]
+    assert [update["sessionUpdate"] for update in shown_again] == ["compaction_update"]
+
+
+def test_output_in_a_terminal_of_the_client_stays_there() -> None:
+    events: list[TurnEvent] = [
+        STARTED,
+        ToolRunning(call_id="c"),
+        ToolProgress(call_id="c", terminal_id="t-1"),
+        FINISHED,
+    ]
+    terminal = [{"type": "terminal", "terminalId": "t-1"}]
+    *_, progress, end = sent(events)
+    assert progress["content"] == terminal
+    assert (end["content"], end["status"]) == (terminal, "completed")
+    # The terminal is gone when the session is opened again: the text takes its place.
+    (call,) = [wire(update) for update in replay_updates(events, PLAIN)]
+    assert call["content"][0]["type"] == "diff"
+
+
+def test_the_latest_plan_and_title_are_shown_again() -> None:
+    events: list[TurnEvent] = [
+        TitleChanged(title="First"),
+        PlanChanged(entries=(PlanEntry(content="a"),)),
+        PlanChanged(entries=(PlanEntry(content="a", status="completed"),)),
+        TitleChanged(title="Second"),
+    ]
+    title, plan = [wire(update) for update in replay_updates(events, PLAIN)]
+    assert title == {"sessionUpdate": "session_info_update", "title": "Second"}
+    assert [entry["status"] for entry in plan["entries"]] == ["completed"]

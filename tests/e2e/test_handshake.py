@@ -25,6 +25,15 @@ def test_the_handshake(agent: Client) -> None:
         "loadSession": True,
         "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
         "mcpCapabilities": {"http": False, "sse": False},
+        "sessionCapabilities": {
+            "list": {},
+            "delete": {},
+            "additionalDirectories": {},
+            "fork": {},
+            "resume": {},
+            "close": {},
+        },
+        "auth": {"logout": {}},
     }
     (method,) = result["authMethods"]
     assert method.get("type", "agent") == "agent"

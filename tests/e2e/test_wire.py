@@ -66,7 +66,10 @@ def test_unusable_lines_are_answered_without_an_id(agent: Client, line: bytes, c
     [
         ("no/such", {}, -32601),
         ("_ext/method", {}, -32601),
-        ("session/list", {}, -32601),
+        ("session/list", {"cursor": "novel"}, -32602),
+        ("session/delete", {}, -32602),
+        ("_session/delete", {"sessionId": "x"}, -32601),
+        ("session/close", {"sessionId": "x"}, -32002),
         ("$/unknown", {}, -32601),
         ("session/cancel", {"sessionId": "x"}, -32601),
         ("initialize", {}, -32602),
