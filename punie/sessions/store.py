@@ -24,6 +24,7 @@ from punie.sessions.schema import NewerSchemaError, migrate
 Result = TypeVar("Result")
 
 _BUSY_SECONDS = 10.0
+_BUSY_STEP_SECONDS = 0.01
 
 
 class StoreError(Exception):
@@ -230,7 +231,7 @@ class SessionStore:
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
             connection = _open(self._path)
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
+                _write_ahead(connection)
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("PRAGMA foreign_keys = ON")
                 migrate(connection)
@@ -327,6 +328,20 @@ def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
         path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    # SQLite does not wait by itself when another process is about to do the same.
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_STEP_SECONDS)
+        else:
+            return
 
 
 @contextmanager
