@@ -310,19 +310,3 @@ def test_behaves_like_a_dictionary_of_lists(steps: list[tuple[str, str, str]]) -
 
     with tempfile.TemporaryDirectory() as folder:
         anyio.run(main, Path(folder) / "sessions.sqlite3")
-
-
-async def test_a_file_that_another_process_is_opening_is_waited_for(store: SessionStore) -> None:
-    path = only_database(store)
-    path.parent.mkdir(parents=True)
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    other.execute("CREATE TABLE t (x)")
-    # A reader keeps the file from becoming a write-ahead one, for which SQLite does not wait.
-    other.execute("BEGIN")
-    other.execute("SELECT * FROM t").fetchall()
-    async with anyio.create_task_group() as group:
-        group.start_soon(store.create, "a", "/project", {})
-        await anyio.sleep(0.2)
-        other.execute("COMMIT")
-    other.close()
-    assert await store.get("a") is not None
