@@ -102,3 +102,20 @@ def cancel(client: Client, method: str, session: str, request: int) -> None:
         client.notify(method, {"sessionId": session})
     else:
         client.notify(method, {"requestId": request})
+
+
+def test_a_question_that_nobody_waits_for_is_withdrawn(
+    start: Start, script: Script, project: Path
+) -> None:
+    call = {"tool": "write_file", "arguments": {"path": "new.py", "content": "x"}}
+    client = start(script({"calls": [call]}), answer=lambda request: None)
+    client.initialize()
+    session = client.new_session(project)
+    prompt = client.begin_prompt(session)
+    question = client.wait_for(
+        lambda message: message.get("method") == "session/request_permission"
+    )
+    client.notify("session/cancel", {"sessionId": session})
+    assert client.result(prompt)["stopReason"] == "cancelled"
+    withdrawn = client.wait_for(lambda message: message.get("method") == "$/cancel_request")
+    assert withdrawn["params"] == {"requestId": question["id"]}
