@@ -11,7 +11,13 @@ from typing import Any
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_ai import RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequestPart,
+    ModelResponse,
+    ModelResponsePart,
+    ModelResponseStreamEvent,
+)
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
@@ -130,7 +136,7 @@ class ScriptedModel(StreamingModel):
             model_request_parameters=parameters,
             response=response,
             name=self._name,
-            prompt_tokens=sum(len(str(message.parts)) for message in messages) // 4,
+            prompt_tokens=sum(_size(part) for message in messages for part in message.parts) // 4,
         )
 
 
@@ -202,6 +208,11 @@ class ScriptedStream(StreamedResponse):
     def timestamp(self) -> datetime:
         """When the response was begun."""
         return self.created
+
+
+def _size(part: ModelRequestPart | ModelResponsePart) -> int:
+    content = getattr(part, "content", None)
+    return len(content) if isinstance(content, str) else 0
 
 
 def _pieces(text: str, count: int) -> list[str]:
