@@ -43,6 +43,7 @@ from punie.acp.wire import Incoming
 from punie.logs.setup import get_logger, open_log
 from punie.settings import Settings
 
+_TAIL_SECONDS = 0.03
 _log = get_logger(__name__)
 
 
@@ -261,6 +262,9 @@ class PunieAgent:
         finally:
             session.turn = None
             turn.over.set()
+        if session.profile.jetbrains:
+            # Builds before 2026-08-14 lose updates that still wait in them when the answer comes.
+            await anyio.sleep(_TAIL_SECONDS)
         return PromptResponse(stop_reason=ended.stop_reason)
 
     async def cancel(self, session_id: str, **_: Any) -> None:

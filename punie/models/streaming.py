@@ -14,7 +14,6 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
-
 # What our own agent writes, in the order in which every model takes it.
 _PLAIN = (UserPromptPart, TextPart, ThinkingPart, ToolCallPart, ToolReturnPart)
 
