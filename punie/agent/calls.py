@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
 import anyio
@@ -21,12 +22,23 @@ from punie.agent.events import (
 from punie.agent.journal import Journal
 from punie.agent.policy import CHOICES, DENIED, Allow, Ask, Deny, allows, decide
 from punie.agent.toolset import BrokenCall, ReadyCall, plain_presentation
-from punie.tools.base import ToolContext, ToolError, ToolResult
+from punie.tools.base import (
+    Answered,
+    NotAnswered,
+    Question,
+    QuestionCancelled,
+    ToolContext,
+    ToolError,
+    ToolResult,
+)
 from punie.tools.presentation import Presentation, TextContent
 from punie.workspace.base import WorkspaceError
 
 AskPermission = Callable[[PermissionAsked], Awaitable[str | None]]
 """Asks the person; returns the id of the chosen answer, or None when the question was cancelled."""
+
+AskUser = Callable[[str, Question], Awaitable[Answered | NotAnswered]]
+"""Puts the question of a call, named by its id, to the person; see `AskPerson`."""
 
 _PROGRESS_SECONDS = 0.2
 _PROGRESS_CHARS = 64_000
@@ -53,6 +65,7 @@ class CallRunner:
     context: ToolContext
     mode: Callable[[], Mode]
     ask: AskPermission
+    ask_user: AskUser | None = None
 
     async def start(
         self, part: ToolCallPart, call: ReadyCall | BrokenCall, message_id: str
@@ -108,6 +121,8 @@ class CallRunner:
         await self.journal.emit(ToolRunning(call_id=open_call.part.tool_call_id))
         try:
             result = await self._run_tool(open_call.part.tool_call_id, call)
+        except QuestionCancelled:
+            return None
         except Exception as error:
             return await self._fail(open_call, _sentence(call, error))
         return await self._finish(open_call, result)
@@ -145,6 +160,8 @@ class CallRunner:
                 )
 
         context = replace(self.context, progress=progress)
+        if self.ask_user is not None:
+            context = replace(context, ask=partial(self.ask_user, call_id))
         failure: Exception | None = None
         result: ToolResult | None = None
         async with anyio.create_task_group() as group:

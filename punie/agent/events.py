@@ -47,12 +47,16 @@ PromptBlock = Annotated[PromptText | PromptLink | PromptResource, Field(discrimi
 
 
 class UserMessage(_Event):
-    """A prompt: the blocks as they came, and `text`, the one message the model reads."""
+    """A prompt: the blocks as they came, and `text`, the one message the model reads.
+
+    `command` names the slash command that the prompt was; the model reads nothing of such a turn.
+    """
 
     kind: Literal["user_message"] = "user_message"
     message_id: str
     blocks: tuple[PromptBlock, ...]
     text: str
+    command: str | None = None
 
 
 class TextDelta(_Event):
@@ -192,10 +196,14 @@ class TitleChanged(_Event):
 
 
 class Compacted(_Event):
-    """Older messages left the model's context; `dropped` counts them."""
+    """Older messages left the model's context; `dropped` counts them.
+
+    `cleared` are the calls whose results were replaced by a short remark before that.
+    """
 
     kind: Literal["compaction"] = "compaction"
     dropped: int
+    cleared: tuple[str, ...] = ()
 
 
 class Notice(_Event):

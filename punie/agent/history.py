@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
+    ModelRequestPart,
     ModelResponse,
     ModelResponsePart,
     TextPart,
@@ -27,6 +28,9 @@ from punie.agent.events import (
     UserMessage,
 )
 from punie.agent.policy import CANCELLED
+
+CLEARED = "(left out to save room; make the call again if you need its result)"
+"""What the model reads in place of a result that a compaction cleared."""
 
 
 @dataclass
@@ -77,18 +81,26 @@ class HistoryBuilder:
     """Turns events, one by one, into the messages that the model has seen.
 
     Every user message, model response and set of tool results is one message. Calls without a
-    result read `error: cancelled`; `Compacted` drops the messages it counts, and a refused turn is
-    left out whole. `prompt` is the message of the latest user message.
+    result read `error: cancelled`; `Compacted` clears the results it names and drops the messages
+    it counts. Refused turns and those of slash commands are left out whole. `prompt` is the message
+    of the latest prompt to the model.
     """
 
     def __init__(self) -> None:
         self._messages: list[ModelMessage] = []
         self.prompt: ModelMessage | None = None
         self._open: _OpenResponse | None = None
+        self._in_command = False
 
     def add(self, event: TurnEvent) -> None:
         """Take the next event; kinds that the model never sees are passed over."""
+        if isinstance(event, UserMessage):
+            self._in_command = event.command is not None
+        if self._in_command and not isinstance(event, UserMessage | Compacted):
+            return
         match event:
+            case UserMessage(command=str()):
+                self._close()
             case UserMessage():
                 self._close()
                 self.prompt = ModelRequest(parts=[UserPromptPart(content=event.text)])
@@ -109,6 +121,7 @@ class HistoryBuilder:
                     self._open.results[event.call_id] = event.result
             case Compacted():
                 self._close()
+                self._messages = clear_results(self._messages, frozenset(event.cleared))
                 self._messages = drop_oldest(self._messages, event.dropped, keep=self.prompt)
             case TurnEnded():
                 self._close()
@@ -144,6 +157,26 @@ class HistoryBuilder:
 
 def _before(messages: list[ModelMessage], prompt: ModelMessage | None) -> list[ModelMessage]:
     return list(itertools.takewhile(lambda message: message is not prompt, messages))
+
+
+def clear_results(messages: list[ModelMessage], calls: frozenset[str]) -> list[ModelMessage]:
+    """Return the messages with a short remark in place of the results of these calls."""
+
+    def cleared(part: ModelRequestPart) -> ModelRequestPart:
+        if isinstance(part, ToolReturnPart) and part.tool_call_id in calls:
+            return ToolReturnPart(
+                tool_name=part.tool_name, content=CLEARED, tool_call_id=part.tool_call_id
+            )
+        return part
+
+    def lightened(message: ModelMessage) -> ModelMessage:
+        if isinstance(message, ModelRequest) and any(
+            cleared(part) is not part for part in message.parts
+        ):
+            return replace(message, parts=[cleared(part) for part in message.parts])
+        return message
+
+    return [lightened(message) for message in messages] if calls else messages
 
 
 def drop_oldest(

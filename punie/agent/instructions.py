@@ -15,6 +15,7 @@ How to work:
 once in the file and be copied without the line numbers. Use write_file only for new files or \
 complete rewrites.
 - Follow the style of the code around your change and change nothing else.
+- For work of several steps, keep the plan in update_plan.
 - After a change, run the tests or the command that shows it works, and read the output.
 - A result that starts with "error:" says what went wrong. Correct the call; do not repeat it \
 unchanged. If the user did not allow a call, do not try it another way: ask or stop.

@@ -30,13 +30,15 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 
 from punie.agent.budget import Budget, context_window, fit_limits
-from punie.agent.calls import AskPermission, CallRunner, OpenCall
+from punie.agent.calls import AskPermission, AskUser, CallRunner, OpenCall
 from punie.agent.cancel import CancelSignal
 from punie.agent.coalesce import Coalescer
 from punie.agent.events import (
     Compacted,
     Mode,
     Notice,
+    PlanChanged,
+    PlanEntry,
     StopReason,
     TextDelta,
     ThoughtDelta,
@@ -49,11 +51,11 @@ from punie.agent.instructions import INSTRUCTIONS
 from punie.agent.journal import Emit, Journal
 from punie.agent.policy import CANCELLED
 from punie.agent.toolset import build_toolset, read_call, tool_definitions
-from punie.tools.base import AnyTool, ReadLedger, ToolContext, ToolLimits
-from punie.tools.catalog import ALL_TOOLS
+from punie.tools.base import AnyTool, PlanStep, ReadLedger, ToolContext, ToolLimits
+from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
 from punie.workspace.base import Workspace
 
-__all__ = ["AskPermission", "CancelSignal", "Emit", "TurnConfig", "run_turn"]
+__all__ = ["AskPermission", "AskUser", "CancelSignal", "Emit", "TurnConfig", "run_turn"]
 
 pydantic_ai.BANNER_ENABLED = False  # it would land among our own output
 
@@ -80,7 +82,8 @@ class TurnConfig:
 
     `mode` is read before every call, so it may change during the turn. `max_requests` bounds the
     model calls of the turn; `max_tokens` is per response. `thinking` switches the model's thinking
-    where it can be switched. None leaves these to the model.
+    where it can be switched. None leaves these to the model. `ask_user` is how the model's own
+    questions reach the person; None if nobody is there.
     """
 
     model: Model
@@ -93,6 +96,7 @@ class TurnConfig:
     max_tokens: int | None = None
     temperature: float | None = None
     thinking: bool | None = None
+    ask_user: AskUser | None = None
 
 
 class TurnSettings(Protocol):
@@ -118,6 +122,7 @@ def turn_config(
     mode: Callable[[], Mode],
     *,
     thinking: bool | None = None,
+    ask_user: AskUser | None = None,
 ) -> TurnConfig:
     """Return what a turn with all tools runs on, bounded as the settings say."""
     limits = ToolLimits(command_seconds=settings.command_timeout)
@@ -127,13 +132,14 @@ def turn_config(
         model=model,
         workspace=workspace,
         reads=reads,
-        tools=ALL_TOOLS,
+        tools=UNATTENDED_TOOLS if ask_user is None else ALL_TOOLS,
         mode=mode,
         limits=limits,
         max_requests=settings.max_requests,
         max_tokens=settings.max_tokens,
         temperature=settings.temperature,
         thinking=thinking,
+        ask_user=ask_user,
     )
 
 
@@ -222,9 +228,11 @@ class _Turn:
                 workspace=config.workspace,
                 reads=config.reads,
                 limits=fit_limits(config.limits, self._window),
+                plan=self._show_plan,
             ),
             config.mode,
             ask,
+            config.ask_user,
         )
         self._repeats = _Repeats()
         self._text = Coalescer(self._send_text, interval=_TEXT_SECONDS, limit=_TEXT_CHARS)
@@ -387,6 +395,13 @@ class _Turn:
     async def _send_text(self, key: _TextKey, text: str) -> None:
         kind, message_id = key
         await self._journal.emit(kind(message_id=message_id, text=text))
+
+    async def _show_plan(self, steps: Sequence[PlanStep]) -> None:
+        entries = (
+            PlanEntry(content=step.content, priority=step.priority, status=step.status)
+            for step in steps
+        )
+        await self._journal.emit(PlanChanged(entries=tuple(entries)))
 
     async def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:
         await self._text.flush()

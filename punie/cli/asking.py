@@ -20,6 +20,7 @@ from punie.agent.events import (
     UserMessage,
     encode_event,
 )
+from punie.agent.title import title_of
 from punie.agent.turn import CancelSignal, run_turn, turn_config
 from punie.cli.help import discard_stdout, say
 from punie.cli.screen import JsonScreen, Screen, TerminalScreen, open_terminal
@@ -34,7 +35,6 @@ from punie.workspace.processes import end_all_process_groups
 
 TROUBLE = 1
 CANCELLED = 130
-_TITLE_CHARS = 80
 
 _log = get_logger(__name__)
 
@@ -184,7 +184,7 @@ class _Recorder:
             recorder._store = store
             meta = {"model": model, "mode": asking.settings.mode}
             await store.create(session_id, str(asking.cwd), meta)
-            await store.update(session_id, title=_title(asking.prompt))
+            await store.update(session_id, title=title_of(asking.prompt))
         except (StoreError, OSError) as error:
             await recorder._give_up(error)
         return recorder
@@ -209,8 +209,3 @@ class _Recorder:
         with contextlib.suppress(StoreError, OSError):
             await self.close()
         self._store = None
-
-
-def _title(prompt: str) -> str:
-    line = next((line.strip() for line in prompt.splitlines() if line.strip()), "")
-    return line if len(line) <= _TITLE_CHARS else f"{line[: _TITLE_CHARS - 1]}…"

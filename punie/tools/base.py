@@ -1,6 +1,6 @@
 """What every tool is made of: typed arguments, a runner, a presenter and its effect."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -53,6 +53,61 @@ async def no_progress(text: str) -> None:
 
 
 @dataclass(frozen=True)
+class PlanStep:
+    """One step of the model's plan."""
+
+    content: str
+    status: Literal["pending", "in_progress", "completed"]
+    priority: Literal["high", "medium", "low"] = "medium"
+
+
+ShowPlan = Callable[[Sequence[PlanStep]], Awaitable[None]]
+"""Shows the whole plan to the person in place of the one before."""
+
+
+async def no_plan(steps: Sequence[PlanStep]) -> None:
+    """Show the plan to nobody."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the model wants to know from the person; `choices` are answers to pick from."""
+
+    text: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What the person said."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class NotAnswered:
+    """Nothing was said; `reason` is what the model reads, as an error without its prefix."""
+
+    reason: str
+
+
+class QuestionCancelled(Exception):  # noqa: N818 - it names a state
+    """The person cancelled the turn in place of an answer."""
+
+
+AskPerson = Callable[[Question], Awaitable[Answered | NotAnswered]]
+"""Puts a question to the person and waits for as long as it takes; may raise
+`QuestionCancelled`."""
+
+ASK_IN_TEXT = "nobody can be asked by a tool here; end the turn with the question as your answer"
+
+
+async def ask_nobody(question: Question) -> Answered | NotAnswered:
+    """Tell that there is no way to ask."""
+    return NotAnswered(ASK_IN_TEXT)
+
+
+@dataclass(frozen=True)
 class ToolLimits:
     """Caps: characters of a result that the model reads, and seconds a command may run."""
 
@@ -68,6 +123,8 @@ class ToolContext:
     reads: ReadLedger
     limits: ToolLimits = ToolLimits()
     progress: Progress = no_progress
+    plan: ShowPlan = no_plan
+    ask: AskPerson = ask_nobody
 
 
 @dataclass(frozen=True)

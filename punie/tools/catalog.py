@@ -1,11 +1,13 @@
 """Every tool that the agent has."""
 
+from punie.tools.ask_user import ASK_USER
 from punie.tools.base import AnyTool
 from punie.tools.edit_file import EDIT_FILE
 from punie.tools.list_dir import LIST_DIR
 from punie.tools.read_file import READ_FILE
 from punie.tools.run_command import RUN_COMMAND
 from punie.tools.search import SEARCH
+from punie.tools.update_plan import UPDATE_PLAN
 from punie.tools.write_file import WRITE_FILE
 
 ALL_TOOLS: tuple[AnyTool, ...] = (
@@ -15,4 +17,9 @@ ALL_TOOLS: tuple[AnyTool, ...] = (
     EDIT_FILE,
     WRITE_FILE,
     RUN_COMMAND,
+    UPDATE_PLAN,
+    ASK_USER,
 )
+
+UNATTENDED_TOOLS: tuple[AnyTool, ...] = tuple(tool for tool in ALL_TOOLS if tool is not ASK_USER)
+"""What is offered to the model where nobody can be asked."""

@@ -10,8 +10,8 @@ from punie.tools.catalog import ALL_TOOLS
 from tests.assets import TOKENIZER, needs_assets
 from tests.tools.conftest import Bench, tool_named
 
-MAX_TOKENS = 900
-MAX_CHARS = 3_600
+MAX_TOKENS = 1_050
+MAX_CHARS = 4_100
 
 
 def _rendered() -> str:
@@ -39,6 +39,8 @@ def test_names_and_effects() -> None:
         "edit_file": "edit",
         "write_file": "edit",
         "run_command": "execute",
+        "update_plan": "read",
+        "ask_user": "read",
     }
 
 
