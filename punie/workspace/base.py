@@ -125,6 +125,10 @@ class Workspace(Protocol):
         """
         ...
 
+    async def remove(self, file: TextFile) -> None:
+        """Delete a file as it was read; raise `WorkspaceError` if it has changed since."""
+        ...
+
     async def list_dir(self, path: Path) -> tuple[DirEntry, ...]:
         """List a folder: folders first, then files, each by name; raise `WorkspaceError`."""
         ...

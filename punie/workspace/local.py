@@ -28,6 +28,7 @@ from punie.workspace.text_files import (
     missing_sentence,
     read_text_file,
     reason,
+    remove_file,
     write_file_atomically,
 )
 
@@ -88,6 +89,16 @@ class LocalWorkspace:
             return decode_text(path, shown, data)
 
         return await anyio.to_thread.run_sync(write)
+
+    async def remove(self, file: TextFile) -> None:
+        """Delete a file as it was read; raise `WorkspaceError` if it has changed since."""
+        shown = self.display(file.path)
+
+        def remove() -> None:
+            with self._writing:
+                remove_file(self._boundary.verify(file.path), shown, expected=file.digest)
+
+        await anyio.to_thread.run_sync(remove)
 
     async def list_dir(self, path: Path) -> tuple[DirEntry, ...]:
         """List a folder: folders first, then files, each by name; raise `WorkspaceError`."""

@@ -153,3 +153,15 @@ def write_file_atomically(
             raise
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be written: {reason(error)}") from error
+
+
+def remove_file(real: Path, shown: str, *, expected: str) -> None:
+    """Delete the file at `real` if its digest is the one expected; else raise `WorkspaceError`."""
+    try:
+        if digest_of(real.read_bytes()) != expected:
+            raise WorkspaceError(f"{shown} changed on disk just now; read it again first")
+        real.unlink()
+    except FileNotFoundError as error:
+        raise MissingFileError(missing_sentence(real, shown, "file")) from error
+    except OSError as error:
+        raise WorkspaceError(f"{shown} could not be deleted: {reason(error)}") from error

@@ -227,3 +227,36 @@ def test_compaction_drops_the_oldest_but_never_the_current_prompt(dropped: int, 
     messages = flat(messages_from_events(events))
     assert len(messages) == left
     assert ("user", "p3") in messages
+
+
+def test_turns_of_commands_are_no_part_of_the_history() -> None:
+    events: list[TurnEvent] = [
+        prompt("one"),
+        TextDelta(message_id="m", text="first"),
+        TurnEnded(stop_reason="end_turn"),
+    ]
+    before = flat(messages_from_events(events))
+    command = prompt("/undo").model_copy(update={"command": "undo"})
+    events += [
+        command,
+        ToolStarted(
+            call_id="a", message_id="u", tool="undo", arguments={"calls": []}, presentation=PICTURE
+        ),
+        ToolFinished(call_id="a", status="completed", result="undone", presentation=PICTURE),
+        TextDelta(message_id="v", text="It is undone."),
+        TurnEnded(stop_reason="end_turn"),
+    ]
+    assert flat(messages_from_events(events)) == before
+    events += [prompt("two"), TextDelta(message_id="n", text="second")]
+    assert flat(messages_from_events(events)) == [*before, ("user", "two"), ("text", "second")]
+
+
+def test_a_killed_command_hides_nothing_of_what_follows() -> None:
+    command = prompt("/undo").model_copy(update={"command": "undo"})
+    events: list[TurnEvent] = [prompt("one"), command, TextDelta(message_id="v", text="It")]
+    events += [prompt("two"), TextDelta(message_id="n", text="second")]
+    assert flat(messages_from_events(events)) == [
+        ("user", "one"),
+        ("user", "two"),
+        ("text", "second"),
+    ]

@@ -240,3 +240,35 @@ async def test_listing_what_is_no_folder(workspace: LocalWorkspace, tmp_path: Pa
         with pytest.raises(WorkspaceError) as caught:
             await workspace.list_dir(workspace.resolve(path))
         assert str(caught.value) == sentence
+
+
+async def test_removing_takes_the_file_as_it_was_read(
+    workspace: LocalWorkspace, tmp_path: Path
+) -> None:
+    path = workspace.resolve("new/a.txt")
+    file = await workspace.write_text(path, "one\n")
+    (tmp_path / "new/a.txt").write_text("two\n")
+    with pytest.raises(WorkspaceError, match="changed on disk"):
+        await workspace.remove(file)
+    assert (tmp_path / "new/a.txt").read_text() == "two\n"
+    await workspace.remove(await workspace.read_text(path))
+    assert not (tmp_path / "new/a.txt").exists()
+    with pytest.raises(MissingFileError, match="there is no file new"):
+        await workspace.remove(file)
+
+
+async def test_removing_never_leaves_the_workspace(
+    workspace: LocalWorkspace, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "a.txt").write_text("mine\n")
+    inside = tmp_path / "folder"
+    inside.mkdir()
+    (inside / "a.txt").write_text("mine\n")
+    file = await workspace.read_text(workspace.resolve("folder/a.txt"))
+    (inside / "a.txt").unlink()
+    inside.rmdir()
+    inside.symlink_to(outside)
+    with pytest.raises(WorkspaceError, match="leads outside the workspace"):
+        await workspace.remove(file)
+    assert (outside / "a.txt").exists()
