@@ -25,6 +25,7 @@ from anyio.abc import TaskGroup
 
 from punie.acp.changes import SessionChanges
 from punie.acp.client import ClientConnection
+from punie.acp.commands.table import commands_update
 from punie.acp.config_options import MODE_OPTION, config_options, mode_state
 from punie.acp.errors import internal, invalid, unknown_session
 from punie.acp.handshake import AUTH_METHOD, ClientProfile, initialize_response, read_profile
@@ -69,7 +70,7 @@ class PunieAgent:
         """Take the connection to the client; the SDK calls this before any method."""
         self._connection = ClientConnection(client, self._transport)
         self._changes = SessionChanges(self._connection, self._history, self._models)
-        self._turns = TurnRunner(self._connection, self._history, self._models)
+        self._turns = TurnRunner(self._connection, self._history, self._models, self._changes)
 
     def cancel_all(self) -> None:
         """End every running turn."""
@@ -109,6 +110,7 @@ class PunieAgent:
         roots = await session_roots(cwd, additional_directories)
         session = await self._opener.new(roots, self._profile)
         self._opened(request, session)
+        self._tell_commands(request, session)
         return NewSessionResponse(
             session_id=session.id,
             modes=mode_state(session.mode),
@@ -161,6 +163,7 @@ class PunieAgent:
         roots = await session_roots(cwd, additional_directories)
         session = await self._opener.copied(session_id, roots, self._profile)
         self._opened(request, session)
+        self._tell_commands(request, session)
         return ForkSessionResponse(
             session_id=session.id,
             modes=mode_state(session.mode),
@@ -300,6 +303,10 @@ class PunieAgent:
         _log.info("session opened", session=session.id, project=str(session.cwd))
         self._after(request, lambda: self._models.begin(session.model))
 
+    def _tell_commands(self, request: Incoming | None, session: LiveSession) -> None:
+        """Send the commands as soon as the client has its answer and so knows the session."""
+        self._send_after(request, session, [commands_update()])
+
     async def _reopen(
         self,
         session_id: str,
@@ -316,6 +323,7 @@ class PunieAgent:
             if session is None:
                 session = await self._opener.stored(session_id, roots, self._profile)
                 self._opened(request, session)
+        self._tell_commands(request, session)
         return session
 
     async def _close(self, session: LiveSession) -> None:

@@ -1,8 +1,16 @@
 """Runs one prompt: the model is waited for, the turn's events are saved and then shown."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+from uuid import uuid4
+
 from anyio import CancelScope, to_thread
 
+from punie.acp.changes import SessionChanges
 from punie.acp.client import ClientConnection
+from punie.acp.commands.context import CommandContext
+from punie.acp.commands.table import CommandCall, command_call, unknown_command
+from punie.acp.elicitation import ask_person
 from punie.acp.errors import INTERNAL_SENTENCE
 from punie.acp.history import UNSAVED, SavedHistory
 from punie.acp.models import ModelPool
@@ -15,12 +23,15 @@ from punie.agent.events import (
     Mode,
     Notice,
     PermissionAsked,
+    TextDelta,
     TurnEnded,
     TurnEvent,
     UserMessage,
 )
+from punie.agent.undo import with_note
 from punie.logs.setup import get_logger, log_context
 from punie.models.catalog import ModelUnavailable
+from punie.tools.base import Answered, NotAnswered, Question
 
 _log = get_logger(__name__)
 
@@ -28,10 +39,17 @@ _log = get_logger(__name__)
 class TurnRunner:
     """What the turns of all sessions share."""
 
-    def __init__(self, client: ClientConnection, history: SavedHistory, models: ModelPool) -> None:
+    def __init__(
+        self,
+        client: ClientConnection,
+        history: SavedHistory,
+        models: ModelPool,
+        changes: SessionChanges,
+    ) -> None:
         self._client = client
         self._history = history
         self._models = models
+        self._changes = changes
 
     async def run(
         self, session: LiveSession, message: UserMessage, cancel: CancelSignal
@@ -39,8 +57,13 @@ class TurnRunner:
         """Take a prompt to its end; trouble is told in the chat and never raised."""
         with log_context(session=session.id, project=str(session.cwd)):
             turn = _Turn(self._client, self._history, self._models, session, cancel)
+            call = command_call(message.blocks)
             try:
-                ended = await turn.run(message)
+                if call is None:
+                    ended = await turn.run(message)
+                else:
+                    change = partial(self._changes.by_agent, session)
+                    ended = await turn.command(message, call, change)
             except Exception:
                 _log.exception("turn failed")
                 ended = await turn.close(INTERNAL_SENTENCE)
@@ -68,6 +91,7 @@ class _Turn:
     async def run(self, message: UserMessage) -> TurnEnded:
         session = self._session
         earlier = tuple(session.events)
+        message = with_note(message, earlier, session.cwd)
         await self.emit(message)
         self._prompt_id = message.message_id
         model = None
@@ -90,9 +114,39 @@ class _Turn:
             session.reads,
             self._mode,
             thinking=session.thinking,
+            ask_user=self._ask_user,
         )
         return await run_turn(
             config, message, earlier, emit=self.emit, ask=self._ask, cancel=self._cancel
+        )
+
+    async def command(
+        self,
+        message: UserMessage,
+        call: CommandCall,
+        change: Callable[[str, object], Awaitable[bool]],
+    ) -> TurnEnded:
+        """Answer a slash command; the model hears nothing of it."""
+        await self.emit(message.model_copy(update={"command": call.name}))
+        answer = ""
+        with self._cancel.watching():
+            answer = await self._answer(call, change)
+        if answer:
+            await self.emit(TextDelta(message_id=uuid4().hex, text=answer))
+        return await self.close(None)
+
+    async def _answer(
+        self, call: CommandCall, change: Callable[[str, object], Awaitable[bool]]
+    ) -> str:
+        from punie.acp.commands.runs import RUNS
+
+        run = RUNS.get(call.name)
+        if run is None:
+            return unknown_command(call.name)
+        return await run(
+            CommandContext(
+                self._session, call.arguments, self._cancel, self.emit, self._ask, change
+            )
         )
 
     async def close(self, trouble: str | None) -> TurnEnded:
@@ -127,6 +181,9 @@ class _Turn:
 
     async def _ask(self, asked: PermissionAsked) -> str | None:
         return await ask_client(self._client, self._session.id, self._translator, asked)
+
+    async def _ask_user(self, call_id: str, question: Question) -> Answered | NotAnswered:
+        return await ask_person(self._client, self._session, call_id, question)
 
     def _mode(self) -> Mode:
         return self._session.mode

@@ -95,14 +95,14 @@ class HistoryBuilder:
     def add(self, event: TurnEvent) -> None:
         """Take the next event; kinds that the model never sees are passed over."""
         if isinstance(event, UserMessage):
+            self._close()
             self._in_command = event.command is not None
-        if self._in_command and not isinstance(event, UserMessage | Compacted):
-            return
+        if not self._in_command or isinstance(event, Compacted):
+            self._take(event)
+
+    def _take(self, event: TurnEvent) -> None:
         match event:
-            case UserMessage(command=str()):
-                self._close()
             case UserMessage():
-                self._close()
                 self.prompt = ModelRequest(parts=[UserPromptPart(content=event.text)])
                 self._messages.append(self.prompt)
             case TextDelta():

@@ -128,7 +128,14 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
         return await screen.ask(question, yes=asking.yes)
 
     workspace = LocalWorkspace([asking.cwd])
-    config = turn_config(settings, model, workspace, ReadLedger(), lambda: settings.mode)
+    config = turn_config(
+        settings,
+        model,
+        workspace,
+        ReadLedger(),
+        lambda: settings.mode,
+        ask_user=None if terminal is None else screen.question,
+    )
     message = UserMessage(
         message_id=uuid4().hex, blocks=(PromptText(text=asking.prompt),), text=asking.prompt
     )

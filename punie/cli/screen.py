@@ -28,6 +28,7 @@ from punie.agent.events import (
     TurnEvent,
     encode_event,
 )
+from punie.tools.base import ASK_IN_TEXT, DECLINED, Answered, NotAnswered, Question
 from punie.tools.presentation import DiffContent, Presentation
 
 _POLL_S = 0.05
@@ -47,6 +48,10 @@ class Screen(Protocol):
 
     async def ask(self, question: PermissionAsked, *, yes: bool) -> str | None:
         """Return the id of the choice; None when there is none to answer with."""
+        ...
+
+    async def question(self, call_id: str, question: Question) -> Answered | NotAnswered:
+        """Put a question of the model, asked by a call of this id."""
         ...
 
     def close(self) -> None:
@@ -113,6 +118,21 @@ class _Asker:
         allowed = (answer or "").lower() in ("y", "yes")
         return _choice(question, "allow_once" if allowed else "reject_once")
 
+    async def question(self, question: Question) -> Answered | NotAnswered:
+        if self._terminal is None:
+            return NotAnswered(ASK_IN_TEXT)
+        for number, choice in enumerate(question.choices, 1):
+            self._console.print(Text(f"  {number}. {printable(choice)}"))
+        hint = "Your answer or its number: " if question.choices else "Your answer: "
+        self._console.print(Text(f"  {hint}", style="bold yellow"), end="")
+        answer = await _read_line(self._terminal)
+        if not answer:
+            return NotAnswered(DECLINED)
+        picked = int(answer) if answer.isascii() and answer.isdigit() else 0
+        if 0 < picked <= len(question.choices):
+            return Answered(question.choices[picked - 1])
+        return Answered(answer)
+
     def close(self) -> None:
         if self._terminal is not None:
             os.close(self._terminal.descriptor)
@@ -140,6 +160,11 @@ class JsonScreen:
         for line in _shown_content(question.presentation):
             self._console.print(line)
         return await self._asker.ask(question, yes=yes)
+
+    async def question(self, call_id: str, question: Question) -> Answered | NotAnswered:
+        """Put the question on stderr and ask there."""
+        self._console.print(Text(f"● {printable(question.text)}", style="bold"))
+        return await self._asker.question(question)
 
     def close(self) -> None:
         """Close the terminal."""
@@ -198,6 +223,12 @@ class TerminalScreen:
             self._note(line)
         self._end_line()
         return await self._asker.ask(question, yes=yes)
+
+    async def question(self, call_id: str, question: Question) -> Answered | NotAnswered:
+        """Put the question whole, since the call's title may have cut it, and ask."""
+        self._note(Text(f"  {printable(question.text)}", style="bold"))
+        self._end_line()
+        return await self._asker.question(question)
 
     def close(self) -> None:
         """End the answer's last line and close the terminal."""

@@ -100,6 +100,7 @@ AskPerson = Callable[[Question], Awaitable[Answered | NotAnswered]]
 `QuestionCancelled`."""
 
 ASK_IN_TEXT = "nobody can be asked by a tool here; end the turn with the question as your answer"
+DECLINED = "the user did not answer; decide yourself, or end the turn with what you need to know"
 
 
 async def ask_nobody(question: Question) -> Answered | NotAnswered:

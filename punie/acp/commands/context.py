@@ -1,0 +1,28 @@
+"""What a slash command gets to work with."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from punie.acp.sessions import LiveSession
+from punie.agent.cancel import CancelSignal
+from punie.agent.events import PermissionAsked, TurnEvent
+
+
+@dataclass(frozen=True)
+class CommandContext:
+    """One use of a command: the session, and the text that followed the command's name.
+
+    `emit` saves an event and shows it, `ask` puts a permission question, `change` sets an option
+    of the session and tells the client; `cancel` is the signal of the command's turn.
+    """
+
+    session: LiveSession
+    arguments: str
+    cancel: CancelSignal
+    emit: Callable[[TurnEvent], Awaitable[None]]
+    ask: Callable[[PermissionAsked], Awaitable[str | None]]
+    change: Callable[[str, object], Awaitable[bool]]
+
+
+Run = Callable[[CommandContext], Awaitable[str]]
+"""Does what the command says and returns the answer for the person, in Markdown."""
