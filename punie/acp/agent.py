@@ -29,6 +29,7 @@ from punie.acp.commands.table import commands_update
 from punie.acp.config_options import MODE_OPTION, config_options, mode_state
 from punie.acp.errors import internal, invalid, unknown_session
 from punie.acp.handshake import AUTH_METHOD, ClientProfile, initialize_response, read_profile
+from punie.acp.heavy import import_turn
 from punie.acp.history import HistoryUnavailable, SavedHistory
 from punie.acp.listing import list_page
 from punie.acp.models import ModelPool, default_reference
@@ -38,7 +39,7 @@ from punie.acp.replay import replay_updates
 from punie.acp.requests import answered, text_param
 from punie.acp.sessions import LiveSession, RunningTurn
 from punie.acp.transport import StdioTransport
-from punie.acp.turns import TurnRunner, import_turn
+from punie.acp.turns import TurnRunner
 from punie.acp.updates import SessionUpdate
 from punie.acp.wire import Incoming
 from punie.logs.setup import get_logger, open_log

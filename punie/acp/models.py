@@ -8,6 +8,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from punie.acp.heavy import import_turn
 from punie.logs.setup import get_logger
 from punie.models.catalog import BUNDLED_ID, ModelChoice, ModelUnavailable, resolve_model
 
@@ -103,6 +104,7 @@ def default_reference(settings_model: str | None) -> str:
 
 
 def _import_loader() -> Loader:
+    import_turn()
     from punie.models.load import open_model
 
     return open_model

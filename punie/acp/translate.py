@@ -55,6 +55,7 @@ from punie.agent.events import (
     UserMessage,
 )
 from punie.tools.presentation import DiffContent, Presentation, TextContent
+from punie.tools.wording import count
 
 ToolContentBlock = ContentToolCallContent | FileEditToolCallContent | TerminalToolCallContent
 
@@ -159,8 +160,11 @@ class Translator:
         return update
 
     def _compaction(self, event: Compacted, message_id: str) -> SessionUpdate:
-        some = "1 older message" if event.dropped == 1 else f"{event.dropped} older messages"
-        text = f"{some} no longer fit into the model's window."
+        gone = [
+            *([count(event.dropped, "older message")] if event.dropped else []),
+            *([count(len(event.cleared), "tool result")] if event.cleared else []),
+        ]
+        text = f"{' and '.join(gone)} left the model's context."
         if self._profile.compaction:
             return CompactionUpdate(
                 compaction_id=message_id, status="completed", summary=[text_block(text)]

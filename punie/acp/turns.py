@@ -12,6 +12,7 @@ from punie.acp.commands.context import CommandContext
 from punie.acp.commands.table import CommandCall, command_call, unknown_command
 from punie.acp.elicitation import ask_person
 from punie.acp.errors import INTERNAL_SENTENCE
+from punie.acp.heavy import import_turn
 from punie.acp.history import UNSAVED, SavedHistory
 from punie.acp.models import ModelPool
 from punie.acp.permissions import ask_client
@@ -191,8 +192,3 @@ class _Turn:
 
 def _unsaved(reason: str) -> str:
     return UNSAVED.format(reason.rstrip(".").strip())
-
-
-def import_turn() -> None:
-    """Import all that a turn needs, which takes seconds on a cold machine."""
-    import punie.agent.turn  # noqa: F401

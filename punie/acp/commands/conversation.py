@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 
 from punie.acp.commands.context import CommandContext
+from punie.acp.heavy import import_turn
 from punie.agent.events import Compacted, PlanChanged, PlanEntry, TurnEvent, UsageChanged
 from punie.agent.title import title_from_events
 from punie.agent.transcript import conversation_markdown
@@ -54,6 +55,7 @@ async def compact(context: CommandContext) -> str:
 
 
 def _plan_compaction(events: tuple[TurnEvent, ...]) -> "Compaction | None":
+    import_turn()
     from punie.agent.compaction import plan_compaction
 
     return plan_compaction(events)

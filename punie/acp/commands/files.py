@@ -6,6 +6,7 @@ from uuid import uuid4
 from anyio import to_thread
 
 from punie.acp.commands.context import CommandContext
+from punie.acp.heavy import import_turn
 from punie.agent.events import ToolFinished, ToolRunning, ToolStarted
 from punie.agent.guide import GUIDE_FILE, guide_text, missing_lines
 from punie.agent.policy import DENIED
@@ -132,16 +133,23 @@ async def init(context: CommandContext) -> str:
     workspace = context.session.workspace
     try:
         guide = guide_text(await find_facts(workspace))
-        existing = (await workspace.read_text(workspace.resolve(GUIDE_FILE))).text
-    except MissingFileError:
-        return await _write_guide(context, guide)
+        existing = await _existing_guide(workspace)
     except WorkspaceError as error:
         return f"{GUIDE_FILE} was not written: {error}."
+    if existing is None:
+        return await _write_guide(context, guide)
     missing = missing_lines(guide, existing)
     if not missing:
         return f"There is an {GUIDE_FILE} already, and it says all that the project's files say."
     lacks = fenced("\n".join(missing), "markdown").text
     return f"There is an {GUIDE_FILE} already, which stays as it is. It lacks:\n\n{lacks}"
+
+
+async def _existing_guide(workspace: Workspace) -> str | None:
+    try:
+        return (await workspace.read_text(workspace.resolve(GUIDE_FILE))).text
+    except MissingFileError:
+        return None
 
 
 async def _write_guide(context: CommandContext, guide: str) -> str:
@@ -173,6 +181,7 @@ async def _write_guide(context: CommandContext, guide: str) -> str:
 
 
 def _import_direct_call() -> Callable[..., Awaitable[str | None]]:
+    import_turn()
     from punie.agent.direct_call import run_direct_call
 
     return run_direct_call
