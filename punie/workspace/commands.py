@@ -89,12 +89,16 @@ def start(
 
 
 async def run_command(
-    request: CommandRequest, groups: set[ProcessGroup], on_output: OutputSink | None
+    request: CommandRequest,
+    environment: Mapping[str, str],
+    groups: set[ProcessGroup],
+    on_output: OutputSink | None,
 ) -> CommandResult:
     """Run the command line and return what it did; raise `WorkspaceError` if it cannot start.
 
-    The group is in `groups` as long as something of it may live: a background child survives its
-    shell and is ended with the workspace.
+    `environment` is all that the command gets, apart from what the request adds. The group is in
+    `groups` as long as something of it may live: a background child survives its shell and is
+    ended with the workspace.
     """
     for old in [group for group in groups if not is_alive(group)]:
         forget_group(old)
@@ -109,7 +113,7 @@ async def run_command(
                 request.cwd,
                 stdout=write_end,
                 stderr=write_end,
-                environment={**os.environ, **request.environment},
+                environment={**environment, **request.environment},
             )
         finally:
             os.close(write_end)

@@ -20,6 +20,7 @@ from punie.workspace.base import (
 )
 from punie.workspace.boundary import boundary_around
 from punie.workspace.commands import END_GRACE_SECONDS, run_command
+from punie.workspace.environment import command_environment
 from punie.workspace.processes import ProcessGroup, end_group
 from punie.workspace.ripgrep import search_files
 from punie.workspace.text_files import (
@@ -141,10 +142,11 @@ class LocalWorkspace:
     ) -> CommandResult:
         """Run a command in a process group of its own; cancelling ends the whole group.
 
-        The command is read by bash, or by `/bin/sh` where there is no bash, and inherits this
-        process's environment.
+        The command is read by bash, or by `/bin/sh` where there is no bash, in the environment of
+        `command_environment`.
         """
-        return await run_command(request, self._groups, on_output)
+        environment = await command_environment(self.roots[0])
+        return await run_command(request, environment, self._groups, on_output)
 
     async def aclose(self) -> None:
         """End every process group that commands of this workspace left running."""

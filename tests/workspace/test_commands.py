@@ -74,12 +74,12 @@ async def test_nothing_is_on_standard_input(workspace: LocalWorkspace) -> None:
 async def test_the_environment_is_inherited_and_extended(
     workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PUNIE_TEST_OLD", "old")
+    monkeypatch.setenv("TEST_OLD", "old")
     request = CommandRequest(
-        "echo $PUNIE_TEST_OLD $PUNIE_TEST_NEW",
+        "echo $TEST_OLD $TEST_NEW",
         workspace.roots[0],
         30.0,
-        environment={"PUNIE_TEST_NEW": "new"},
+        environment={"TEST_NEW": "new"},
     )
     assert (await workspace.run(request)).output == "old new\n"
 
