@@ -27,6 +27,7 @@ from punie.acp.changes import SessionChanges
 from punie.acp.client import ClientConnection
 from punie.acp.commands.table import commands_update
 from punie.acp.config_options import MODE_OPTION, config_options, mode_state
+from punie.acp.editor import Editor
 from punie.acp.errors import internal, invalid, unknown_session
 from punie.acp.handshake import AUTH_METHOD, ClientProfile, initialize_response, read_profile
 from punie.acp.heavy import import_turn
@@ -58,18 +59,20 @@ class PunieAgent:
         self._transport = transport
         self._history = SavedHistory(settings.sessions_file)
         self._models = ModelPool(tasks)
-        self._opener = SessionOpener(settings, self._history)
         self._sessions: dict[str, LiveSession] = {}
         self._loading = anyio.Lock()
         self._warm = False
         self._profile = ClientProfile()
         self._connection: ClientConnection
+        self._opener: SessionOpener
         self._changes: SessionChanges
         self._turns: TurnRunner
 
     def on_connect(self, client: Client) -> None:
         """Take the connection to the client; the SDK calls this before any method."""
         self._connection = ClientConnection(client, self._transport)
+        editor = Editor(self._connection, self._tasks)
+        self._opener = SessionOpener(self._settings, self._history, editor)
         self._changes = SessionChanges(self._connection, self._history, self._models)
         self._turns = TurnRunner(self._connection, self._history, self._models, self._changes)
 

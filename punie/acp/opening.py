@@ -9,6 +9,7 @@ import anyio.to_thread
 
 from punie.acp.changes import thinking_of
 from punie.acp.config_options import parse_mode
+from punie.acp.editor import Editor
 from punie.acp.errors import internal, invalid, unknown_session
 from punie.acp.handshake import ClientProfile
 from punie.acp.history import ADDITIONAL, HistoryUnavailable, SavedHistory
@@ -22,9 +23,10 @@ from punie.settings import Settings, SettingsError
 class SessionOpener:
     """Makes live sessions; what a client asked for wrongly raises the protocol's error."""
 
-    def __init__(self, settings: Settings, history: SavedHistory) -> None:
+    def __init__(self, settings: Settings, history: SavedHistory, editor: Editor) -> None:
         self._settings = settings
         self._history = history
+        self._editor = editor
 
     async def new(self, roots: Sequence[Path], profile: ClientProfile) -> LiveSession:
         """Open a new session in the first of the folders, and save it."""
@@ -32,7 +34,7 @@ class SessionOpener:
 
         def build() -> LiveSession:
             model = default_reference(settings.model)
-            return _build(str(uuid4()), roots, profile, settings, model, thinking_of(model))
+            return self._build(str(uuid4()), roots, profile, settings, model, thinking_of(model))
 
         session = await anyio.to_thread.run_sync(build)
         await self._history.create(session)
@@ -70,7 +72,7 @@ class SessionOpener:
         def build() -> LiveSession:
             reference = model or default_reference(settings.model)
             known = thinking_of(reference, thinking)
-            return _build(session_id, roots, profile, settings, reference, known)
+            return self._build(session_id, roots, profile, settings, reference, known)
 
         session = await anyio.to_thread.run_sync(build)
         session.mode, session.title = mode, title
@@ -100,6 +102,28 @@ class SessionOpener:
         except SettingsError as error:
             raise invalid(str(error)) from error
 
+    def _build(
+        self,
+        session_id: str,
+        roots: Sequence[Path],
+        profile: ClientProfile,
+        settings: Settings,
+        model: str,
+        thinking: bool | None,
+    ) -> LiveSession:
+        return LiveSession(
+            id=session_id,
+            cwd=roots[0],
+            roots=roots,
+            profile=profile,
+            settings=settings,
+            mode=settings.mode,
+            model=model,
+            choices=available_models(settings.model),
+            thinking=thinking,
+            workspace=self._editor.workspace(session_id, roots, profile),
+        )
+
 
 async def session_roots(cwd: str, additional: Sequence[str] | None) -> list[Path]:
     """Return the working directory and further roots; raise the invalid-params error."""
@@ -112,30 +136,6 @@ async def session_roots(cwd: str, additional: Sequence[str] | None) -> list[Path
 def unreadable(error: HistoryUnavailable) -> Exception:
     """Return the error that says why stored sessions cannot be used."""
     return internal(f"The saved sessions cannot be read: {error}")
-
-
-def _build(
-    session_id: str,
-    roots: Sequence[Path],
-    profile: ClientProfile,
-    settings: Settings,
-    model: str,
-    thinking: bool | None,
-) -> LiveSession:
-    from punie.workspace.local import LocalWorkspace
-
-    return LiveSession(
-        id=session_id,
-        cwd=roots[0],
-        roots=roots,
-        profile=profile,
-        settings=settings,
-        mode=settings.mode,
-        model=model,
-        choices=available_models(settings.model),
-        thinking=thinking,
-        workspace=LocalWorkspace(roots),
-    )
 
 
 async def _folder(path: str, what: str) -> Path:

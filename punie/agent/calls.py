@@ -159,7 +159,11 @@ class CallRunner:
                     call_id, text if len(text) <= room else text[:room] + "\n(more output follows)"
                 )
 
-        context = replace(self.context, progress=progress)
+        async def show_terminal(terminal_id: str) -> None:
+            await output.flush()
+            await self.journal.emit(ToolProgress(call_id=call_id, terminal_id=terminal_id))
+
+        context = replace(self.context, progress=progress, show_terminal=show_terminal)
         if self.ask_user is not None:
             context = replace(context, ask=partial(self.ask_user, call_id))
         failure: Exception | None = None

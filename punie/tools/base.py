@@ -7,8 +7,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from punie.tools.presentation import Presentation
-from punie.workspace.base import Workspace
+from punie.tools.presentation import Presentation, TextContent
+from punie.workspace.base import TerminalSink, Workspace
 
 Effect = Literal["read", "edit", "execute", "external"]
 """What a call can do: look, change files in the workspace, run a process, or act through a server
@@ -50,6 +50,10 @@ class Progress(Protocol):
 
 async def no_progress(text: str) -> None:
     """Drop progress text."""
+
+
+async def no_terminal(terminal_id: str) -> None:
+    """Let nobody know of a terminal."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class ToolLimits:
 
 @dataclass(frozen=True)
 class ToolContext:
-    """What a running tool may use."""
+    """What a running tool may use; `show_terminal` is told where its output can be watched."""
 
     workspace: Workspace
     reads: ReadLedger
@@ -126,6 +130,7 @@ class ToolContext:
     progress: Progress = no_progress
     plan: ShowPlan = no_plan
     ask: AskPerson = ask_nobody
+    show_terminal: TerminalSink = no_terminal
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,17 @@ class ToolResult:
 
     text: str
     presentation: Presentation
+
+
+def noted(result: ToolResult, note: str) -> ToolResult:
+    """Return the result with a note below it, for the model and the person, if there is one."""
+    if not note:
+        return result
+    shown = result.presentation
+    content = (*shown.content, TextContent(text=f"{note[0].upper()}{note[1:]}."))
+    return ToolResult(
+        f"{result.text}\n(note: {note})", shown.model_copy(update={"content": content})
+    )
 
 
 Arguments = TypeVar("Arguments", bound=ToolArguments)

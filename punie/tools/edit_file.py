@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolArguments, ToolContext, ToolResult
+from punie.tools.base import Tool, ToolArguments, ToolContext, ToolResult, noted
 from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
 from punie.tools.replacements import Replacement, apply_replacements
@@ -66,9 +66,8 @@ async def run(context: ToolContext, arguments: EditFileArguments) -> ToolResult:
         )
     context.reads.saw(written.path, written.digest)
     shown = context.workspace.display(written.path)
-    return ToolResult(
-        f"edited {shown}: {count(len(arguments.edits), 'replacement')}", change.presentation
-    )
+    text = f"edited {shown}: {count(len(arguments.edits), 'replacement')}"
+    return noted(ToolResult(text, change.presentation), written.note)
 
 
 EDIT_FILE = Tool(

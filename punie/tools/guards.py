@@ -17,10 +17,13 @@ def workspace_errors() -> Iterator[None]:
 
 
 def refuse_stale(context: ToolContext, file: TextFile) -> None:
-    """Raise `ToolError` if the file is not what the model last saw of it.
+    """Raise `ToolError` if the file is not what the model last saw of it, or is not one text.
 
-    The ledger keeps the old digest: only reading the file again clears the refusal.
+    The ledger keeps the old digest: only reading the file again clears the refusal. A file that
+    the IDE and the disk have changed in different ways is refused until they agree.
     """
+    if file.conflict:
+        raise ToolError(file.note)
     if context.reads.is_stale(file.path, file.digest):
         shown = context.workspace.display(file.path)
         raise ToolError(f"{shown} changed since it was read; read it again first")

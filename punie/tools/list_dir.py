@@ -32,11 +32,19 @@ async def present(context: ToolContext, arguments: ListDirArguments) -> Presenta
 
 
 async def run(context: ToolContext, arguments: ListDirArguments) -> ToolResult:
-    """List the folder: folders first, each marked with a slash."""
+    """List the folder: folders first, each marked with a slash.
+
+    Further roots of the workspace are listed with the first one, or a model would not know them.
+    """
     presentation = await present(context, arguments)
+    workspace = context.workspace
     with workspace_errors():
-        entries = await context.workspace.list_dir(context.workspace.resolve(arguments.path))
+        path = workspace.resolve(arguments.path)
+        entries = await workspace.list_dir(path)
     names = [visible_name(entry.name) + ("/" if entry.is_dir else "") for entry in entries]
+    first, *further = workspace.roots
+    if path == first:
+        names = [f"{workspace.display(root)}/" for root in further] + names
     text = _listing(names, context.limits.result_chars)
     return ToolResult(text, presentation.model_copy(update={"content": (fenced(text),)}))
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult, noted
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.wording import fenced, split_lines
@@ -61,7 +61,8 @@ async def run(context: ToolContext, arguments: ReadFileArguments) -> ToolResult:
     shown = lines[first - 1 : last]
     text = numbered(shown, first, len(lines), context.limits.result_chars)
     content = fenced("\n".join(shown)[: context.limits.result_chars], path.suffix[1:])
-    return ToolResult(text, presentation.model_copy(update={"content": (content,)}))
+    result = ToolResult(text, presentation.model_copy(update={"content": (content,)}))
+    return noted(result, file.note)
 
 
 def numbered(lines: list[str], first: int, total: int, limit: int) -> str:

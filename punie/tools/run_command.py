@@ -6,7 +6,7 @@ from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolRe
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Presentation
 from punie.tools.wording import fenced, in_backticks, one_line, plain_output
-from punie.workspace.base import CommandRequest
+from punie.workspace.base import CommandRequest, CommandResult
 
 _STATUS_ROOM = 100
 
@@ -46,13 +46,19 @@ async def run(context: ToolContext, arguments: RunCommandArguments) -> ToolResul
         output_limit=max(context.limits.result_chars - _STATUS_ROOM, 1),
     )
     with workspace_errors():
-        result = await context.workspace.run(request, context.progress)
-    status = (
-        f"timed out after {seconds:g} s" if result.timed_out else f"exit code {result.exit_code}"
-    )
+        result = await context.workspace.run(request, context.progress, context.show_terminal)
     output = plain_output(result.output).rstrip("\n")
+    status = _status(result, seconds)
     text = f"{status}\n{output}" if output else status
     return ToolResult(text, presentation.model_copy(update={"content": (fenced(text),)}))
+
+
+def _status(result: CommandResult, seconds: float) -> str:
+    if result.timed_out:
+        return f"timed out after {seconds:g} s"
+    if result.exit_code is None:
+        return "ended, and the IDE does not know the exit code"
+    return f"exit code {result.exit_code}"
 
 
 RUN_COMMAND = Tool(

@@ -1,12 +1,14 @@
 """search: lines of files that match a text or a regular expression."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.wording import count, fenced, one_line
-from punie.workspace.base import SearchMatch
+from punie.workspace.base import MissingFileError, SearchMatch, SearchResult
 
 MAX_MATCHES = 50
 """More matches of one search are never returned."""
@@ -47,13 +49,7 @@ async def run(context: ToolContext, arguments: SearchArguments) -> ToolResult:
     """Search and return the matches in path and line order."""
     presentation = await present(context, arguments)
     with workspace_errors():
-        result = await context.workspace.search(
-            arguments.pattern,
-            context.workspace.resolve(arguments.path),
-            regex=arguments.regex,
-            limit=MAX_MATCHES,
-            glob=arguments.glob,
-        )
+        result = await _search(context, arguments)
     rows = _fitting(context, result.matches)
     number = count(len(rows), "match", "matches")
     truncated = result.truncated or len(rows) < len(result.matches)
@@ -74,6 +70,33 @@ async def run(context: ToolContext, arguments: SearchArguments) -> ToolResult:
         }
     )
     return ToolResult(text, shown)
+
+
+async def _search(context: ToolContext, arguments: SearchArguments) -> SearchResult:
+    """Search below the path; the workspace itself is all of its roots."""
+    workspace = context.workspace
+    first, *further = workspace.roots
+    target = workspace.resolve(arguments.path)
+    # Roots may lie in each other, and a match is one match all the same.
+    matches: dict[tuple[Path, int], SearchMatch] = {}
+    truncated = False
+    for root in [target, *further] if target == first else [target]:
+        try:
+            result = await workspace.search(
+                arguments.pattern,
+                root,
+                regex=arguments.regex,
+                limit=MAX_MATCHES,
+                glob=arguments.glob,
+            )
+        except MissingFileError:
+            if root == target:
+                raise
+            continue
+        matches.update({(match.path, match.line): match for match in result.matches})
+        truncated = truncated or result.truncated
+    kept = tuple(matches.values())[:MAX_MATCHES]
+    return SearchResult(kept, truncated or len(kept) < len(matches))
 
 
 def _fitting(context: ToolContext, matches: tuple[SearchMatch, ...]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult, noted
 from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
 from punie.tools.wording import changed_line, count, split_lines
@@ -72,7 +72,7 @@ async def run(context: ToolContext, arguments: WriteFileArguments) -> ToolResult
     done = "created" if change.old is None else "replaced"
     lines = count(len(split_lines(change.content)), "line")
     shown = context.workspace.display(change.path)
-    return ToolResult(f"{done} {shown}: {lines}", change.presentation)
+    return noted(ToolResult(f"{done} {shown}: {lines}", change.presentation), written.note)
 
 
 WRITE_FILE = Tool(

@@ -1,7 +1,7 @@
 """The Workspace seam: the only way in which tools touch files and processes.
 
-`punie.workspace.local.LocalWorkspace` acts on the local disk; an IDE-backed workspace can take
-its place operation by operation.
+`punie.workspace.local.LocalWorkspace` acts on the local disk; `punie.workspace.ide.IdeWorkspace`
+takes its place, operation by operation, with what an IDE offers.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,7 +32,10 @@ class TextFile:
 
     `text` has `\\n` line ends; `newline` is the line end found on disk (`"\\n"` or `"\\r\\n"`)
     and `bom` tells of a byte order mark, both kept when the file is written back. `digest` is a
-    hash of the bytes, to notice later changes.
+    hash of the bytes, to notice later changes; for text that is only in an editor, of the bytes
+    that it would be saved as. `note` is one sentence, without its full stop, on how the text came
+    here or got away, for the model and the person. With `conflict` the disk and an editor hold
+    different changes, `note` says so, and the file is not to be written.
     """
 
     path: Path
@@ -40,6 +43,8 @@ class TextFile:
     digest: str
     newline: str = "\n"
     bom: bool = False
+    note: str = ""
+    conflict: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,8 @@ class CommandResult:
     """What a shell command did.
 
     `output` is standard output and standard error as they came, interleaved, cut in the middle to
-    the asked-for limit; `exit_code` is None when the command was ended by the timeout.
+    the asked-for limit; `exit_code` is None when the command was ended by the timeout, or when
+    whoever ran it does not know the code.
     """
 
     exit_code: int | None
@@ -85,6 +91,9 @@ class CommandResult:
 
 OutputSink = Callable[[str], Awaitable[None]]
 """Receives pieces of a running command's output, in order."""
+
+TerminalSink = Callable[[str], Awaitable[None]]
+"""Receives the id of the terminal in which the person can watch a command from now on."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +149,16 @@ class Workspace(Protocol):
         ...
 
     async def run(
-        self, request: CommandRequest, on_output: OutputSink | None = None
+        self,
+        request: CommandRequest,
+        on_output: OutputSink | None = None,
+        on_terminal: TerminalSink | None = None,
     ) -> CommandResult:
-        """Run a command in a process group of its own; cancelling ends the whole group."""
+        """Run a command; cancelling ends it and all that it started.
+
+        Its output goes to `on_output` while it comes, or else appears in a terminal of the IDE
+        whose id goes to `on_terminal`.
+        """
         ...
 
     async def aclose(self) -> None:

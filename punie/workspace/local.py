@@ -15,6 +15,7 @@ from punie.workspace.base import (
     MissingFileError,
     OutputSink,
     SearchResult,
+    TerminalSink,
     TextFile,
     WorkspaceError,
 )
@@ -24,6 +25,7 @@ from punie.workspace.environment import command_environment
 from punie.workspace.processes import ProcessGroup, end_group
 from punie.workspace.ripgrep import search_files
 from punie.workspace.text_files import (
+    check_writable,
     decode_text,
     encode_text,
     missing_sentence,
@@ -77,14 +79,7 @@ class LocalWorkspace:
 
         def write() -> TextFile:
             data = encode_text(shown, text, newline=newline, bom=bom)
-            real = self._boundary.verify(path)
-            try:
-                real.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                folder = self.display(path.parent)
-                raise WorkspaceError(
-                    f"the folder {folder} could not be created: {reason(error)}"
-                ) from error
+            self._make_folder(path)
             with self._writing:
                 write_file_atomically(self._boundary.verify(path), shown, data, expected=expected)
             return decode_text(path, shown, data)
@@ -100,6 +95,24 @@ class LocalWorkspace:
                 remove_file(self._boundary.verify(file.path), shown, expected=file.digest)
 
         await anyio.to_thread.run_sync(remove)
+
+    async def prepare_write(self, path: Path) -> None:
+        """Create the file's missing folders; raise `WorkspaceError` if it cannot be written."""
+
+        def prepare() -> None:
+            self._make_folder(path)
+            check_writable(self._boundary.verify(path), self.display(path))
+
+        await anyio.to_thread.run_sync(prepare)
+
+    def _make_folder(self, path: Path) -> None:
+        try:
+            self._boundary.verify(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            folder = self.display(path.parent)
+            raise WorkspaceError(
+                f"the folder {folder} could not be created: {reason(error)}"
+            ) from error
 
     async def list_dir(self, path: Path) -> tuple[DirEntry, ...]:
         """List a folder: folders first, then files, each by name; raise `WorkspaceError`."""
@@ -138,7 +151,10 @@ class LocalWorkspace:
         return await search_files(pattern, path, root, regex=regex, limit=limit, glob=glob)
 
     async def run(
-        self, request: CommandRequest, on_output: OutputSink | None = None
+        self,
+        request: CommandRequest,
+        on_output: OutputSink | None = None,
+        on_terminal: TerminalSink | None = None,
     ) -> CommandResult:
         """Run a command in a process group of its own; cancelling ends the whole group.
 

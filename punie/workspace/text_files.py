@@ -14,7 +14,7 @@ from punie.workspace.boundary import visible_name
 MAX_TEXT_BYTES = 10 * 1024 * 1024
 """Larger files are neither read nor searched."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 def digest_of(data: bytes) -> str:
@@ -33,11 +33,11 @@ def decode_text(path: Path, shown: str, data: bytes) -> TextFile:
     zero = data.find(b"\0")
     if zero >= 0:
         raise NotTextError(f"{shown} is a binary file (NUL byte at offset {zero})")
-    bom = data.startswith(_BOM)
+    bom = data.startswith(BOM)
     try:
-        text = data.removeprefix(_BOM).decode("utf-8")
+        text = data.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError as error:
-        offset = error.start + (len(_BOM) if bom else 0)
+        offset = error.start + (len(BOM) if bom else 0)
         raise NotTextError(
             f"{shown} is not UTF-8 text (byte 0x{data[offset]:02x} at offset {offset})"
         ) from error
@@ -59,7 +59,7 @@ def encode_text(shown: str, text: str, *, newline: str, bom: bool) -> bytes:
         data = text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise NotTextError(f"the text for {shown} holds a broken Unicode character") from error
-    return _BOM + data if bom else data
+    return BOM + data if bom else data
 
 
 def reason(error: OSError) -> str:
@@ -91,6 +91,14 @@ def missing_sentence(path: Path, shown: str, noun: str) -> str:
     return f"{sentence}; did you mean {' or '.join(prefix + visible_name(n) for n in close)}?"
 
 
+def too_large(shown: str, size: int) -> WorkspaceError:
+    """Return the error for a file of `size` bytes."""
+    return WorkspaceError(
+        f"{shown} has {size} bytes, more than the {MAX_TEXT_BYTES} that can be read; use "
+        "run_command to look at a part of it"
+    )
+
+
 def read_text_file(path: Path, real: Path, shown: str) -> TextFile:
     """Read the file at `real`; raise `WorkspaceError` if it is missing, no file, or not text."""
     try:
@@ -100,10 +108,7 @@ def read_text_file(path: Path, real: Path, shown: str) -> TextFile:
         if not stat.S_ISREG(found.st_mode):
             raise WorkspaceError(f"{shown} is not a regular file")
         if found.st_size > MAX_TEXT_BYTES:
-            raise WorkspaceError(
-                f"{shown} has {found.st_size} bytes, more than the {MAX_TEXT_BYTES} that can be "
-                "read; use run_command to look at a part of it"
-            )
+            raise too_large(shown, found.st_size)
         data = real.read_bytes()
     except FileNotFoundError as error:
         raise MissingFileError(missing_sentence(real, shown, "file")) from error
@@ -112,6 +117,25 @@ def read_text_file(path: Path, real: Path, shown: str) -> TextFile:
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be read: {reason(error)}") from error
     return decode_text(path, shown, data)
+
+
+def check_writable(real: Path, shown: str) -> os.stat_result | None:
+    """Return what is at `real`, None if nothing; raise `WorkspaceError` if it cannot be written."""
+    try:
+        found = real.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise WorkspaceError(f"{shown} could not be written: {reason(error)}") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise WorkspaceError(f"{shown} is a folder, not a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise WorkspaceError(f"{shown} is not a regular file")
+    # Replacing needs only the folder's permission, but a read-only file means "hands off", to a
+    # superuser too.
+    if not os.access(real, os.W_OK) or not found.st_mode & 0o222:
+        raise WorkspaceError(f"{shown} is read-only")
+    return found
 
 
 def write_file_atomically(
@@ -124,19 +148,7 @@ def write_file_atomically(
     """
     temporary = real.with_name(f".punie-{secrets.token_hex(8)}.tmp")
     try:
-        try:
-            found = real.stat()
-        except FileNotFoundError:
-            found = None
-        if found is not None:
-            if stat.S_ISDIR(found.st_mode):
-                raise WorkspaceError(f"{shown} is a folder, not a file")
-            if not stat.S_ISREG(found.st_mode):
-                raise WorkspaceError(f"{shown} is not a regular file")
-            # Replacing needs only the folder's permission, but a read-only file means "hands off",
-            # to a superuser too.
-            if not os.access(real, os.W_OK) or not found.st_mode & 0o222:
-                raise WorkspaceError(f"{shown} is read-only")
+        found = check_writable(real, shown)
         if expected is not None and (found is None or digest_of(real.read_bytes()) != expected):
             raise WorkspaceError(f"{shown} changed on disk just now; read it again first")
         try:
