@@ -36,7 +36,7 @@ UNSAVED = "this is the unsaved text of the IDE; commands see the file as it is o
 NOT_SAVED = "the IDE has the new text but has not saved it yet; commands see what is on disk"
 SAVED_DIFFERENTLY = "the IDE saved another text than this one; read the file again"
 CONFLICT = (
-    "{} has unsaved changes in the IDE, and a command changed it on disk; ask the user to save or "
+    "{} has unsaved changes in the IDE and was changed on disk as well; ask the user to save or "
     "reload it in the IDE, then read it again"
 )
 
