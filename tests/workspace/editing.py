@@ -4,8 +4,10 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import anyio
 
@@ -84,6 +86,7 @@ class LocalTerminals:
     calls: list[str] = field(default_factory=list)
     commands: list[TerminalCommand] = field(default_factory=list)
     running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    screens: dict[str, IO[bytes]] = field(default_factory=dict)
     silent: bool = False
 
     async def create(self, command: TerminalCommand) -> str:
@@ -92,12 +95,13 @@ class LocalTerminals:
         if self.create_error is not None:
             raise self.create_error
         terminal = f"t{len(self.commands)}"
+        self.screens[terminal] = tempfile.TemporaryFile()
         self.running[terminal] = subprocess.Popen(
             command.arguments,
             cwd=command.cwd,
             env={**os.environ, **command.environment},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=self.screens[terminal],
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -107,13 +111,13 @@ class LocalTerminals:
         self.calls.append("wait")
         while (code := self.running[terminal].poll()) is None:
             await anyio.sleep(0.01)
-        return code
+        return code if code >= 0 else 128 - code
 
     async def output(self, terminal: str) -> TerminalOutput:
         self.calls.append("output")
-        stream = self.running[terminal].stdout
-        assert stream is not None
-        data = stream.read()
+        screen = self.screens[terminal]
+        screen.seek(0)
+        data = screen.read()
         limit = self.commands[-1].output_bytes
         return TerminalOutput(data[-limit:].decode(), len(data) > limit)
 
