@@ -79,11 +79,11 @@ class FileGate:
         """Make the request and return the answer; raise `EditorError`."""
         async with self._lock:
             patience = self._patience
-            self._patience = min(_IMPATIENCE_SECONDS, self._usual)
             try:
                 with anyio.fail_after(patience):
                     answer = await self._client.ask(_request(call))
             except TimeoutError as error:
+                self._patience = min(_IMPATIENCE_SECONDS, self._usual)
                 raise EditorTimeoutError(f"it did not answer in {patience:g} s") from error
             except EditorError:
                 self._patience = self._usual

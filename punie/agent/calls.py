@@ -40,6 +40,8 @@ AskPermission = Callable[[PermissionAsked], Awaitable[str | None]]
 AskUser = Callable[[str, Question], Awaitable[Answered | NotAnswered]]
 """Puts the question of a call, named by its id, to the person; see `AskPerson`."""
 
+# A call is announced without its diff rather than late, when an IDE is slow to hand out a file.
+_PRESENT_SECONDS = 0.3
 _PROGRESS_SECONDS = 0.2
 _PROGRESS_CHARS = 64_000
 # Tools cut their results themselves and say how to go on; this only guards the context window.
@@ -74,7 +76,8 @@ class CallRunner:
         presentation = plain_presentation(part, call)
         if isinstance(call, ReadyCall):
             try:
-                presentation = await call.tool.present(self.context, call.arguments)
+                with anyio.move_on_after(_PRESENT_SECONDS):
+                    presentation = await call.tool.present(self.context, call.arguments)
             except Exception:
                 # The reason is found again, and told, when the call's turn comes.
                 _log.debug("presenting %s failed", part.tool_name, exc_info=True)

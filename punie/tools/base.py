@@ -146,7 +146,7 @@ def noted(result: ToolResult, note: str) -> ToolResult:
     if not note:
         return result
     shown = result.presentation
-    content = (*shown.content, TextContent(text=f"{note[0].upper()}{note[1:]}."))
+    content = (*shown.content, TextContent(text=f"Note: {note}."))
     return ToolResult(
         f"{result.text}\n(note: {note})", shown.model_copy(update={"content": content})
     )

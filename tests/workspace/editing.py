@@ -95,7 +95,7 @@ class LocalTerminals:
         if self.create_error is not None:
             raise self.create_error
         terminal = f"t{len(self.commands)}"
-        self.screens[terminal] = tempfile.TemporaryFile()
+        self.screens[terminal] = tempfile.TemporaryFile()  # noqa: SIM115, lives as long
         self.running[terminal] = subprocess.Popen(
             command.arguments,
             cwd=command.cwd,
