@@ -1,0 +1,104 @@
+"""A workspace of several folders: the working directory and additional ones."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from punie.tools.base import ReadLedger, ToolContext
+from punie.workspace.base import OutsideWorkspaceError
+from punie.workspace.local import LocalWorkspace
+from tests.tools.conftest import Bench
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def tools(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Bench]:
+    main, library = tmp_path / "main", tmp_path / "library"
+    for root in (main, library):
+        root.mkdir()
+    (main / "app.py").write_text("import shared\n")
+    (library / "shared.py").write_text("SHARED = 1\n")
+    workspace = LocalWorkspace([main, library])
+    yield Bench(main, ToolContext(workspace, ReadLedger()))
+    await workspace.aclose()
+
+
+async def test_files_of_a_further_root_have_absolute_names(tools: Bench, tmp_path: Path) -> None:
+    shared = tmp_path / "library" / "shared.py"
+    workspace = tools.context.workspace
+    for path in (str(shared), "../library/shared.py"):
+        assert workspace.resolve(path) == shared
+    assert workspace.display(shared) == str(shared)
+    assert await tools.text("read_file", path=str(shared)) == "1:SHARED = 1"
+    edit = {"path": str(shared), "edits": [{"old_text": "1", "new_text": "2"}]}
+    assert await tools.text("edit_file", **edit) == f"edited {shared}: 1 replacement"
+    assert shared.read_text() == "SHARED = 2\n"
+    new = str(tmp_path / "library" / "deep" / "new.py")
+    assert await tools.text("write_file", path=new, content="x\n") == f"created {new}: 1 line"
+
+
+async def test_what_is_beside_the_roots_is_outside(tools: Bench, tmp_path: Path) -> None:
+    (tmp_path / "library" / "link").symlink_to(tmp_path)
+    (tmp_path / "library-of-others").mkdir()
+    (tmp_path / "library" / "home").symlink_to(tmp_path / "main")
+    workspace = tools.context.workspace
+    for path in ("..", "../library/link", str(tmp_path / "library-of-others"), "../library/.."):
+        with pytest.raises(OutsideWorkspaceError):
+            workspace.resolve(path)
+    # A link from one root into the other stays inside.
+    assert workspace.resolve("../library/home/app.py") == tmp_path / "main" / "app.py"
+
+
+async def test_a_search_in_the_workspace_goes_through_all_roots(
+    tools: Bench, tmp_path: Path
+) -> None:
+    shared = tmp_path / "library" / "shared.py"
+    found = f"app.py:1:import shared\n{shared}:1:SHARED = 1"
+    assert await tools.text("search", pattern="shared") == found
+    assert await tools.text("search", pattern="shared", path=str(tmp_path / "main")) == found
+    only = await tools.text("search", pattern="shared", path=str(tmp_path / "library"))
+    assert only == f"{shared}:1:SHARED = 1"
+    assert await tools.text("search", pattern="shared", glob="app*") == "app.py:1:import shared"
+
+
+async def test_a_search_has_one_limit_for_all_roots(tools: Bench, tmp_path: Path) -> None:
+    (tmp_path / "main" / "many").write_text("needle\n" * 49)
+    (tmp_path / "library" / "many").write_text("needle\n" * 2)
+    text = await tools.text("search", pattern="needle")
+    assert text.endswith("(first 50 matches; narrow the search)")
+    assert text.count("needle") == 50
+    (tmp_path / "library" / "many").write_text("needle\n")
+    text = await tools.text("search", pattern="needle")
+    assert text.count("needle") == 50
+    assert "narrow" not in text
+
+
+async def test_roots_in_each_other_give_every_match_once(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a").write_text("needle\n")
+    for roots in ([tmp_path, tmp_path / "inner"], [tmp_path / "inner", tmp_path]):
+        tools = Bench(tmp_path, ToolContext(LocalWorkspace(roots), ReadLedger()))
+        assert (await tools.text("search", pattern="needle")).count("needle") == 1
+
+
+async def test_a_further_root_that_is_gone_spoils_no_search(tools: Bench, tmp_path: Path) -> None:
+    (tmp_path / "library" / "shared.py").unlink()
+    (tmp_path / "library").rmdir()
+    assert await tools.text("search", pattern="shared") == "app.py:1:import shared"
+    missing = str(tmp_path / "library")
+    assert "there is no" in await tools.text("search", pattern="shared", path=missing)
+
+
+async def test_the_list_of_the_workspace_names_the_further_roots(
+    tools: Bench, tmp_path: Path
+) -> None:
+    assert await tools.text("list_dir") == f"{tmp_path}/library/\napp.py"
+    assert await tools.text("list_dir", path=str(tmp_path / "library")) == "shared.py"
+
+
+async def test_commands_start_in_the_first_root(tools: Bench) -> None:
+    assert await tools.text("run_command", command="ls; ls ../library") == (
+        "exit code 0\napp.py\nshared.py"
+    )
