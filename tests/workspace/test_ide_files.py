@@ -6,8 +6,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from punie.tools.base import ReadLedger, ToolContext
 from punie.workspace.base import (
@@ -17,7 +15,6 @@ from punie.workspace.base import (
     OutsideWorkspaceError,
     WorkspaceError,
 )
-from punie.workspace.disk_changes import text_digest
 from punie.workspace.editor import EditorError, EditorRefusedError
 from punie.workspace.ide import NOT_SAVED, SAVED_DIFFERENTLY, UNSAVED, IdeWorkspace
 from punie.workspace.local import LocalWorkspace
@@ -117,14 +114,6 @@ async def test_unsaved_text_keeps_the_line_ends_of_the_disk(
     assert (file.text, file.newline, file.bom) == ("1\ntwo\n", "\r\n", True)
     await workspace.write_text(path, "1\n2\n", like=file)
     assert path.read_bytes() == b"\xef\xbb\xbf1\r\n2\r\n"
-
-
-@settings(deadline=None)
-@given(text=st.text("a\n\r\ufeff", max_size=12), newline=st.sampled_from(["\n", "\r\n", "\r"]))
-def test_a_digest_without_regard_to_line_ends(text: str, newline: str) -> None:
-    plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    assert text_digest(text) == text_digest(plain.removeprefix("\ufeff")) or "\ufeff" in plain
-    assert text_digest(plain.replace("\n", newline)) == text_digest(plain)
 
 
 async def test_what_cannot_be_read_is_said_as_ever(
