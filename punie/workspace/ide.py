@@ -144,6 +144,22 @@ class IdeWorkspace:
         wanted = TextFile(path, text, digest_of(data), newline, bom)
         return await self._saved(wanted, view.disk if view is not None else None)
 
+    async def remove(self, file: TextFile) -> None:
+        """Delete a file as it was read, on disk, since no client offers that.
+
+        Raises `WorkspaceError` if it has changed since, or has unsaved changes in the IDE.
+        """
+        shown = self.display(file.path)
+        view = await self._look(file.path)
+        if view.file.digest != file.digest:
+            raise WorkspaceError(f"{shown} changed just now; read it again first")
+        if view.unsaved or view.disk is None:
+            raise WorkspaceError(
+                f"{shown} has unsaved changes in the IDE; ask the user to save it, then try again"
+            )
+        await self._local.remove(view.disk)
+        self._changes.settle(file.path)
+
     async def run(
         self,
         request: CommandRequest,

@@ -332,6 +332,24 @@ async def test_formatting_on_save_asks_for_another_look(tools: Bench, editor: Me
     assert await tools.text("edit_file", **edit) == "edited a: 1 replacement"
 
 
+async def test_a_file_is_removed_as_it_was_read_or_not_at_all(
+    workspace: IdeWorkspace, editor: MemoryEditor, tmp_path: Path
+) -> None:
+    path = put(tmp_path / "a", "one\n")
+    file = await workspace.read_text(path)
+    editor.buffers[path] = "one\nmine\n"
+    with pytest.raises(WorkspaceError, match="a changed just now"):
+        await workspace.remove(file)
+    with pytest.raises(WorkspaceError, match="a has unsaved changes in the IDE"):
+        await workspace.remove(await workspace.read_text(path))
+    assert path.exists()
+    del editor.buffers[path]
+    await workspace.remove(file)
+    assert not path.exists()
+    with pytest.raises(MissingFileError):
+        await workspace.remove(file)
+
+
 # What an IDE offers in part
 
 
