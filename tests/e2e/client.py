@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
+
+from tests.e2e.exchange import Exchange
 
 COMMAND = Path(sys.executable).parent / "punie"
 TIMEOUT = 60.0
@@ -46,7 +48,13 @@ def _choose(request: Json, kind: str) -> Json:
 
 
 class Client:
-    """Drives one agent process. `messages` holds all that it wrote, in order."""
+    """Drives one agent process. `messages` holds all that it wrote, in order.
+
+    All that is said is checked by the schema after each test; `sound=False` is for a client that
+    breaks the protocol on purpose. What goes through `write` is not looked at.
+    """
+
+    exchanges: ClassVar[list[Exchange]] = []
 
     def __init__(
         self,
@@ -56,12 +64,16 @@ class Client:
         answer: Callable[[Json], Json | None] = allow,
         stdout: int = subprocess.PIPE,
         command: Iterable[str] | None = None,
+        sound: bool = True,
     ) -> None:
         self.answer = answer
+        self.exchange = Exchange(sound=sound)
+        self.exchanges.append(self.exchange)
         self.messages: list[Json] = []
         self.noise: list[bytes] = []
         self._last_id = 0
         self._changed = threading.Condition()
+        self._writing = threading.Lock()
         self._ended = False
         self._stderr: list[bytes] = []
         self.process = subprocess.Popen(
@@ -106,6 +118,7 @@ class Client:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+        self.exchange.open = False
 
     def wait_read(self) -> None:
         """Wait until all that the ended process wrote is in `messages`."""
@@ -124,10 +137,12 @@ class Client:
 
     def write(self, data: bytes) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(data)
-        self.process.stdin.flush()
+        with self._writing:
+            self.process.stdin.write(data)
+            self.process.stdin.flush()
 
     def send(self, message: Json) -> None:
+        self.exchange.add("client", message)
         self.write(json.dumps(message).encode() + b"\n")
 
     def call(self, method: str, params: Any = None) -> int:
@@ -251,6 +266,7 @@ class Client:
         except ValueError:
             self.noise.append(line)
             return
+        self.exchange.add("agent", message)
         with self._changed:
             self.messages.append(message)
             self._changed.notify_all()

@@ -9,10 +9,22 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import schema
 from tests.e2e.client import Client
 
 Script = Callable[..., str]
 Start = Callable[..., Client]
+
+
+@pytest.fixture(autouse=True)
+def sound_messages() -> Iterator[None]:
+    """Check all that clients and agents said to each other in a test."""
+    yield
+    faults = [
+        fault for exchange in Client.exchanges if schema.AVAILABLE for fault in exchange.faults()
+    ]
+    Client.exchanges[:] = [exchange for exchange in Client.exchanges if exchange.open]
+    assert not faults, "\n".join(faults[:5])
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ def test_while_a_question_is_open(start: Start, script: Script, project: Path) -
 
 def test_when_nothing_runs(start: Start, script: Script, project: Path) -> None:
     client, session = open_client(start, script({"text": "Fine."}, repeat=True), project)
+    client.exchange.sound = False
     for _ in range(3):
         client.notify("session/cancel", {"sessionId": session})
         client.notify("session/cancel", {"sessionId": "unknown"})

@@ -116,7 +116,7 @@ def test_a_question_that_is_cancelled_ends_the_turn(
 def test_an_unusable_answer_to_a_question_is_no_permission(
     start: Start, script: Script, project: Path
 ) -> None:
-    client = start(script({"calls": [EDIT]}, {"text": "Go on."}, repeat=True))
+    client = start(script({"calls": [EDIT]}, {"text": "Go on."}, repeat=True), sound=False)
     client.initialize()
     session = client.new_session(project)
     answers: list[dict[str, object]] = [

@@ -22,7 +22,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         "PUNIE_CONFIG_DIR": str(home / "config"),
         "PUNIE_MODEL": f"scripted:{script}",
     }
-    with Client(variables) as client:
+    with Client(variables, sound=False) as client:
         client.initialize()
         yield client
 
