@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -41,7 +41,10 @@ class ScriptedCall(BaseModel):
 
 
 class ScriptedResponse(BaseModel):
-    """One prepared response: `delay` is in seconds and comes before each of the `chunks`."""
+    """One prepared response: `delay` is in seconds and comes before each of the `chunks`.
+
+    `finish` says why the model stopped, where that is not the usual reason.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,6 +53,7 @@ class ScriptedResponse(BaseModel):
     calls: tuple[ScriptedCall, ...] = ()
     delay: float = Field(default=0.0, ge=0)
     chunks: int = Field(default=4, ge=1)
+    finish: Literal["length", "content_filter", "error"] | None = None
 
 
 class Script(BaseModel):
@@ -181,7 +185,7 @@ class ScriptedStream(StreamedResponse):
                 args=call.arguments,
                 tool_call_id=f"call_{uuid.uuid4().hex}",
             )
-        self.finish_reason = "tool_call" if response.calls else "stop"
+        self.finish_reason = response.finish or ("tool_call" if response.calls else "stop")
 
     async def _pause(self) -> None:
         # Always a checkpoint, so that a response without delays can be cancelled too.

@@ -247,6 +247,21 @@ class Client:
         chunks = self.updates(session_id, "agent_message_chunk")
         return "".join(chunk["content"]["text"] for chunk in chunks)
 
+    def calls(self, session_id: str) -> dict[str, Json]:
+        """Return the tool calls of a session as an IDE shows them, by their ids."""
+        return merged_calls(self.updates(session_id))
+
+    def questions(self, session_id: str) -> list[Json]:
+        """Return the parameters of the permission questions of a session."""
+        with self._changed:
+            messages = list(self.messages)
+        return [
+            message["params"]
+            for message in messages
+            if message.get("method") == "session/request_permission"
+            and message["params"]["sessionId"] == session_id
+        ]
+
     def _read(self) -> None:
         assert self.process.stdout is not None
         try:

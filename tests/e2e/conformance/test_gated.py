@@ -1,0 +1,89 @@
+"""Newer kinds of updates and requests: only where the client offers them, else another way."""
+
+from typing import Any
+
+from tests.e2e.client import Client, Json, allow
+from tests.e2e.conformance.conftest import Stage, stage_environment
+from tests.e2e.conftest import Start
+
+CIRCLE = {"tool": "list_dir", "arguments": {"path": "."}}
+
+
+def opened(start: Start, stage: Stage, **capabilities: Any) -> Client:
+    client = start(environment=stage_environment(stage.folder))
+    client.initialize(clientCapabilities=capabilities)
+    return client
+
+
+def kinds(client: Client, session: str) -> set[str]:
+    return {update["sessionUpdate"] for update in client.updates(session)}
+
+
+def test_notices(start: Start, stage: Stage) -> None:
+    project = stage.project({"calls": [CIRCLE]}, repeat=True)
+    for capabilities in ({}, {"session": {}}, {"session": {"notices": None}}):
+        client = opened(start, stage, **capabilities)
+        session = client.new_session(project)
+        client.prompt(session)
+        assert "notice" not in kinds(client, session)
+        assert "same" in client.text(session)
+    client = opened(start, stage, session={"notices": {}})
+    session = client.new_session(project)
+    client.prompt(session)
+    warnings = [
+        update for update in client.updates(session, "notice") if update["severity"] == "warning"
+    ]
+    assert len(warnings) == 1
+    assert "same" in warnings[0]["title"]
+    assert "same" not in client.text(session)
+    # They are of the moment and not shown again.
+    client.request("session/load", {"sessionId": session, "cwd": str(project), "mcpServers": []})
+    assert len(client.updates(session, "notice")) == len(
+        set(map(str, client.updates(session, "notice")))
+    )
+
+
+def test_compaction(start: Start, stage: Stage) -> None:
+    # Each answer takes about a third of the script's window of 32,768 tokens.
+    long = {"text": "word " * 9_000, "chunks": 1}
+    for capability, expected in ({}, False), ({"session": {"compaction": {}}}, True):
+        client = opened(start, stage, **capability)
+        session = client.new_session(stage.project(long, repeat=True))
+        for _ in range(5):
+            assert client.prompt(session) == "end_turn"
+        assert ("compaction_update" in kinds(client, session)) == expected
+        told = [
+            chunk["content"]["text"] for chunk in client.updates(session, "agent_thought_chunk")
+        ]
+        assert any("window" in text for text in told) == (not expected)
+        for update in client.updates(session, "compaction_update"):
+            assert update["status"] in ("in_progress", "completed", "failed", "cancelled")
+
+
+def test_elicitation(start: Start, stage: Stage) -> None:
+    ask = {
+        "tool": "ask_user",
+        "arguments": {"question": "Which colour?", "options": ["red", "blue"]},
+    }
+    script = [{"calls": [ask]}, {"text": "Thanks."}]
+    for capability in ({}, {"elicitation": {}}, {"elicitation": {"url": {}}}):
+        client = opened(start, stage, **capability)
+        session = client.new_session(stage.project(*script))
+        assert client.prompt(session) == "end_turn"
+        methods = {message.get("method") for message in client.messages}
+        assert "elicitation/create" not in methods
+    client = opened(start, stage, elicitation={"form": {}})
+    client.answer = answer_blue
+    session = client.new_session(stage.project(*script))
+    assert client.prompt(session) == "end_turn"
+    (call,) = client.calls(session).values()
+    assert call["status"] == "completed"
+    assert "blue" in str(call["content"])
+
+
+def answer_blue(request: Json) -> Json | None:
+    if request["method"] != "elicitation/create":
+        return allow(request)
+    (name, field), *_ = request["params"]["requestedSchema"]["properties"].items()
+    del field
+    return {"action": "accept", "content": {name: "blue"}}
