@@ -15,6 +15,8 @@ from pathlib import Path
 
 import anyio
 
+from punie.workspace.watcher import unwatch_group, watch_group
+
 _POLL_SECONDS = 0.02
 _REAP_SECONDS = 2.0
 
@@ -66,6 +68,7 @@ def start_group(
             )
         )
         _live.add(group)
+        watch_group(group.number)
     finally:
         _starting.remove(mark)
     return group
@@ -79,6 +82,7 @@ def live_groups() -> frozenset[int]:
 def forget_group(group: ProcessGroup) -> None:
     """Drop a group of which nothing is left, or nothing that can be ended."""
     _live.discard(group)
+    unwatch_group(group.number)
 
 
 def is_alive(group: ProcessGroup) -> bool:
