@@ -44,7 +44,7 @@ def is_running(update: Json) -> bool:
 @pytest.mark.parametrize(
     ("response", "moment"),
     [
-        pytest.param({"text": "x", "delay": 3, "chunks": 1}, None, id="behind-the-prompt"),
+        pytest.param({"text": "x", "delay": 0.5, "chunks": 1}, None, id="behind-the-prompt"),
         pytest.param({"text": "slow " * 99, "delay": 0.1, "chunks": 99}, is_text, id="text"),
         pytest.param(THINKING, is_thought, id="thought"),
         pytest.param({"calls": [WRITE]}, is_call, id="question"),

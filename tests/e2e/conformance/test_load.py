@@ -20,8 +20,8 @@ PLAN = {
     "tool": "update_plan",
     "arguments": {
         "steps": [
-            {"step": "Look", "status": "completed"},
-            {"step": "Change", "status": "in_progress"},
+            {"content": "Look", "status": "completed"},
+            {"content": "Change", "status": "in_progress"},
         ]
     },
 }

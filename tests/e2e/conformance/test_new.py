@@ -110,7 +110,7 @@ def test_mcp_servers_must_be_a_list(stage: Stage) -> None:
 def test_additional_directories_are_roots_too(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("the password is swordfish")
     call = {"tool": READ, "arguments": {"path": str(tmp_path / "notes.txt")}}
-    script = [{"calls": [call]}, {"text": "Read."}]
+    script: list[Json] = [{"calls": [call]}, {"text": "Read."}]
     for roots, status in ([str(tmp_path)], "completed"), ([], "failed"):
         params = {"additionalDirectories": roots}
         session = new(stage, str(stage.project(*script)), **params)["sessionId"]

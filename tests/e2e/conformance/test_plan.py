@@ -5,7 +5,7 @@ from tests.e2e.conformance.conftest import Stage
 
 
 def step(text: str, status: str) -> Json:
-    return {"step": text, "status": status}
+    return {"content": text, "status": status}
 
 
 def plan(*steps: Json) -> Json:
@@ -40,7 +40,7 @@ def test_the_whole_list_each_time(stage: Stage) -> None:
 
 
 def test_a_plan_that_makes_no_sense_is_told_the_model(stage: Stage) -> None:
-    session = stage.session(plan({"step": 3, "status": "done"}), {"text": "Sorry."})
+    session = stage.session(plan({"content": 3, "status": "done"}), {"text": "Sorry."})
     assert stage.client.prompt(session) == "end_turn"
     assert stage.client.updates(session, "plan") == []
     (call,) = stage.client.calls(session).values()

@@ -15,17 +15,28 @@ LIST = {"tool": "list_dir", "arguments": {"path": "."}}
         ({"text": "Done."}, "end_turn"),
         ({"text": "Cut o", "finish": "length"}, "max_tokens"),
         ({"calls": [LIST], "finish": "length"}, "max_tokens"),
-        ({"text": "I would rather not.", "finish": "content_filter"}, "refusal"),
-        ({"finish": "content_filter"}, "refusal"),
         ({"text": "It broke", "finish": "error"}, "end_turn"),
-        ({}, "end_turn"),
     ],
 )
 def test_how_a_response_ends_the_turn(stage: Stage, response: Json, reason: str) -> None:
-    session = stage.session(response, {"text": "One."}, {"text": "One."})
+    session = stage.session(response, {"text": "Next."})
     assert stage.client.prompt(session) == reason
     assert stage.client.prompt(session) == "end_turn"
-    assert stage.client.text(session).endswith("One.")
+    assert stage.client.text(session).endswith("Next.")
+
+
+@pytest.mark.parametrize("text", ["", "I would rather not."])
+def test_a_refusal(stage: Stage, text: str) -> None:
+    session = stage.session({"text": text, "finish": "content_filter"})
+    assert stage.client.prompt(session) == "refusal"
+    assert stage.client.prompt(session) == "refusal"
+    assert stage.client.text(session) == text * 2
+
+
+def test_a_model_that_says_nothing(stage: Stage) -> None:
+    session = stage.session({})
+    assert stage.client.prompt(session) == "end_turn"
+    assert "no answer" in stage.client.text(session)
 
 
 def test_a_refused_turn_is_not_sent_again(stage: Stage) -> None:
@@ -61,7 +72,7 @@ def test_a_model_in_circles_is_stopped(stage: Stage) -> None:
 
 
 def test_cancelled(stage: Stage) -> None:
-    session = stage.session({"text": "slow " * 50, "delay": 0.1, "chunks": 50}, {"text": "Next."})
+    session = stage.session({"text": "slow " * 50, "delay": 0.02, "chunks": 50}, {"text": "Next."})
     request = stage.client.begin_prompt(session)
     stage.client.notify("session/cancel", {"sessionId": session})
     assert stage.client.result(request) == {"stopReason": "cancelled"}
