@@ -1,74 +1,57 @@
-"""acpx, a client that others wrote, runs prompts with tool calls and permission questions.
-
-`tests/e2e/install_acpx.sh` installs it and prints its path, which PUNIE_ACPX hands on to here.
-"""
+"""acpx, a client that others wrote: single prompts, and whole sessions up to a kill -9."""
 
 import json
 import os
-import shlex
-import subprocess
+import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 
 from punie.models.catalog import ModelUnavailable, resolve_model
-from tests.e2e.client import COMMAND
+from tests.e2e import acpx as driver
+from tests.e2e import schema
+from tests.e2e.acpx import Acpx
+from tests.e2e.client import eventually
 from tests.e2e.conftest import Script
 
-ACPX = os.environ.get("PUNIE_ACPX", "")
-
-pytestmark = pytest.mark.skipif(
-    not (ACPX and os.access(ACPX, os.X_OK)),
-    reason="PUNIE_ACPX names no acpx; tests/e2e/install_acpx.sh installs it and prints the path",
-)
+pytestmark = pytest.mark.skipif(not driver.AVAILABLE, reason=driver.MISSING)
 
 EDIT = {
     "tool": "edit_file",
     "arguments": {"path": "app.py", "edits": [{"old_text": "Hello", "new_text": "Servus"}]},
 }
+RUN = {"tool": "run_command", "arguments": {"command": "printf %s%s sword fish"}}
+SLOW = {"text": "slow " * 100, "delay": 0.1, "chunks": 100}
 
 
-def acpx(
-    environment: dict[str, str], project: Path, *arguments: str
-) -> subprocess.CompletedProcess[str]:
-    agent = shlex.join([str(COMMAND), "acp"])
-    return subprocess.run(
-        [ACPX, "--agent", agent, "--cwd", project, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+@pytest.fixture
+def acpx(environment: dict[str, str], project: Path, tmp_path: Path) -> Iterator[Acpx]:
+    acpx = Acpx(environment, project, tmp_path / "records")
+    yield acpx
+    faults = acpx.end()
+    assert not schema.AVAILABLE or not faults, "\n".join(faults[:5])
 
 
-def wire(output: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in output.splitlines() if line.strip()]
+@pytest.fixture
+def bundled(acpx: Acpx) -> Acpx:
+    try:
+        resolve_model(None)
+    except ModelUnavailable as reason:
+        pytest.skip(str(reason))
+    (acpx.project / "settings.py").write_text("TIMEOUT = 30\nRETRIES = 3\n")
+    return acpx
 
 
-def test_a_tool_call_with_a_permission(
-    environment: dict[str, str], project: Path, script: Script
-) -> None:
-    environment["PUNIE_MODEL"] = script(
+def test_exec_with_a_permission(acpx: Acpx, script: Script) -> None:
+    acpx.environment["PUNIE_MODEL"] = script(
         {"text": "I change it. ", "calls": [EDIT]}, {"text": "It says Servus now."}
     )
-    done = acpx(
-        environment, project, "--format", "json", "--json-strict", "--approve-all", "exec", "Go"
-    )
-    assert done.returncode == 0, done.stderr
-    messages = wire(done.stdout)
-    questions = [
-        message for message in messages if message.get("method") == "session/request_permission"
-    ]
-    assert len(questions) == 1
-    assert questions[0]["params"]["toolCall"]["kind"] == "edit"
-    updates = [
-        message["params"]["update"]
-        for message in messages
-        if message.get("method") == "session/update"
-    ]
+    printed = acpx.say("--format", "json", "--json-strict", "--approve-all", "exec", "Go")
+    messages = [json.loads(line) for line in printed.splitlines() if line.strip()]
+    questions = [m for m in messages if m.get("method") == "session/request_permission"]
+    assert [question["params"]["toolCall"]["kind"] for question in questions] == ["edit"]
+    updates = [m["params"]["update"] for m in messages if m.get("method") == "session/update"]
     statuses = [update.get("status") for update in updates if "toolCallId" in update]
     assert statuses == ["pending", "in_progress", "completed"]
     text = "".join(
@@ -77,69 +60,138 @@ def test_a_tool_call_with_a_permission(
         if update["sessionUpdate"] == "agent_message_chunk"
     )
     assert text == "I change it. It says Servus now."
-    assert any(
-        message.get("result", {}).get("stopReason") == "end_turn"
-        for message in messages
-        if isinstance(message.get("result"), dict)
-    )
-    assert "Servus" in (project / "app.py").read_text()
-    check_against_schema(messages)
+    results = [m["result"] for m in messages if isinstance(m.get("result"), dict)]
+    assert "end_turn" in [result.get("stopReason") for result in results]
+    assert "Servus" in (acpx.project / "app.py").read_text()
 
 
-def check_against_schema(messages: list[dict[str, Any]]) -> None:
-    """Check all that went over the wire against the newest schema, which acpx brings along."""
-    (path,) = Path(ACPX).parent.glob("node_modules/@agentclientprotocol/sdk/schema/schema.json")
-    definitions = json.loads(path.read_text())["$defs"]
-    names = {
-        (definition["x-method"], kind): name
-        for name, definition in definitions.items()
-        for kind in ("Request", "Response", "Notification")
-        if "x-method" in definition and name.endswith(kind)
-    }
-    # Both sides count their requests from the same numbers, so an id may stand for two of them.
-    open_requests: list[tuple[Any, str]] = []
-    checked = 0
-    for message in messages:
-        if "method" in message:
-            kind = "Request" if "id" in message else "Notification"
-            candidates = [names[message["method"], kind]]
-            value = message["params"]
-            if "id" in message:
-                open_requests.append((message["id"], message["method"]))
-        else:
-            methods = [method for number, method in open_requests if number == message["id"]]
-            candidates = [names[method, "Response"] for method in methods]
-            value = message["result"]
-        faults = []
-        for name in candidates:
-            schema = {"$defs": definitions, "$ref": f"#/$defs/{name}"}
-            faults.append(next(jsonschema.Draft202012Validator(schema).iter_errors(value), None))
-        assert None in faults, (message, faults)
-        checked += 1
-    assert checked > 10
-
-
-def test_a_permission_that_is_denied(
-    environment: dict[str, str], project: Path, script: Script
-) -> None:
-    environment["PUNIE_MODEL"] = script({"calls": [EDIT]}, {"text": "Then not."})
-    done = acpx(environment, project, "--deny-all", "exec", "Go")
+def test_deny_all(acpx: Acpx, script: Script) -> None:
+    acpx.environment["PUNIE_MODEL"] = script({"calls": [EDIT, RUN]}, {"text": "Then not."})
+    done = acpx.run("--deny-all", "exec", "Go")
     assert "Then not." in done.stdout
-    assert "Hello" in (project / "app.py").read_text()
+    assert "Hello" in (acpx.project / "app.py").read_text()
+    assert "swordfish" not in str(acpx.updates("tool_call_update"))
 
 
-def test_the_bundled_model(environment: dict[str, str], project: Path) -> None:
-    try:
-        resolve_model(None)
-    except ModelUnavailable as reason:
-        pytest.skip(str(reason))
-    (project / "settings.py").write_text("TIMEOUT = 30\nRETRIES = 3\n")
-    done = acpx(
-        environment, project, "--format", "json", "--json-strict", "--approve-all", "exec",
-        "replace 30 with 45 in settings.py",
+@pytest.mark.parametrize("offered", [True, False])
+def test_files_of_the_client_or_of_the_disk(acpx: Acpx, script: Script, offered: bool) -> None:
+    acpx.environment["PUNIE_MODEL"] = script({"calls": [EDIT]}, {"text": "Done."})
+    acpx.say(*([] if offered else ["--no-fs"]), "--approve-all", "exec", "Go")
+    assert ("fs/write_text_file" in acpx.methods()) == offered
+    assert "Servus" in (acpx.project / "app.py").read_text()
+
+
+@pytest.mark.parametrize("offered", [True, False])
+def test_terminals_of_the_client_or_our_own(acpx: Acpx, script: Script, offered: bool) -> None:
+    acpx.environment["PUNIE_MODEL"] = script({"calls": [RUN]}, {"text": "Done."})
+    acpx.say(*([] if offered else ["--no-terminal"]), "--approve-all", "exec", "Go")
+    assert ("terminal/create" in acpx.methods()) == offered
+    assert ("terminal/release" in acpx.methods()) == offered
+    (end,) = [u for u in acpx.updates("tool_call_update") if u.get("status") == "completed"]
+    if offered:
+        assert [block["type"] for block in end["content"]] == ["terminal"]
+    else:
+        assert "swordfish" in str(end["content"])
+
+
+def test_a_session_with_cancel_mode_and_model(acpx: Acpx, script: Script) -> None:
+    acpx.environment["PUNIE_MODEL"] = script(
+        {"text": "One."}, SLOW, {"calls": [EDIT]}, {"text": "Four."}
+    )
+    acpx.say("sessions", "new")
+    assert "One." in acpx.say("prompt", "first")
+
+    running = acpx.begin("prompt", "second")
+    assert acpx.saw("slow")
+    acpx.say("cancel")
+    printed, _ = running.communicate(timeout=30)
+    assert "[done] cancelled" in printed
+    assert running.returncode == 0
+
+    acpx.say("set-mode", "plan")
+    assert "Four." in acpx.say("--approve-all", "prompt", "third")
+    # In plan mode nothing was changed, and nothing asked.
+    assert "session/request_permission" not in acpx.methods()
+    assert "Hello" in (acpx.project / "app.py").read_text()
+
+    acpx.say("set", "model", "punie-tiny")
+    assert "punie-tiny" in acpx.say("status")
+    acpx.say("sessions", "close")
+    assert {"session/set_mode", "session/set_config_option", "session/close"} <= acpx.methods()
+    # Whoever waited for more prompts goes too.
+    assert eventually(lambda: not acpx.agents(), 15)
+
+
+def test_the_model_of_a_single_prompt(acpx: Acpx, script: Script) -> None:
+    script({"text": "From the other."}, name="other.json")
+    acpx.environment["PUNIE_MODEL"] = model = script({"text": "From the script."})
+    printed = acpx.say("exec", "--config-option", f"model={model}", "Go")
+    assert "From the script." in printed
+    done = acpx.run("exec", "--config-option", "model=no/such-model", "Go")
+    assert done.returncode != 0
+
+
+def test_sessions_are_listed(acpx: Acpx, script: Script) -> None:
+    acpx.environment["PUNIE_MODEL"] = script({"text": "Fine."})
+    acpx.say("sessions", "new")
+    acpx.say("prompt", "Rename the function greet")
+    printed = acpx.say("sessions")
+    assert str(acpx.project) in printed
+    assert "greet" in printed
+
+
+@pytest.mark.parametrize("only_load", [False, True], ids=["resume", "load"])
+def test_kill_9_and_the_memory_is_intact(acpx: Acpx, script: Script, only_load: bool) -> None:
+    acpx.only_load = only_load
+    # Which response comes is the number of responses that the model sees in its history.
+    acpx.environment["PUNIE_MODEL"] = script(
+        {"text": "First."}, {"text": "Second.", "calls": [EDIT]}, {"text": "Third."}, SLOW,
+        {"text": "Fifth."}, {"text": "Sixth."},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    messages = wire(done.stdout)
-    methods = {message.get("method") for message in messages}
-    assert "session/request_permission" in methods
-    assert (project / "settings.py").read_text() == "TIMEOUT = 45\nRETRIES = 3\n"
+    acpx.say("sessions", "new")
+    assert "First." in acpx.say("--approve-all", "prompt", "one")
+    assert "Third." in acpx.say("--approve-all", "prompt", "two")
+    kill(acpx)
+    running = acpx.begin("prompt", "three")
+    assert acpx.saw("slow")
+    # This time in the middle of a turn.
+    kill(acpx)
+    running.communicate(timeout=60)
+    assert "Fifth." in acpx.say("prompt", "four")
+    kill(acpx)
+    assert "Sixth." in acpx.say("prompt", "five")
+    assert "Servus" in (acpx.project / "app.py").read_text()
+    if only_load:
+        assert "session/load" in acpx.methods()
+        assert "session/resume" not in acpx.methods()
+        shown = str(acpx.updates("user_message_chunk"))
+        assert all(word in shown for word in ("one", "two", "three", "four"))
+    else:
+        assert "session/resume" in acpx.methods()
+        assert acpx.updates("user_message_chunk") == []
+
+
+def kill(acpx: Acpx) -> None:
+    agents = acpx.agents()
+    assert agents
+    for pid in agents:
+        os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: not acpx.agents())
+
+
+def test_the_bundled_model(bundled: Acpx) -> None:
+    bundled.say("--approve-all", "exec", "replace 30 with 45 in settings.py")
+    assert "session/request_permission" in bundled.methods()
+    assert (bundled.project / "settings.py").read_text() == "TIMEOUT = 45\nRETRIES = 3\n"
+
+
+def test_the_bundled_model_goes_on_after_kill_9(bundled: Acpx) -> None:
+    bundled.say("sessions", "new")
+    bundled.say("--approve-all", "prompt", "replace 30 with 45 in settings.py")
+    first = max(update["used"] for update in bundled.updates("usage_update"))
+    kill(bundled)
+    bundled.say("--approve-all", "prompt", "replace 45 with 50 in settings.py")
+    assert (bundled.project / "settings.py").read_text() == "TIMEOUT = 50\nRETRIES = 3\n"
+    # Its context holds what came before the kill: it begins where the other one ended.
+    second = [update["used"] for update in bundled.updates("usage_update")]
+    assert all(used > first for used in second[second.index(first) + 1 :])
