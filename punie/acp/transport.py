@@ -43,7 +43,7 @@ _LINE_LIMIT = 256 * 1024 * 1024
 # The ids of the requests to the client that were made in the current task.
 _asked: ContextVar[list[RequestId] | None] = ContextVar("asked", default=None)
 _READ_SIZE = 256 * 1024
-_CANCEL_METHODS = frozenset({"$/cancel_request", "$/cancelRequest"})
+CANCEL_METHODS = frozenset({"$/cancel_request", "$/cancelRequest"})
 
 
 class StdioTransport:
@@ -208,7 +208,7 @@ class StdioTransport:
         self._ready.append(_envelope(method, params, id=request.id))
 
     def _deliver_notification(self, notification: Notification) -> None:
-        if notification.method in _CANCEL_METHODS:
+        if notification.method in CANCEL_METHODS:
             self._cancel(notification.params.get("requestId"))
         elif notification.method == "session/cancel":
             params, _ = without_meta(notification.params)
