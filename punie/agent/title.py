@@ -40,7 +40,7 @@ def title_from_events(events: Iterable[TurnEvent]) -> str | None:
     """Return a title from the first prompt to the model that says something; None if none does."""
     for event in events:
         if isinstance(event, UserMessage) and event.command is None:
-            title = title_of(_words(event))
+            title = title_of(prompt_words(event))
             if title is not None:
                 return title
     return None
@@ -62,7 +62,7 @@ def title_of(prompt: str) -> str | None:
     return None
 
 
-def _words(message: UserMessage) -> str:
+def prompt_words(message: UserMessage) -> str:
     """Return what the user typed, with the names of the files pointed at in between."""
     pieces: list[str] = []
     for block in message.blocks:

@@ -17,6 +17,7 @@ from punie.agent.events import (
     TurnEvent,
     UserMessage,
 )
+from punie.agent.title import prompt_words
 from punie.tools.presentation import DiffContent, Presentation
 from punie.workspace.base import MissingFileError, TextFile, Workspace, WorkspaceError
 
@@ -37,7 +38,7 @@ class FileChange:
 
 @dataclass
 class ChangingTurn:
-    """A turn with changes that were not taken back, oldest first."""
+    """A turn with changes that were not taken back, oldest first; `prompt` is what was typed."""
 
     prompt: str
     changes: list[FileChange] = field(default_factory=list)
@@ -80,7 +81,7 @@ def changing_turns(events: Iterable[TurnEvent]) -> list[ChangingTurn]:
     for event in events:
         match event:
             case UserMessage():
-                turns.append(ChangingTurn(event.text))
+                turns.append(ChangingTurn(prompt_words(event)))
             case ToolStarted():
                 started[event.call_id] = event
                 shown[event.call_id] = event.presentation

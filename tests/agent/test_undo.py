@@ -325,6 +325,7 @@ async def test_the_model_is_told_once(project: Project) -> None:
         "again.)\n\ngo on"
     )
     assert told.blocks == next_prompt.blocks == (PromptText(text="go on"),)
+    assert changing_turns([told, *project.events[1:3]])[0].prompt == "go on"
     project.events += [told, TurnEnded(stop_reason="end_turn")]
     assert with_note(next_prompt, project.events, project.root) is next_prompt
 
