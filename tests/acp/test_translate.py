@@ -128,10 +128,12 @@ def test_notices_go_where_they_belong() -> None:
         Notice(severity="error", text="Broken"),
         Compacted(dropped=1),
     ]
-    info, error, dropped = sent(events)
+    events.append(Compacted(dropped=0, cleared=("a", "b")))
+    info, error, dropped, cleared = sent(events)
+    assert cleared["content"]["text"] == "2 tool results left the model's context.\n"
     assert (info["sessionUpdate"], info["messageId"]) == ("agent_thought_chunk", "notice-1")
     assert (error["sessionUpdate"], error["content"]["text"]) == ("agent_message_chunk", "Broken")
-    assert "1 older message no longer" in dropped["content"]["text"]
+    assert "1 older message left the model" in dropped["content"]["text"]
 
 
 def conversation() -> list[TurnEvent]:

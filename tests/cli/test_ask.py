@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.cli.conftest import PUNIE, Command
 
 Script = Callable[..., str]
@@ -27,7 +29,9 @@ EDIT = {
 DONE = {"text": "It is done."}
 
 
-def run_on_terminal(punie: Command, *arguments: str, answer: str) -> tuple[int, str]:
+def run_on_terminal(
+    punie: Command, *arguments: str, answer: str, question: str = "[y/N]"
+) -> tuple[int, str]:
     """Run the command on a terminal of its own and answer its question."""
     process, terminal = pty.fork()
     if process == 0:
@@ -45,7 +49,7 @@ def run_on_terminal(punie: Command, *arguments: str, answer: str) -> tuple[int, 
             if not data:
                 break
             seen += data.decode()
-        if "[y/N]" in seen and not answered:
+        if question in seen and not answered:
             os.write(terminal, answer.encode())
             answered = True
     _, status = os.waitpid(process, 0)
@@ -110,6 +114,45 @@ def test_anything_but_yes_denies_on_the_terminal(punie: Command, script: Script)
     code, _ = run_on_terminal(punie, "ask", "change it", "--model", script(EDIT, DONE), answer="\n")
     assert code == 0
     assert (punie.cwd / "a.py").read_text(encoding="utf-8") == "value = 1\n"
+
+
+ASK = {
+    "calls": [
+        {
+            "tool": "ask_user",
+            "arguments": {"question": "Which database?", "choices": ["SQLite", "Postgres"]},
+        }
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        ("2\n", "the user answered: Postgres"),
+        ("DuckDB\n", "the user answered: DuckDB"),
+        ("7\n", "the user answered: 7"),
+        ("\n", "error: the user did not answer"),
+    ],
+)
+def test_the_model_asks_on_the_terminal(
+    punie: Command, script: Script, answer: str, result: str
+) -> None:
+    code, seen = run_on_terminal(
+        punie, "ask", "go", "--model", script(ASK, DONE), answer=answer, question="or its number:"
+    )
+    assert code == 0
+    assert "Which database?" in seen
+    assert "1. SQLite" in seen
+    assert result in seen
+    assert "It is done." in seen
+
+
+def test_without_a_terminal_the_model_cannot_ask(punie: Command, script: Script) -> None:
+    done = punie("ask", "go", "--json", "--model", script(ASK, DONE))
+    assert done.returncode == 0
+    assert "there is no tool 'ask_user'" in done.stdout
+    assert "update_plan" in done.stdout
 
 
 def test_an_interrupt_at_the_question_cancels(punie: Command, script: Script) -> None:
@@ -181,7 +224,7 @@ def test_the_session_is_stored_and_logged(punie: Command, script: Script) -> Non
     punie("ask", "remember me", "--model", script(DONE))
     (row,) = stored(punie)
     assert str(punie.cwd) in row
-    assert "remember me" in row
+    assert "Remember me" in row
     logged = punie("logs", "--json").stdout
     assert "turn ended" in logged
 

@@ -10,7 +10,7 @@ from tests.e2e.client import Client, Json, merged_calls
 from tests.e2e.conftest import Script, Start
 from tests.e2e.test_commands import opened
 
-FORMS = {"elicitation": {"form": {}}}
+FORMS: Json = {"elicitation": {"form": {}}}
 CHOICES = ["SQLite", "Postgres"]
 
 

@@ -243,7 +243,7 @@ def test_a_client_that_shows_compactions_gets_one(
     start: Start, script: Script, project: Path
 ) -> None:
     client = start(script({"text": "Hi."}, repeat=True))
-    capabilities = {"session": {"compaction": {}}}
+    capabilities: Json = {"session": {"compaction": {}}}
     session = opened(client, project, clientCapabilities=capabilities)
     for text in ("one", "two", "three", "four"):
         client.prompt(session, text)

@@ -82,7 +82,7 @@ def test_what_changed_since_is_left_and_named(
     assert (project / "app.py").read_text() == "mine\n"
 
 
-@pytest.mark.parametrize("argument", ["0", "-1", "two", "1 2", "٣"])
+@pytest.mark.parametrize("argument", ["0", "-1", "two", "1 2", "٣", "9" * 5_000])
 def test_only_numbers_of_turns(start: Start, script: Script, project: Path, argument: str) -> None:
     client = start(script({"text": "Hi."}))
     session = opened(client, project)

@@ -2,7 +2,11 @@ from typing import Any
 
 import pytest
 
-from punie.models.mlx.chat_format import ChatFormat
+from punie.agent.instructions import INSTRUCTIONS
+from punie.agent.toolset import tool_definitions
+from punie.models.catalog import bundled_directory
+from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
+from punie.tools.catalog import ALL_TOOLS
 from punie.training.conversation import encode_conversation
 from tests.training.sample_conversations import called, model_folder
 
@@ -100,3 +104,14 @@ def test_system_messages_are_left_out(chat_format: ChatFormat) -> None:
     assert encode_conversation(chat_format, [system, *MESSAGES]) == encode_conversation(
         chat_format, MESSAGES
     )
+
+
+def test_the_bundled_model_is_shown_neither_tools_nor_instructions() -> None:
+    bundled = ChatFormat.load(bundled_directory())
+    tools = [
+        ToolSpecification(tool.name, tool.description or "", tool.parameters_json_schema)
+        for tool in tool_definitions(ALL_TOOLS)
+    ]
+    system = {"role": "system", "content": INSTRUCTIONS}
+    with_all = bundled.encode([system, *MESSAGES[:3]], tools).tokens
+    assert with_all == bundled.encode(MESSAGES[:3]).tokens

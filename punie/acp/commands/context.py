@@ -26,3 +26,13 @@ class CommandContext:
 
 Run = Callable[[CommandContext], Awaitable[str]]
 """Does what the command says and returns the answer for the person, in Markdown."""
+
+
+def number_in(text: str, default: int, most: int) -> int | None:
+    """Return the whole number that follows a command, from 1 to `most`; None for anything else."""
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+        return None
+    number = int(text)
+    return number if 0 < number <= most else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
-from punie.acp.commands.context import CommandContext
+from punie.acp.commands.context import CommandContext, number_in
 from punie.acp.heavy import import_turn
 from punie.agent.events import Compacted, PlanChanged, PlanEntry, TurnEvent, UsageChanged
 from punie.agent.title import title_from_events
@@ -129,14 +129,14 @@ async def _is_free(workspace: Workspace, path: Path) -> bool:
 
 async def logs(context: CommandContext) -> str:
     """Show the last lines of this session's log, and where the log is."""
-    wanted = context.arguments or str(_LOG_LINES)
-    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted) <= _MOST_LOG_LINES):
+    most = number_in(context.arguments, _LOG_LINES, _MOST_LOG_LINES)
+    if most is None:
         return f"`/logs` takes a number of lines from 1 to {_MOST_LOG_LINES}."
     path = log_file(context.session.settings.state_dir)
     session_id = context.session.id
 
     def read() -> list[str]:
-        records = LogReader(path).newest_first(LogFilter(session=session_id), int(wanted))
+        records = LogReader(path).newest_first(LogFilter(session=session_id), most)
         return [render(record, colour=False) for record in records]
 
     try:

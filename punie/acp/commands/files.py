@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from anyio import to_thread
 
-from punie.acp.commands.context import CommandContext
+from punie.acp.commands.context import CommandContext, number_in
 from punie.acp.heavy import import_turn
 from punie.agent.events import ToolFinished, ToolRunning, ToolStarted
 from punie.agent.guide import GUIDE_FILE, guide_text, missing_lines
@@ -31,11 +31,11 @@ _MOST_TURNS = 1_000
 
 async def undo(context: CommandContext) -> str:
     """Take back the file changes of the last turns that made any. In every mode: it was asked."""
-    wanted = context.arguments or "1"
-    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted) <= _MOST_TURNS):
+    most = number_in(context.arguments, 1, _MOST_TURNS)
+    if most is None:
         return "`/undo` takes the number of turns whose file changes to take back, 1 without it."
     session = context.session
-    turns = await undoable_turns(session.events, session.workspace, int(wanted))
+    turns = await undoable_turns(session.events, session.workspace, most)
     if not turns:
         return "There are no file changes to take back in this session."
     reversals, refusals = await plan_undo(turns, session.workspace)
