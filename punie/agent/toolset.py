@@ -12,6 +12,7 @@ from pydantic_ai.toolsets import ExternalToolset
 
 from punie.tools.base import AnyTool, Effect, ToolArguments
 from punie.tools.presentation import Presentation, ToolKind
+from punie.tools.shape import shape
 
 _MAX_NAMED_FAULTS = 3
 _TITLE_CHARS = 80
@@ -29,7 +30,7 @@ def tool_definitions(tools: Sequence[AnyTool]) -> list[ToolDefinition]:
         ToolDefinition(
             name=tool.name,
             description=tool.description,
-            parameters_json_schema=argument_schema(tool.arguments),
+            parameters_json_schema=_schema(tool),
             sequential=True,
         )
         for tool in tools
@@ -39,6 +40,11 @@ def tool_definitions(tools: Sequence[AnyTool]) -> list[ToolDefinition]:
 def build_toolset(definitions: Sequence[ToolDefinition]) -> ExternalToolset[object]:
     """Return the toolset for an agent; the turn itself runs the calls, one after another."""
     return ExternalToolset(list(definitions), id="punie")
+
+
+def _schema(tool: AnyTool) -> dict[str, Any]:
+    given = tool.parameters
+    return argument_schema(tool.arguments) if given is None else dict(given)
 
 
 def argument_schema(arguments: type[ToolArguments]) -> dict[str, Any]:
@@ -101,8 +107,9 @@ def read_call(part: ToolCallPart, tools: Sequence[AnyTool]) -> ReadyCall | Broke
     try:
         raw = part.args_as_dict(raise_if_invalid=True)
     except (ValueError, AssertionError):
-        shape = _shape(tool.arguments)
-        return BrokenCall(f"error: {tool.name}: the arguments are not a JSON object; {shape}")
+        return BrokenCall(
+            f"error: {tool.name}: the arguments are not a JSON object; {shape(_schema(tool))}"
+        )
     try:
         return ReadyCall(tool, tool.arguments.model_validate(raw))
     except ValidationError as first:
@@ -112,7 +119,7 @@ def read_call(part: ToolCallPart, tools: Sequence[AnyTool]) -> ReadyCall | Broke
                 return ReadyCall(tool, tool.arguments.model_validate(repaired))
             except ValidationError:
                 pass
-        return BrokenCall(f"error: {tool.name}: {_faults(first)}; {_shape(tool.arguments)}")
+        return BrokenCall(f"error: {tool.name}: {_faults(first)}; {shape(_schema(tool))}")
 
 
 def _repair(raw: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
@@ -151,24 +158,6 @@ def _faults(error: ValidationError) -> str:
     if len(faults) > _MAX_NAMED_FAULTS:
         said.append(f"and {len(faults) - _MAX_NAMED_FAULTS} more")
     return ", ".join(said)
-
-
-def _shape(arguments: type[ToolArguments]) -> str:
-    schema = argument_schema(arguments)
-    required = schema.get("required", [])
-    fields = [
-        f"{name} ({_type_name(field)}{'' if name in required else ', optional'})"
-        for name, field in schema["properties"].items()
-    ]
-    return "valid arguments are " + (", ".join(fields) or "none")
-
-
-def _type_name(schema: dict[str, Any]) -> str:
-    if schema.get("type") == "array":
-        items = schema.get("items", {})
-        inner = ", ".join(items.get("properties", {}))
-        return f"list of {{{inner}}}" if inner else f"list of {_type_name(items)}"
-    return str(schema.get("type", "any"))
 
 
 def plain_presentation(part: ToolCallPart, call: ReadyCall | BrokenCall) -> Presentation:

@@ -1,6 +1,6 @@
 """What every tool is made of: typed arguments, a runner, a presenter and its effect."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -159,6 +159,7 @@ Arguments = TypeVar("Arguments", bound=ToolArguments)
 class Tool(Generic[Arguments]):
     """One tool. `description` is what the model reads.
 
+    `parameters` is the JSON schema that the model is given instead of the one of `arguments`.
     `present` describes a call before it runs (for an edit with the full diff) and must not change
     anything; `run` does it. Both raise `ToolError`.
     """
@@ -169,6 +170,7 @@ class Tool(Generic[Arguments]):
     effect: Effect
     present: Callable[[ToolContext, Arguments], Awaitable[Presentation]]
     run: Callable[[ToolContext, Arguments], Awaitable[ToolResult]]
+    parameters: Mapping[str, Any] | None = None
 
 
 AnyTool = Tool[Any]

@@ -44,12 +44,13 @@ def start_group(
     *,
     stdout: int,
     stderr: int,
+    stdin: int = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
 ) -> ProcessGroup:
     """Start a program in a session and process group of its own, with nothing on its input.
 
-    `stdout` and `stderr` are file descriptors. Raises `OSError` or `ValueError` as
-    `subprocess.Popen` does.
+    `stdout` and `stderr`, and `stdin` if there is to be an input, are file descriptors. Raises
+    `OSError` or `ValueError` as `subprocess.Popen` does.
     """
     mark = object()
     _starting.append(mark)
@@ -60,7 +61,7 @@ def start_group(
             subprocess.Popen(
                 arguments,
                 cwd=cwd,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 env=environment,
