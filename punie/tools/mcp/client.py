@@ -28,6 +28,7 @@ from punie.tools.mcp.servers import (
     StdioServer,
     host_of,
     is_loopback,
+    is_web_address,
 )
 from punie.tools.mcp.stdio import MAX_MESSAGE_BYTES, GroupedStdioTransport
 from punie.tools.wording import one_line
@@ -176,6 +177,8 @@ class Explained(Exception):  # noqa: N818 - it names what it holds
 
 
 def _transport(server: McpServer, cwd: Path, environment: Mapping[str, str]) -> ClientTransport:
+    if not isinstance(server, StdioServer) and not is_web_address(server.url):
+        raise Explained("its address does not begin with http:// or https://")
     match server:
         case StdioServer():
             return GroupedStdioTransport(server, cwd, environment)
@@ -238,6 +241,8 @@ def reason_of(error: BaseException, server: McpServer) -> str:
                 return f"nothing answers at {_place(server)}"
             case httpx2.TimeoutException():
                 return f"{_place(server)} did not answer in time"
+            case httpx2.SSEError():
+                return "what it answered is not MCP"
             case MCPError():
                 return f"it answered with an error: {one_line(cause.message, _REASON_CHARS)}"
             case _:

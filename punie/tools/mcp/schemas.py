@@ -139,7 +139,7 @@ class _Normaliser:
             }
             required = schema.get("required")
             if isinstance(required, list):
-                known = [name for name in dict.fromkeys(required) if name in result["properties"]]
+                known = [name for name in result["properties"] if name in required]
                 if known:
                     result["required"] = known
         if closed:

@@ -76,6 +76,15 @@ def host_of(url: str) -> str:
     return f"{host}:{port}" if port else host or "its address"
 
 
+def is_web_address(url: str) -> bool:
+    """Tell whether an address is one of a web server."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def is_loopback(url: str) -> bool:
     """Tell whether an address names this machine."""
     try:

@@ -91,6 +91,7 @@ async def test_bad_servers_are_told_of_once(open_session: Open) -> None:
         HttpServer("unreachable", "http://127.0.0.1:9/mcp?token=secret"),
         HttpServer("nonsense", "no address at all"),
         StdioServer("missing", "/no/such/program"),
+        program("endless", "import sys\nwhile True: sys.stdout.write('x' * 65536)"),
         start_seconds=1.5,
     )
     await bench.settled()
@@ -102,7 +103,8 @@ async def test_bad_servers_are_told_of_once(open_session: Open) -> None:
         "breaks": "it ended with exit code 3",
         "babbles": "what it wrote is not MCP",
         "unreachable": "nothing answers at 127.0.0.1:9",
-        "nonsense": "its address is none",
+        "nonsense": "its address does not begin with http:// or https://",
+        "endless": "it sent a message that is too large",
         "missing": "the command program was not found",
     }
     assert sorted(bench.told) == sorted(

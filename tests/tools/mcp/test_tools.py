@@ -16,11 +16,11 @@ import json, sys
 tools = [
     {
         "name": f"tool.{n} with a name that is far too long for any model to take as it is, %s" % n,
-        "description": "word " * 4000,
+        "description": "word " * 1000,
         "inputSchema": {
             "type": "object",
             "properties": {
-                f"p{i}": {"type": "string", "description": "word " * 1000} for i in range(30)
+                f"p{i}": {"type": "string", "description": "word " * 100} for i in range(30)
             },
         },
     }
