@@ -33,6 +33,7 @@ from punie.acp.handshake import AUTH_METHOD, ClientProfile, initialize_response,
 from punie.acp.heavy import import_turn
 from punie.acp.history import HistoryUnavailable, SavedHistory
 from punie.acp.listing import list_page
+from punie.acp.mcp import give_servers, has_servers
 from punie.acp.models import ModelPool, default_reference
 from punie.acp.opening import SessionOpener, session_roots, unreadable
 from punie.acp.prompt import ContentBlock, user_message
@@ -304,6 +305,8 @@ class PunieAgent:
     def _opened(self, request: Incoming | None, session: LiveSession) -> None:
         """Take a session in; its model is opened as soon as the client has its answer."""
         self._sessions[session.id] = session
+        if request is not None:
+            give_servers(session, request, self._history, self._tasks)
         _log.info("session opened", session=session.id, project=str(session.cwd))
         self._after(request, lambda: self._models.begin(session.model))
 
@@ -321,7 +324,7 @@ class PunieAgent:
         roots = await session_roots(cwd, additional)
         async with self._loading:
             session = self._sessions.get(session_id)
-            if session is not None and _can_move(session, roots):
+            if session is not None and _can_move(session, roots, request):
                 await self._close(session)
                 session = None
             if session is None:
@@ -357,6 +360,7 @@ class PunieAgent:
             request.after_answer.append(call)
 
 
-def _can_move(session: LiveSession, roots: Sequence[Path]) -> bool:
-    """Tell whether an open session is to be opened anew, because its folders are others now."""
-    return list(roots) != list(session.roots) and session.turn is None and session.unsaved is None
+def _can_move(session: LiveSession, roots: Sequence[Path], request: Incoming | None) -> bool:
+    """Tell whether an open session is to be opened anew: for other folders or MCP servers."""
+    same = list(roots) == list(session.roots) and has_servers(session, request)
+    return not same and session.turn is None and session.unsaved is None

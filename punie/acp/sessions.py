@@ -12,6 +12,7 @@ from punie.agent.events import Mode, TurnEvent
 from punie.models.catalog import ModelChoice
 from punie.settings import Settings
 from punie.tools.base import ReadLedger
+from punie.tools.mcp.session import McpSession
 from punie.workspace.base import Workspace
 
 
@@ -54,6 +55,7 @@ class LiveSession:
     saved: int = 0
     unsaved: str | None = None
     told_unsaved: bool = False
+    mcp: McpSession | None = None
     order: anyio.Lock = field(default_factory=anyio.Lock)
 
     def cancel(self) -> None:
@@ -63,4 +65,6 @@ class LiveSession:
 
     async def aclose(self) -> None:
         """End what the session started and still holds."""
+        if self.mcp is not None:
+            await self.mcp.aclose()
         await self.workspace.aclose()

@@ -14,6 +14,7 @@ from punie.acp.elicitation import ask_person
 from punie.acp.errors import INTERNAL_SENTENCE
 from punie.acp.heavy import import_turn
 from punie.acp.history import UNSAVED, SavedHistory
+from punie.acp.mcp import turn_tools
 from punie.acp.models import ModelPool
 from punie.acp.permissions import ask_client
 from punie.acp.sessions import LiveSession
@@ -102,12 +103,18 @@ class _Turn:
                 model = await self._models.get(session.model, self._say)
             except ModelUnavailable as error:
                 trouble = str(error)
+            if session.mcp is not None:
+                await session.mcp.settle()
         if model is None:
             return await self.close(trouble)
         # Loaded by now: opening a model needs all of it.
         await to_thread.run_sync(import_turn, abandon_on_cancel=True)
+        from punie.agent.budget import context_window
         from punie.agent.turn import run_turn, turn_config
 
+        tools, notices = await turn_tools(session, context_window(model))
+        for notice in notices:
+            await self.emit(notice)
         config = turn_config(
             session.settings,
             model,
@@ -116,6 +123,7 @@ class _Turn:
             self._mode,
             thinking=session.thinking,
             ask_user=self._ask_user,
+            more_tools=tools,
         )
         return await run_turn(
             config, message, earlier, emit=self.emit, ask=self._ask, cancel=self._cancel

@@ -123,8 +123,9 @@ def turn_config(
     *,
     thinking: bool | None = None,
     ask_user: AskUser | None = None,
+    more_tools: Sequence[AnyTool] = (),
 ) -> TurnConfig:
-    """Return what a turn with all tools runs on, bounded as the settings say."""
+    """Return what a turn with all tools, and more, runs on, bounded as the settings say."""
     limits = ToolLimits(command_seconds=settings.command_timeout)
     if settings.result_chars is not None:
         limits = replace(limits, result_chars=settings.result_chars)
@@ -132,7 +133,7 @@ def turn_config(
         model=model,
         workspace=workspace,
         reads=reads,
-        tools=UNATTENDED_TOOLS if ask_user is None else ALL_TOOLS,
+        tools=(*(UNATTENDED_TOOLS if ask_user is None else ALL_TOOLS), *more_tools),
         mode=mode,
         limits=limits,
         max_requests=settings.max_requests,

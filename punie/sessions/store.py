@@ -184,7 +184,10 @@ class SessionStore:
     async def update(
         self, session_id: str, title: str | None = None, meta: dict[str, Any] | None = None
     ) -> None:
-        """Set a session's title and add to, or replace in, its `meta`; None leaves as it is."""
+        """Set a session's title and add to, or replace in, its `meta`; None leaves as it is.
+
+        What is noted in `meta` alone is no use of the session, whose time of last use stays.
+        """
 
         def work(db: sqlite3.Connection) -> None:
             row = db.execute("SELECT meta FROM sessions WHERE id = ?", (session_id,)).fetchone()
@@ -192,8 +195,8 @@ class SessionStore:
                 raise StoreError(f"There is no session {session_id} in the history.")
             merged = json.dumps({**json.loads(row[0]), **(meta or {})})
             db.execute(
-                "UPDATE sessions SET title = COALESCE(?2, title), meta = ?3, updated = ?4 "
-                "WHERE id = ?1",
+                "UPDATE sessions SET title = COALESCE(?2, title), meta = ?3, "
+                "updated = CASE WHEN ?2 IS NULL THEN updated ELSE ?4 END WHERE id = ?1",
                 (session_id, title, merged, time.time()),
             )
 

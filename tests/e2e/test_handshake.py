@@ -24,7 +24,7 @@ def test_the_handshake(agent: Client) -> None:
     assert result["agentCapabilities"] == {
         "loadSession": True,
         "promptCapabilities": {"image": False, "audio": False, "embeddedContext": True},
-        "mcpCapabilities": {"http": False, "sse": False},
+        "mcpCapabilities": {"http": True, "sse": True},
         "sessionCapabilities": {
             "list": {},
             "delete": {},

@@ -224,10 +224,7 @@ class Connection:
 
     async def _settle(self) -> None:
         self.settled.set()
-        try:
-            await self._on_change()
-        except Exception:
-            _log.exception("telling of the MCP server %s failed", self.server.name)
+        await self._on_change()
 
     def _take(self, tools: Sequence["types.Tool"]) -> None:
         from punie.tools.mcp.offers import ToolOffer

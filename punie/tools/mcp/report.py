@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from punie.tools.mcp.servers import Transport
 from punie.tools.wording import count, in_backticks, one_line
 
+MCP_META = "mcp"
+"""The key of the reports in a session's record."""
+
 _REASON_CHARS = 300
 _NAME_CHARS = 80
 

@@ -1,5 +1,6 @@
 """All MCP servers of one session: what a turn gets of them and what a person is told."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from punie.tools.mcp.results import LongResults
 
 _CLOSE_SECONDS = 5.0
+_log = logging.getLogger(__name__)
 _NOT_USED = "The MCP server {} is not used, because {}; the session goes on without it."
 _LEFT_OUT = (
     "Of the {} tools of the MCP server {} {} are used, because the rest would take too much of "
@@ -49,7 +51,7 @@ class McpSession:
         self._unusable = tuple(unusable)
         self._on_change = on_change
         self._connections = [
-            Connection(server, slug, surroundings, on_change)
+            Connection(server, slug, surroundings, self._tell)
             for server, slug in zip(servers, slugs, strict=True)
         ]
         self._results: LongResults | None = None
@@ -60,6 +62,11 @@ class McpSession:
         self._ended = anyio.Event()
         self._started = False
 
+    @property
+    def servers(self) -> tuple[McpServer, ...]:
+        """The servers as they were given."""
+        return tuple(connection.server for connection in self._connections)
+
     def start(self, tasks: TaskGroup) -> None:
         """Begin to connect, once; nothing is waited for."""
         if not self._started and not self._scope.cancel_called:
@@ -69,13 +76,20 @@ class McpSession:
     async def _run(self) -> None:
         try:
             with self._scope:
-                if self._unusable:
-                    await self._on_change()
+                await self._tell()
                 async with anyio.create_task_group() as group:
                     for connection in self._connections:
                         group.start_soon(connection.run)
+        except Exception:
+            _log.exception("the MCP servers of a session failed")
         finally:
             self._ended.set()
+
+    async def _tell(self) -> None:
+        try:
+            await self._on_change()
+        except Exception:
+            _log.exception("telling of the MCP servers failed")
 
     async def settle(self) -> None:
         """Wait a moment, once for each attempt, for servers on their way; try lost ones again."""
@@ -117,7 +131,7 @@ class McpSession:
             for connection, offered, kept in zip(self._connections, offers, chosen, strict=True)
         }
         if self._left_out != before and any((*self._left_out.values(), *before.values())):
-            await self._on_change()
+            await self._tell()
         if not any(chosen):
             return ()
         if self._results is None:

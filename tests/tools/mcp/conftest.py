@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import anyio
@@ -90,7 +90,6 @@ class Bench:
 
 
 Open = Callable[..., Bench]
-Listen = Callable[[str], int]
 
 
 @pytest.fixture
@@ -109,24 +108,21 @@ async def open_session(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Open
         yield open_session
 
 
-@pytest.fixture
-def listen() -> Iterator[Listen]:
-    """Start the demo server on a local port, by `sse` or `http`; return the port."""
-    with ExitStack() as stack:
-
-        def start(how: str) -> int:
+@contextmanager
+def listening(how: str) -> Iterator[int]:
+    """Run the demo server on a local port, by `sse` or `http`; yield the port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    process = subprocess.Popen([sys.executable, str(SERVER), how, str(port)])
+    try:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
             with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = int(probe.getsockname()[1])
-            process = subprocess.Popen([sys.executable, str(SERVER), how, str(port)])
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            deadline = time.monotonic() + 20
-            while time.monotonic() < deadline:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        return port
-                time.sleep(0.05)
-            raise TimeoutError("the server did not start")
-
-        yield start
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield port
+    finally:
+        process.kill()
+        process.wait()

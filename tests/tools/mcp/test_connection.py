@@ -7,7 +7,7 @@ import pytest
 
 from punie.tools.mcp.servers import HttpServer, SseServer, StdioServer
 from tests.e2e.client import process_exists
-from tests.tools.mcp.conftest import SERVER, Listen, Open, demo, program
+from tests.tools.mcp.conftest import SERVER, Open, demo, listening, program
 
 pytestmark = pytest.mark.anyio
 
@@ -30,24 +30,31 @@ async def test_a_stdio_server(open_session: Open) -> None:
 
 @pytest.mark.parametrize("how", ["sse", "http"])
 async def test_a_server_on_a_port(
-    open_session: Open, listen: Listen, how: str, monkeypatch: pytest.MonkeyPatch
+    open_session: Open, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # What goes to this machine never takes a proxy, which would see its secrets.
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    base = f"http://127.0.0.1:{listen(how)}"
-    server = (
-        SseServer("demo", f"{base}/sse") if how == "sse" else HttpServer("demo", f"{base}/mcp")
-    )
-    bench = open_session(server)
-    await bench.settled()
-    tools = await bench.turn()
-    assert bench.told == []
-    assert await bench.call(tools, "mcp__demo__echo", text="ab") == "ab"
-    assert await bench.call(tools, "mcp__demo__slow", seconds=0.1) == "done"
-    assert any("working" in text for text in bench.shown)
-    assert await bench.call(tools, "mcp__demo__grow") == "grown"
-    await bench.turn_with("mcp__demo__added")
+    with listening(how) as port:
+        base = f"http://127.0.0.1:{port}"
+        bench = open_session(
+            SseServer("demo", f"{base}/sse") if how == "sse" else HttpServer("demo", f"{base}/mcp")
+        )
+        await bench.settled()
+        tools = await bench.turn()
+        assert bench.told == []
+        assert await bench.call(tools, "mcp__demo__echo", text="ab") == "ab"
+        assert await bench.call(tools, "mcp__demo__slow", seconds=0.1) == "done"
+        assert any("working" in text for text in bench.shown)
+        assert await bench.call(tools, "mcp__demo__grow") == "grown"
+        await bench.turn_with("mcp__demo__added")
+    # The server was killed.
+    assert "it no longer answers" in await bench.call(tools, "mcp__demo__echo", text="ab")
+    assert await bench.turn() == ()
+    assert bench.told == [
+        f"The MCP server demo is not used, because nothing answers at 127.0.0.1:{port}; "
+        "the session goes on without it."
+    ]
 
 
 async def test_progress_and_a_cancelled_call(open_session: Open) -> None:

@@ -137,9 +137,7 @@ def test_faults_are_named_and_slips_undone() -> None:
 
 
 def test_a_property_can_be_taken_out() -> None:
-    schema = normalised(
-        {"properties": {"a": {}, "b": {"type": "string"}}, "required": ["a", "b"]}
-    )
+    schema = normalised({"properties": {"a": {}, "b": {"type": "string"}}, "required": ["a", "b"]})
     assert without(schema, ["b", "c"]) == {
         "type": "object",
         "properties": {"a": {}},

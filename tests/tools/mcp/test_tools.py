@@ -11,7 +11,7 @@ from tests.tools.mcp.conftest import Open, demo, program
 
 pytestmark = pytest.mark.anyio
 
-FLOOD = '''
+FLOOD = """
 import json, sys
 tools = [
     {
@@ -37,9 +37,9 @@ for line in sys.stdin:
         "tools/list": {"tools": tools},
     }
     if "id" in message:
-        reply = {"jsonrpc": "2.0", "id": message["id"], "result": results.get(message["method"], {})}
-        print(json.dumps(reply), flush=True)
-'''
+        result = results.get(message["method"], {})
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
+"""
 
 
 async def test_calls_are_asked_for_whatever_the_server_says(open_session: Open) -> None:
@@ -141,7 +141,9 @@ async def test_two_sessions_do_not_see_each_other(open_session: Open) -> None:
     assert await two.call(twos, "mcp__demo__echo", text="still here") == "still here"
 
 
-@pytest.mark.parametrize(("mode", "decision"), [("ask", Ask), ("accept_edits", Ask), ("plan", Deny)])
+@pytest.mark.parametrize(
+    ("mode", "decision"), [("ask", Ask), ("accept_edits", Ask), ("plan", Deny)]
+)
 async def test_external_calls_in_each_mode(mode: Any, decision: type) -> None:
     assert isinstance(decide(mode, "external"), decision)
 

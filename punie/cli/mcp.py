@@ -1,0 +1,88 @@
+"""`punie mcp`: the MCP servers that a session was given, and what came of them."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+from pydantic import ValidationError
+
+from punie.cli.help import run_typed, say
+from punie.sessions.store import SessionRecord, SessionStore, StoreError
+from punie.settings import SettingsError, load_settings
+from punie.tools.mcp.report import MCP_META, ServerReport, decoded, state_line
+from punie.tools.wording import one_line
+
+_NAME_CHARS = 80
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; exit codes: 0 shown, 1 nothing to show, 2 wrong usage."""
+    return run_typed(mcp, arguments, "mcp")
+
+
+def mcp(
+    session: Annotated[str | None, typer.Option(help="Beginning of a session id.")] = None,
+    project: Annotated[
+        Path | None, typer.Option(help="Folder of the project; usually the current one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    state_dir: Annotated[Path | None, typer.Option(help="Folder of sessions and logs.")] = None,
+) -> None:
+    """Show the MCP servers and tools of a session, of the project's latest one if none is named."""
+    try:
+        settings = load_settings(state_dir=state_dir)
+    except SettingsError as error:
+        say(str(error))
+        raise typer.Exit(2) from None
+    folder = Path(os.path.abspath(project or Path.cwd()))  # noqa: PTH100, keeps links
+    try:
+        records = (
+            anyio.run(SessionStore(settings.sessions_file).list)
+            if settings.sessions_file.exists()
+            else []
+        )
+        record = _chosen(records, session, folder)
+        reports = decoded(record.meta.get(MCP_META, []))
+    except StoreError as error:
+        say(str(error))
+        raise typer.Exit(1) from None
+    except LookupError as error:
+        say(str(error.args[0]))
+        raise typer.Exit(1) from None
+    except ValidationError:
+        say("the MCP servers of this session were noted by another version of Punie.")
+        raise typer.Exit(1) from None
+    if as_json:
+        servers = [report.model_dump(mode="json") for report in reports]
+        print(json.dumps({"session": record.id, "cwd": record.cwd, "servers": servers}, indent=2))
+    else:
+        print("\n".join(_lines(record, reports)))
+
+
+def _chosen(records: Sequence[SessionRecord], wanted: str | None, folder: Path) -> SessionRecord:
+    """Return the session that is meant; raise `LookupError` with a sentence if there is none."""
+    if wanted is not None:
+        found = [record for record in records if record.id.startswith(wanted)]
+        if len(found) != 1:
+            many = "several sessions begin" if found else "no session begins"
+            raise LookupError(f"{many} with {wanted!r}.")
+        return found[0]
+    for record in records:
+        if folder.is_relative_to(record.cwd):
+            return record
+    raise LookupError(f"no session was opened in {folder} yet; name one with --session.")
+
+
+def _lines(record: SessionRecord, reports: Sequence[ServerReport]) -> list[str]:
+    lines = [f"Session {record.id} in {record.cwd}"]
+    if not reports:
+        return [*lines, "It was given no MCP servers."]
+    for report in reports:
+        kind = f" ({report.transport})" if report.transport else ""
+        lines.append(f"{one_line(report.name, _NAME_CHARS)}{kind}: {state_line(report)}")
+        lines += [f"  {tool.id}{'' if tool.used else ' (not used)'}" for tool in report.tools]
+    return lines

@@ -1,0 +1,357 @@
+"""MCP servers that a client passes in, driven through the installed command over real pipes."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.client import COMMAND, Client, Json, deny, eventually, merged_calls, process_exists
+from tests.e2e.conftest import Script, Start
+from tests.tools.mcp.conftest import SERVER, listening
+from tests.tools.mcp.ide import FULL, TOKEN, running_ide
+
+Mcp = Callable[..., Json]
+
+
+def demo(name: str = "demo", **environment: str) -> Json:
+    return {
+        "name": name,
+        "command": sys.executable,
+        "args": [str(SERVER), "stdio"],
+        "env": [{"name": key, "value": value} for key, value in environment.items()],
+    }
+
+
+def program(name: str, code: str) -> Json:
+    return {"name": name, "command": sys.executable, "args": ["-c", code], "env": []}
+
+
+def call(tool: str, **arguments: Any) -> Json:
+    return {"tool": tool, "arguments": arguments}
+
+
+@pytest.fixture
+def shown(environment: dict[str, str], project: Path) -> Mcp:
+    """What `punie mcp` shows of a session, or of the project's latest one."""
+
+    def run(session: str | None = None) -> Json:
+        chosen = [] if session is None else ["--session", session[:13]]
+        done = subprocess.run(
+            [COMMAND, "mcp", "--json", *chosen],
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        result = json.loads(done.stdout)
+        assert isinstance(result, dict)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def settled(shown: Mcp) -> Callable[[str], Json]:
+    """Wait until no server of a session is on its way; return what is shown of them by name."""
+
+    def wait(session: str) -> Json:
+        servers: Json = {}
+
+        def done() -> bool:
+            servers.update({server["name"]: server for server in shown(session)["servers"]})
+            states = [server["state"] for server in servers.values()]
+            return bool(states) and "connecting" not in states
+
+        assert eventually(done, 30)
+        return servers
+
+    return wait
+
+
+Settled = Callable[[str], Json]
+
+
+def test_a_call_is_asked_for_and_its_result_shown(
+    start: Start, script: Script, project: Path, settled: Settled
+) -> None:
+    client = start(script({"calls": [call("mcp__demo__echo", text="ab", times=2)]}, {"text": "ok"}))
+    client.initialize()
+    session = client.new_session(project, mcpServers=[demo()])
+    assert settled(session)["demo"]["state"] == "connected"
+    assert client.prompt(session) == "end_turn"
+    (question,) = [m for m in client.messages if m.get("method") == "session/request_permission"]
+    asked = question["params"]["toolCall"]
+    assert asked["title"] == "demo: Say it again ab"
+    assert "echo {" in json.dumps(asked["content"])
+    (done,) = merged_calls(client.updates(session)).values()
+    assert (done["status"], done["kind"]) == ("completed", "read")
+    assert "abab" in json.dumps(done["content"])
+    assert done["rawInput"] == {"text": "ab", "times": 2}
+
+
+def test_a_denied_call_never_reaches_the_server(
+    start: Start, script: Script, project: Path, settled: Settled
+) -> None:
+    client = start(script({"calls": [call("mcp__demo__die", code=1)]}, {"text": "ok"}), answer=deny)
+    client.initialize()
+    session = client.new_session(project, mcpServers=[demo()])
+    settled(session)
+    assert client.prompt(session) == "end_turn"
+    (denied,) = merged_calls(client.updates(session)).values()
+    assert denied["status"] == "failed"
+    assert settled(session)["demo"]["state"] == "connected"
+
+
+@pytest.mark.parametrize("how", ["http", "sse"])
+def test_servers_on_a_port(
+    start: Start, script: Script, project: Path, settled: Settled, how: str
+) -> None:
+    client = start(
+        script({"calls": [call("mcp__web__echo", text="over the wire")]}, {"text": "ok"})
+    )
+    with listening(how) as port:
+        client.initialize()
+        url = f"http://127.0.0.1:{port}/{'mcp' if how == 'http' else 'sse'}"
+        entry = {"type": how, "name": "web", "url": url, "headers": []}
+        session = client.new_session(project, mcpServers=[entry])
+        assert settled(session)["web"]["transport"] == how
+        assert client.prompt(session) == "end_turn"
+        (done,) = merged_calls(client.updates(session)).values()
+        assert "over the wire" in json.dumps(done["content"])
+
+
+def test_bad_servers_are_told_of_once_and_no_more_after_a_load(
+    start: Start, script: Script, project: Path, settled: Settled
+) -> None:
+    servers: list[Json] = [
+        program("quits", "import sys; sys.exit(0)"),
+        {"name": "missing", "command": "/no/such/program", "args": [], "env": []},
+        {"type": "telepathy", "name": "odd", "url": "x"},
+        {"name": "bare"},
+    ]
+    model = script({"text": "one"}, {"text": "two"}, {"text": "three"})
+    client = start(model)
+    client.initialize()
+    session = client.new_session(project, mcpServers=servers)
+    settled(session)
+    assert client.prompt(session) == "end_turn"
+    said = {
+        "The MCP server quits is not used, because it ended with exit code 0; the session goes on "
+        "without it.",
+        "The MCP server missing is not used, because the command program was not found; the "
+        "session goes on without it.",
+        "The MCP server odd is not used, because servers of the kind 'telepathy' are not "
+        "supported; the session goes on without it.",
+        "The MCP server bare is not used, because its entry names no command; the session goes on "
+        "without it.",
+    }
+    text = client.text(session)
+    assert all(sentence in text for sentence in said)
+    assert client.prompt(session) == "end_turn"
+    assert client.text(session).count("is not used") == len(said)
+    client.close_stdin()
+    client.wait_exit()
+
+    later = start(model)
+    later.initialize()
+    params = {"sessionId": session, "cwd": str(project), "mcpServers": servers}
+    later.request("session/load", params)
+    replayed = later.text(session).count("is not used")
+    settled(session)
+    assert later.prompt(session) == "end_turn"
+    assert later.text(session).count("is not used") == replayed == len(said)
+
+
+def test_the_session_is_not_held_up_by_a_server_that_hangs(
+    start: Start, script: Script, project: Path
+) -> None:
+    client = start(script({"text": "Hello."}))
+    client.initialize()
+    silent = program("silent", "import time; time.sleep(987)")
+    session = client.new_session(project, mcpServers=[silent])
+    assert client.prompt(session) == "end_turn"
+    assert "Hello." in client.text(session)
+
+
+def test_the_ides_server_behind_a_launcher_that_speaks_no_mcp(
+    start: Start,
+    script: Script,
+    project: Path,
+    settled: Settled,
+    environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    launcher = tmp_path / "pycharm"
+    launcher.write_text("#!/bin/sh\nexit 0\n")
+    launcher.chmod(0o755)
+    with running_ide(FULL) as ide:
+        entry = {
+            "name": "idea",
+            "command": str(launcher),
+            "args": ["stdioMcpServer"],
+            "env": [{"name": k, "value": v} for k, v in ide.environment().items()],
+        }
+        problems = call("mcp__idea__get_file_problems", filePath="app.py")
+        client = start(
+            script({"calls": [problems]}, {"text": "ok"}), environment={"PUNIE_LOG_LEVEL": "DEBUG"}
+        )
+        client.initialize("JetBrains.PyCharm")
+        session = client.new_session(project, mcpServers=[entry])
+        assert [tool["name"] for tool in settled(session)["idea"]["tools"]] == [
+            "get_file_problems",
+            "rename_refactoring",
+            "reformat_file",
+        ]
+        assert client.prompt(session) == "end_turn"
+        # It only reads, so nobody is asked.
+        assert not [m for m in client.messages if m.get("method") == "session/request_permission"]
+        (done,) = merged_calls(client.updates(session)).values()
+        assert (done["title"], done["status"]) == ("idea: Find problems in app.py", "completed")
+        assert done["locations"] == [{"path": str(project / "app.py")}]
+        assert ide.called[0]["arguments"]["projectPath"] == str(project)
+        client.close_stdin()
+        client.wait_exit()
+    kept = [path for path in Path(environment["PUNIE_STATE_DIR"]).rglob("*") if path.is_file()]
+    assert kept
+    assert not [path for path in kept if TOKEN.encode() in path.read_bytes()]
+
+
+def test_two_sessions_have_servers_of_their_own(
+    start: Start, script: Script, project: Path, settled: Settled
+) -> None:
+    model = script({"calls": [call("mcp__demo__variable", name="WHO")]}, {"text": "ok"})
+    client = start(model, environment={"PUNIE_MODE": "auto"})
+    client.initialize()
+    first = client.new_session(project, mcpServers=[demo(WHO="first")])
+    second = client.new_session(project, mcpServers=[demo(WHO="second")])
+    for session, who in ((first, "first"), (second, "second")):
+        settled(session)
+        assert client.prompt(session) == "end_turn"
+        (done,) = merged_calls(client.updates(session)).values()
+        assert who in json.dumps(done["content"])
+    client.request("session/close", {"sessionId": first})
+    third = client.new_session(project)
+    assert client.prompt(third) == "end_turn"
+    (failed,) = merged_calls(client.updates(third)).values()
+    assert failed["status"] == "failed"
+
+
+def test_no_variable_of_ours_reaches_a_server(
+    start: Start, script: Script, project: Path, settled: Settled
+) -> None:
+    asked = call("mcp__demo__variable", name="PUNIE_STATE_DIR")
+    client = start(script({"calls": [asked]}, {"text": "ok"}), environment={"PUNIE_MODE": "auto"})
+    client.initialize()
+    session = client.new_session(project, mcpServers=[demo()])
+    settled(session)
+    assert client.prompt(session) == "end_turn"
+    (done,) = merged_calls(client.updates(session)).values()
+    assert "(not set)" in json.dumps(done["content"])
+
+
+def test_a_cancelled_call(start: Start, script: Script, project: Path, settled: Settled) -> None:
+    model = script({"calls": [call("mcp__demo__slow", seconds=60)]}, {"text": "Next."})
+    client = start(model, environment={"PUNIE_MODE": "auto"})
+    client.initialize()
+    session = client.new_session(project, mcpServers=[demo()])
+    settled(session)
+    prompt = client.begin_prompt(session)
+    client.wait_update(session, lambda update: "working" in json.dumps(update))
+    client.notify("session/cancel", {"sessionId": session})
+    assert client.result(prompt, 5) == {"stopReason": "cancelled"}
+    (ended,) = merged_calls(client.updates(session)).values()
+    assert ended["status"] == "failed"
+    assert client.prompt(session) == "end_turn"
+
+
+@pytest.mark.parametrize("end", ["close", "eof", "sigterm", "kill"])
+def test_nothing_is_left_behind(
+    environment: dict[str, str], script: Script, project: Path, shown: Mcp, end: str
+) -> None:
+    environment["PUNIE_MODEL"] = script({"calls": [call("mcp__demo__child")]}, {"text": "ok"})
+    environment["PUNIE_MODE"] = "auto"
+    stubborn = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "open('pid', 'w').write(str(os.getpid()))\n"
+        "time.sleep(987)"
+    )
+    # The client is a process of its own, so that it can be killed without a word.
+    parent = project.parent / "parent.py"
+    parent.write_text(
+        "import subprocess, sys\n"
+        "agent = subprocess.Popen([sys.argv[1], 'acp'])\n"
+        "open(sys.argv[2], 'w').write(str(agent.pid))\n"
+        "agent.wait()"
+    )
+    agent = project.parent / "agent"
+    with Client(
+        environment, command=[sys.executable, str(parent)], arguments=[str(COMMAND), str(agent)]
+    ) as client:
+        client.initialize()
+        servers = [demo(), program("stubborn", stubborn)]
+        session = client.new_session(project, mcpServers=servers)
+        pid_file = project / "pid"
+        assert eventually(lambda: pid_file.exists() and bool(pid_file.read_text()), 20)
+        assert eventually(lambda: shown()["servers"][0]["state"] == "connected", 20)
+        assert client.prompt(session) == "end_turn"
+        (done,) = merged_calls(client.updates(session)).values()
+        child = re.findall(r"\d+", done["content"][0]["content"]["text"])
+        left = [int(pid_file.read_text()), *map(int, child)]
+        assert len(left) == 2
+        assert all(process_exists(pid) for pid in left)
+        match end:
+            case "close":
+                client.request("session/close", {"sessionId": session})
+            case "eof":
+                client.close_stdin()
+            case "sigterm":
+                os.kill(int(agent.read_text()), signal.SIGTERM)
+            case _:
+                client.process.kill()
+        assert eventually(lambda: not any(process_exists(pid) for pid in left), 3)
+
+
+def test_the_command_shows_the_latest_session_of_the_project(
+    start: Start, script: Script, project: Path, settled: Settled, environment: dict[str, str]
+) -> None:
+    client = start(script({"text": "Hello."}))
+    client.initialize()
+    session = client.new_session(project, mcpServers=[demo(KEY="hunter2hunter2"), {"name": "bare"}])
+    settled(session)
+    inside = project / "src"
+    inside.mkdir()
+
+    def run(*arguments: str, cwd: Path = inside) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [COMMAND, "mcp", *arguments],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    done = run()
+    assert done.returncode == 0
+    first, demo_line, *rest = done.stdout.splitlines()
+    assert first == f"Session {session} in {project}"
+    assert demo_line == "demo (stdio): connected, 10 tools"
+    assert rest[0] == "  mcp__demo__echo"
+    assert rest[-1] == "bare: not used: its entry names no command"
+    assert "hunter" not in done.stdout + run("--json").stdout
+    elsewhere = run(cwd=project.parent)
+    assert elsewhere.returncode == 1
+    assert "no session was opened in" in elsewhere.stderr
+    assert run("--session", "nosuch").returncode == 1
+    assert run("--project", str(project)).stdout == done.stdout
