@@ -1,6 +1,7 @@
 """The imports that take seconds on a cold machine."""
 
 import threading
+from types import ModuleType
 
 _one_at_a_time = threading.Lock()
 
@@ -13,3 +14,12 @@ def import_turn() -> None:
     """
     with _one_at_a_time:
         import punie.agent.turn  # noqa: F401
+
+
+def import_mcp() -> ModuleType:
+    """Import and return what speaks with MCP servers; call it in a thread too."""
+    from punie.tools.mcp.connection import load_client
+
+    import_turn()
+    with _one_at_a_time:
+        return load_client()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.abc import TaskGroup
 
+from punie.acp.heavy import import_mcp
 from punie.acp.history import SavedHistory
 from punie.acp.sessions import LiveSession
 from punie.acp.wire import Incoming
@@ -86,7 +87,9 @@ def give_servers(
 ) -> None:
     """Give a session the servers of the request; they are connected after its answer."""
     servers, unusable = read_servers(request.params)
-    surroundings = Surroundings(cwd=session.cwd, roots=session.roots, environment=_environment())
+    surroundings = Surroundings(
+        cwd=session.cwd, roots=session.roots, environment=_environment(), load=import_mcp
+    )
 
     async def note() -> None:
         await history.note(session, **{MCP_META: encoded(mcp.reports())})

@@ -111,6 +111,57 @@ def test_a_denied_call_never_reaches_the_server(
     assert settled(session)["demo"]["state"] == "connected"
 
 
+def test_plan_mode_calls_nothing_outside(
+    start: Start, script: Script, project: Path, settled: Settled
+) -> None:
+    model = script({"calls": [call("mcp__demo__echo", text="ab")]}, {"text": "ok"})
+    client = start(model, environment={"PUNIE_MODE": "plan"})
+    client.initialize()
+    session = client.new_session(project, mcpServers=[demo()])
+    settled(session)
+    assert client.prompt(session) == "end_turn"
+    (denied,) = merged_calls(client.updates(session)).values()
+    assert denied["status"] == "failed"
+    assert not [m for m in client.messages if m.get("method") == "session/request_permission"]
+
+
+def test_what_a_server_writes_to_stderr_is_logged_without_its_secrets(
+    start: Start, script: Script, project: Path, settled: Settled, environment: dict[str, str]
+) -> None:
+    client = start(script({"text": "ok"}))
+    client.initialize()
+    servers = [demo(SECRET_TOKEN="hunter2hunter2"), program("noisy", "print('not a message')")]
+    session = client.new_session(project, mcpServers=servers)
+    settled(session)
+    assert client.prompt(session) == "end_turn"
+    client.close_stdin()
+    client.wait_exit()
+    assert client.stderr == ""
+    assert client.noise == []
+    log = (Path(environment["PUNIE_STATE_DIR"]) / "logs" / "punie.log").read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    said = [line for line in lines if line["event"] == "an MCP server said"]
+    assert any("ready, with" in line["line"] for line in said)
+    assert all(line["session"] == session for line in said)
+    assert "hunter2" not in log
+
+
+def test_the_command_in_the_chat(
+    start: Start, script: Script, project: Path, settled: Settled
+) -> None:
+    client = start(script({"text": "ok"}))
+    client.initialize()
+    session = client.new_session(project, mcpServers=[demo(), {"name": "bare"}])
+    settled(session)
+    assert client.prompt(session, "/mcp") == "end_turn"
+    text = client.text(session)
+    assert "- **`demo`** connected, 11 tools\n  - `mcp__demo__echo`\n" in text
+    assert "- **`bare`** not used: its entry names no command" in text
+    without = client.new_session(project)
+    assert client.prompt(without, "/mcp") == "end_turn"
+    assert client.text(without) == "This session was given no MCP servers."
+
+
 @pytest.mark.parametrize("how", ["http", "sse"])
 def test_servers_on_a_port(
     start: Start, script: Script, project: Path, settled: Settled, how: str
@@ -258,7 +309,9 @@ def test_no_variable_of_ours_reaches_a_server(
     assert "(not set)" in json.dumps(done["content"])
 
 
-def test_a_cancelled_call(start: Start, script: Script, project: Path, settled: Settled) -> None:
+def test_a_cancelled_call(
+    start: Start, script: Script, project: Path, settled: Settled, environment: dict[str, str]
+) -> None:
     model = script({"calls": [call("mcp__demo__slow", seconds=60)]}, {"text": "Next."})
     client = start(model, environment={"PUNIE_MODE": "auto"})
     client.initialize()
@@ -271,6 +324,9 @@ def test_a_cancelled_call(start: Start, script: Script, project: Path, settled: 
     (ended,) = merged_calls(client.updates(session)).values()
     assert ended["status"] == "failed"
     assert client.prompt(session) == "end_turn"
+    # The server was told so too.
+    log = Path(environment["PUNIE_STATE_DIR"]) / "logs" / "punie.log"
+    assert eventually(lambda: "slow was cancelled" in log.read_text())
 
 
 @pytest.mark.parametrize("end", ["close", "eof", "sigterm", "kill"])
@@ -346,7 +402,7 @@ def test_the_command_shows_the_latest_session_of_the_project(
     assert done.returncode == 0
     first, demo_line, *rest = done.stdout.splitlines()
     assert first == f"Session {session} in {project}"
-    assert demo_line == "demo (stdio): connected, 10 tools"
+    assert demo_line == "demo (stdio): connected, 11 tools"
     assert rest[0] == "  mcp__demo__echo"
     assert rest[-1] == "bare: not used: its entry names no command"
     assert "hunter" not in done.stdout + run("--json").stdout

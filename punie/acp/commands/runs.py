@@ -6,6 +6,7 @@ from punie.acp.commands.context import CommandContext, Run
 from punie.acp.commands.conversation import compact, export, logs, plan
 from punie.acp.commands.files import init, undo
 from punie.acp.commands.options import mode, model
+from punie.acp.commands.servers import mcp
 from punie.acp.commands.table import COMMANDS
 
 
@@ -26,6 +27,7 @@ RUNS: Mapping[str, Run] = {
     "undo": undo,
     "plan": plan,
     "init": init,
+    "mcp": mcp,
     "logs": logs,
     "export": export,
 }

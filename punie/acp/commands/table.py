@@ -38,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("undo", "Take back the file changes of the last turns", "[number of turns]"),
     Command("plan", "Show the current plan, or clear it", "[clear]"),
     Command("init", "Write AGENTS.md from what the project's files say", ""),
+    Command("mcp", "List the MCP servers of this session and their tools", ""),
     Command("logs", "Show the last lines of this session's log", "[number of lines]"),
     Command("export", "Write the conversation into a Markdown file", "[file]"),
 )

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,13 +38,14 @@ _log = logging.getLogger(__name__)
 class Surroundings:
     """What the servers of a session are given: its folders and the environment of programs.
 
-    `start_seconds` bounds connecting, `launcher_seconds` waiting for an IDE's launcher, and
-    `wait_seconds` how long a turn waits for what is still connecting.
+    `load` imports the client, in a thread. `start_seconds` bounds connecting, `launcher_seconds`
+    waiting for an IDE's launcher, `wait_seconds` a turn's waiting for what is still connecting.
     """
 
     cwd: Path
     roots: Sequence[Path]
     environment: Mapping[str, str]
+    load: Callable[[], ModuleType] = field(default_factory=lambda: load_client)
     start_seconds: float = 60.0
     launcher_seconds: float = 4.0
     wait_seconds: float = 2.0
@@ -165,7 +166,7 @@ class Connection:
 
     async def _attempt(self) -> str:
         """Connect and stay connected; return why that ended, as a clause."""
-        client = await anyio.to_thread.run_sync(load_client, abandon_on_cancel=True)
+        client = await anyio.to_thread.run_sync(self._surroundings.load, abandon_on_cancel=True)
         around = self._surroundings
         others = local_servers(self.server, str(around.cwd))
         reasons: list[str] = []
@@ -263,6 +264,7 @@ def load_client() -> ModuleType:
     """
     with _variables(_LIBRARY_SETTINGS):
         import punie.tools.mcp.client
+        import punie.tools.mcp.tools
 
     return punie.tools.mcp.client
 

@@ -8,7 +8,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from punie.tools.mcp.connection import Connection, Surroundings, load_client
+from punie.tools.mcp.connection import Connection, Surroundings
 from punie.tools.mcp.naming import server_slugs
 from punie.tools.mcp.report import ServerReport, ToolReport
 from punie.tools.mcp.servers import McpServer, UnusableServer, transport_of
@@ -102,7 +102,7 @@ class McpSession:
         if not pending:
             return
         # Importing is no waiting for a server, and a turn imports most of it anyway.
-        await anyio.to_thread.run_sync(load_client, abandon_on_cancel=True)
+        await anyio.to_thread.run_sync(self._surroundings.load, abandon_on_cancel=True)
         with anyio.move_on_after(self._surroundings.wait_seconds):
             for event in pending:
                 await event.wait()

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -99,7 +100,7 @@ async def open_session(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Open
         tasks = await stack.enter_async_context(anyio.create_task_group())
 
         def open_session(*servers: McpServer, **seconds: float) -> Bench:
-            around = Surroundings(tmp_path, [tmp_path], dict(os.environ), **seconds)
+            around = replace(Surroundings(tmp_path, [tmp_path], dict(os.environ)), **seconds)
             session = McpSession(servers, around)
             session.start(tasks)
             stack.push_async_callback(session.aclose)
@@ -109,12 +110,12 @@ async def open_session(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Open
 
 
 @contextmanager
-def listening(how: str) -> Iterator[int]:
+def listening(how: str, path: str = "/mcp") -> Iterator[int]:
     """Run the demo server on a local port, by `sse` or `http`; yield the port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    process = subprocess.Popen([sys.executable, str(SERVER), how, str(port)])
+    process = subprocess.Popen([sys.executable, str(SERVER), how, str(port), path])
     try:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:

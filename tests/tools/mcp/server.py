@@ -90,6 +90,12 @@ def die(code: int) -> str:
     os._exit(code)
 
 
+@server.tool()
+def get_file_problems(filePath: str, projectPath: str) -> str:  # noqa: N803 - the IDE's names
+    """Find problems, as an IDE does."""
+    return f"no problems in {filePath} of {projectPath}"
+
+
 if __name__ == "__main__":
     how, *rest = sys.argv[1:]
     if how == "stdio":
@@ -98,4 +104,4 @@ if __name__ == "__main__":
     elif how == "sse":
         server.run("sse", port=int(rest[0]))
     else:
-        server.run("streamable-http", port=int(rest[0]))
+        server.run("streamable-http", port=int(rest[0]), streamable_http_path=rest[1])

@@ -1,13 +1,14 @@
 """The IDE's own server, whose launcher may not speak MCP at all."""
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
 
 from punie.tools.mcp.idea import IDE_TOOLS, ide_title, is_ide
 from punie.tools.mcp.servers import HttpServer, McpServer, StdioServer
-from tests.tools.mcp.conftest import Open
+from tests.tools.mcp.conftest import SERVER, Open, listening
 from tests.tools.mcp.ide import FULL, ROUTER, Ide, running_ide
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +59,24 @@ async def test_its_local_address_is_used_instead_of_the_launcher(
             }
         ]
         assert ide.refused == 0
+
+
+@pytest.mark.parametrize("how", ["stdio", "stream"])
+async def test_the_other_ways_to_it(open_session: Open, tmp_path: Path, how: str) -> None:
+    name = "mcp__idea__get_file_problems"
+    with listening("http", "/stream") as port:
+        environment = {"IJ_MCP_SERVER_PORT": str(port) if how == "stream" else "9"}
+        entry = StdioServer("idea", sys.executable, ("-c", EXITS, "stdioMcpServer"), environment)
+        if how == "stdio":
+            arguments = (str(SERVER), "stdio", "stdioMcpServer")
+            entry = StdioServer("idea", sys.executable, arguments, environment)
+        bench = open_session(entry)
+        await bench.settled()
+        tools = await bench.turn()
+        assert bench.told == []
+        assert [tool.name for tool in tools] == [name, "read_mcp_result"]
+        said = await bench.call(tools, name, filePath="a.py")
+        assert said == f"no problems in a.py of {tmp_path}"
 
 
 async def test_a_wrong_token_is_told_without_showing_it(

@@ -52,7 +52,7 @@ def keywords(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-SCHEMAS = st.recursive(st.just({}), keywords, max_leaves=8)
+SCHEMAS: st.SearchStrategy[Any] = st.recursive(st.just({}), keywords, max_leaves=8)
 
 
 @given(

@@ -1,11 +1,9 @@
 """MCP tools as the model and the person see them."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from punie.agent.policy import Ask, Deny, decide
 from punie.tools.mcp.naming import LONGEST_NAME
 from tests.tools.mcp.conftest import Open, demo, program
 
@@ -139,13 +137,6 @@ async def test_two_sessions_do_not_see_each_other(open_session: Open) -> None:
     assert "mcp__demo__added" not in [tool.name for tool in await two.turn()]
     await one.session.aclose()
     assert await two.call(twos, "mcp__demo__echo", text="still here") == "still here"
-
-
-@pytest.mark.parametrize(
-    ("mode", "decision"), [("ask", Ask), ("accept_edits", Ask), ("plan", Deny)]
-)
-async def test_external_calls_in_each_mode(mode: Any, decision: type) -> None:
-    assert isinstance(decide(mode, "external"), decision)
 
 
 async def test_a_name_that_is_a_path_is_shown_as_a_place(open_session: Open) -> None:
