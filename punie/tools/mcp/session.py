@@ -21,8 +21,8 @@ _CLOSE_SECONDS = 5.0
 _log = logging.getLogger(__name__)
 _NOT_USED = "The MCP server {} is not used, because {}; the session goes on without it."
 _LEFT_OUT = (
-    "Of the {} tools of the MCP server {} {} are used, because the rest would take too much of "
-    "the model's context."
+    "Of the {} tools of the MCP server {} {} are used; more would take too much of the model's "
+    "context."
 )
 
 
@@ -113,6 +113,8 @@ class McpSession:
 
         The order depends only on the servers, so that a prompt begins as the one before.
         """
+        if not self._connections:
+            return ()
         from punie.tools.mcp.offers import prompt_room, select
         from punie.tools.mcp.results import LongResults
         from punie.tools.mcp.tools import ide_offer, mcp_tool

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -99,7 +100,7 @@ async def open_session(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Open
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(anyio.create_task_group())
 
-        def open_session(*servers: McpServer, **seconds: float) -> Bench:
+        def open_session(*servers: McpServer, **seconds: Any) -> Bench:
             around = replace(Surroundings(tmp_path, [tmp_path], dict(os.environ)), **seconds)
             session = McpSession(servers, around)
             session.start(tasks)
