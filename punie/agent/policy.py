@@ -1,25 +1,28 @@
-"""Which calls run, which need a person's answer, and which never run, in each mode."""
+"""Which calls run, which need a person's answer, and which never run."""
 
 from dataclasses import dataclass
 from typing import assert_never
 
-from punie.agent.events import Mode, PermissionChoice
+from punie.agent.events import Mode
+from punie.agent.permissions.judging import Forbidden, Permitted, Unclear, Unruled, Verdict
+from punie.agent.permissions.rules import name_target
 from punie.tools.base import Effect
-
-ALLOW_ONCE = "allow_once"
-REJECT_ONCE = "reject_once"
-
-CHOICES = (
-    PermissionChoice(id=ALLOW_ONCE, name="Allow", kind="allow_once"),
-    PermissionChoice(id=REJECT_ONCE, name="Deny", kind="reject_once"),
-)
-"""The answers offered; an answer is honoured exactly as it reads, so there is no "always" yet."""
 
 DENIED = "error: the user did not allow this call"
 CANCELLED = "error: cancelled"
 _PLAN_DENIED = (
     "error: plan mode only allows reading; say what you would change and let the user switch modes"
 )
+_FORBIDDEN = (
+    "error: a rule of the user forbids {}; do not try it another way, say what you wanted to do"
+)
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """The rules cannot be read; `sentence` names the file, the line and the fault."""
+
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -42,21 +45,44 @@ class Deny:
 Decision = Allow | Ask | Deny
 
 
-def decide(mode: Mode, effect: Effect) -> Decision:
-    """Return what is to happen with a call of this effect in this mode."""
-    if mode == "auto" or effect == "read":
+def decide(mode: Mode, effect: Effect, verdict: Verdict | Malformed) -> Decision:
+    """Return what is to happen with a call of this effect of which the rules say this.
+
+    Broken rules stop all but reading. Then what is forbidden never runs, in no mode; in plan mode
+    only reading does. The other modes and the rules may then only allow more.
+    """
+    match verdict:
+        case Malformed():
+            return Allow() if effect == "read" else Deny(malformed_result(verdict))
+        case Forbidden():
+            return Deny(_FORBIDDEN.format(name_target(verdict.rule.tool, verdict.rule.target)))
+        case Unruled() | Unclear() | Permitted():
+            pass
+        case _:
+            assert_never(verdict)
+    if effect == "read":
         return Allow()
     match mode:
-        case "ask":
-            return Ask()
-        case "accept_edits":
-            return Allow() if effect == "edit" else Ask()
         case "plan":
             return Deny(_PLAN_DENIED)
+        case "auto":
+            # To run what may be forbidden would make the rule worth nothing.
+            return Ask() if isinstance(verdict, Unclear) else Allow()
+        case "accept_edits":
+            guarded = isinstance(verdict, Unruled) and verdict.guarded
+            accepted = effect == "edit" and not guarded
+        case "ask":
+            accepted = False
         case _:
             assert_never(mode)
+    return Allow() if accepted or isinstance(verdict, Permitted) else Ask()
 
 
-def allows(choice: str | None) -> bool:
-    """Tell whether the answer lets the call run; anything but a clear yes does not."""
-    return choice == ALLOW_ONCE
+def malformed_result(malformed: Malformed) -> str:
+    """Return what the model reads when a call did not run because the rules are broken."""
+    return f"error: only reading is possible until the user corrects this: {malformed.sentence}"
+
+
+def malformed_notice(malformed: Malformed) -> str:
+    """Return the sentence that tells the person."""
+    return f"Nothing but reading runs until this is corrected: {malformed.sentence}"

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from punie.tools.presentation import Presentation, TextContent
+from punie.tools.subjects import Subject
 from punie.workspace.base import TerminalSink, Workspace
 
 Effect = Literal["read", "edit", "execute", "external"]
@@ -161,7 +162,8 @@ class Tool(Generic[Arguments]):
 
     `parameters` is the JSON schema that the model is given instead of the one of `arguments`.
     `present` describes a call before it runs (for an edit with the full diff) and must not change
-    anything; `run` does it. Both raise `ToolError`.
+    anything; `run` does it. Both raise `ToolError`. `subject` says what a call acts on, so that
+    permission rules can speak of it; without it they speak of the arguments.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Tool(Generic[Arguments]):
     present: Callable[[ToolContext, Arguments], Awaitable[Presentation]]
     run: Callable[[ToolContext, Arguments], Awaitable[ToolResult]]
     parameters: Mapping[str, Any] | None = None
+    subject: Callable[[Arguments], Subject] | None = None
 
 
 AnyTool = Tool[Any]

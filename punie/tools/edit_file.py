@@ -8,6 +8,7 @@ from punie.tools.base import Tool, ToolArguments, ToolContext, ToolResult, noted
 from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
 from punie.tools.replacements import Replacement, apply_replacements
+from punie.tools.subjects import FilesSubject
 from punie.tools.wording import changed_line, count
 from punie.workspace.base import TextFile
 
@@ -77,4 +78,5 @@ EDIT_FILE = Tool(
     effect="edit",
     present=present,
     run=run,
+    subject=lambda arguments: FilesSubject((arguments.path,)),
 )

@@ -5,6 +5,7 @@ from pydantic import Field
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Presentation
+from punie.tools.subjects import CommandSubject
 from punie.tools.wording import fenced, in_backticks, one_line, plain_output
 from punie.workspace.base import CommandRequest, CommandResult
 
@@ -32,7 +33,12 @@ async def present(context: ToolContext, arguments: RunCommandArguments) -> Prese
         raise ToolError("timeout must be more than 0 seconds")
     if "\0" in arguments.command:
         raise ToolError("the command holds a NUL character, which no command can hold")
-    return Presentation(title=in_backticks(one_line(arguments.command, 120)), kind="execute")
+    return Presentation(
+        title=in_backticks(one_line(arguments.command, 120)),
+        kind="execute",
+        # The whole of it: a title shows only the beginning, and this is what a person allows.
+        content=(fenced(arguments.command, "sh"),),
+    )
 
 
 async def run(context: ToolContext, arguments: RunCommandArguments) -> ToolResult:
@@ -68,4 +74,5 @@ RUN_COMMAND = Tool(
     effect="execute",
     present=present,
     run=run,
+    subject=lambda arguments: CommandSubject(arguments.command),
 )

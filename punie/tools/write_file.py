@@ -8,6 +8,7 @@ from pydantic import Field
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult, noted
 from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
+from punie.tools.subjects import FilesSubject
 from punie.tools.wording import changed_line, count, split_lines
 from punie.workspace.base import MissingFileError, TextFile
 
@@ -82,4 +83,5 @@ WRITE_FILE = Tool(
     effect="edit",
     present=present,
     run=run,
+    subject=lambda arguments: FilesSubject((arguments.path,)),
 )
