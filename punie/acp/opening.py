@@ -17,7 +17,7 @@ from punie.acp.models import default_reference
 from punie.acp.sessions import LiveSession
 from punie.agent.events import ModeChanged, ModelChanged, ThinkingChanged, TitleChanged
 from punie.models.catalog import available_models
-from punie.settings import Settings, SettingsError
+from punie.settings import Settings, SettingsError, config_dir
 
 
 class SessionOpener:
@@ -111,6 +111,8 @@ class SessionOpener:
         model: str,
         thinking: bool | None,
     ) -> LiveSession:
+        from punie.agent.permissions.store import Permissions
+
         return LiveSession(
             id=session_id,
             cwd=roots[0],
@@ -122,6 +124,7 @@ class SessionOpener:
             choices=available_models(settings.model),
             thinking=thinking,
             workspace=self._editor.workspace(session_id, roots, profile),
+            permissions=Permissions(config_dir(), roots[0]),
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -14,6 +15,9 @@ from punie.settings import Settings
 from punie.tools.base import ReadLedger
 from punie.tools.mcp.session import McpSession
 from punie.workspace.base import Workspace
+
+if TYPE_CHECKING:
+    from punie.agent.permissions.store import Permissions
 
 
 @dataclass(eq=False)
@@ -31,9 +35,10 @@ class LiveSession:
     `roots` are the working directory and the additional ones. `model` is the reference of the
     model that the next turn runs on, `choices` are those that are offered; `thinking` is None
     where the model's thinking cannot be switched. `replaced` holds, by option, what the agent
-    itself changed last, as it was before, since a client may still send that. `turn` is None
-    between turns. `events` is the whole history, of which the first `saved` are stored; `unsaved`
-    is the reason if saving failed. `order` keeps the events in one order for store and client.
+    itself changed last, as it was before, since a client may still send that. `permissions` are
+    the rules of the project. `turn` is None between turns. `events` is the whole history, of which
+    the first `saved` are stored; `unsaved` is the reason if saving failed. `order` keeps the
+    events in one order for store and client.
     """
 
     id: str
@@ -46,6 +51,7 @@ class LiveSession:
     choices: Sequence[ModelChoice]
     thinking: bool | None
     workspace: Workspace
+    permissions: "Permissions"
     title: str | None = None
     reads: ReadLedger = field(default_factory=ReadLedger)
     events: list[TurnEvent] = field(default_factory=list)

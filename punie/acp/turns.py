@@ -124,6 +124,7 @@ class _Turn:
             thinking=session.thinking,
             ask_user=self._ask_user,
             more_tools=tools,
+            permissions=session.permissions,
         )
         return await run_turn(
             config, message, earlier, emit=self.emit, ask=self._ask, cancel=self._cancel

@@ -2,16 +2,18 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import assert_never
+from typing import Literal, assert_never
 
 import anyio
+import anyio.to_thread
 from pydantic_ai.messages import ToolCallPart
 
 from punie.agent.coalesce import Coalescer
 from punie.agent.events import (
     Mode,
+    Notice,
     PermissionAnswered,
     PermissionAsked,
     ToolFinished,
@@ -20,7 +22,11 @@ from punie.agent.events import (
     ToolStarted,
 )
 from punie.agent.journal import Journal
-from punie.agent.policy import CHOICES, DENIED, Allow, Ask, Deny, allows, decide
+from punie.agent.permissions.choices import Offer
+from punie.agent.permissions.consulting import Malformed, consult
+from punie.agent.permissions.rules import name_target
+from punie.agent.permissions.store import Permissions, PermissionsError
+from punie.agent.policy import DENIED, Allow, Ask, Deny, decide, forbidden_result
 from punie.agent.toolset import BrokenCall, ReadyCall, plain_presentation
 from punie.tools.base import (
     Answered,
@@ -32,6 +38,7 @@ from punie.tools.base import (
     ToolResult,
 )
 from punie.tools.presentation import Presentation, TextContent
+from punie.tools.wording import one_line
 from punie.workspace.base import WorkspaceError
 
 AskPermission = Callable[[PermissionAsked], Awaitable[str | None]]
@@ -47,6 +54,12 @@ _PROGRESS_CHARS = 64_000
 # Tools cut their results themselves and say how to go on; this only guards the context window.
 _RESULT_SLACK = 500
 
+_BROKEN_RULES = "Nothing but reading runs until this is corrected: {}"
+_REMEMBERED = "Remembered: {}; `punie permissions` lists and revokes it."
+_NOT_REMEMBERED = "Your answer holds for this call only and was not remembered: {}"
+
+_NAMED_CHARS = 160
+
 _log = logging.getLogger(__name__)
 
 
@@ -61,13 +74,15 @@ class OpenCall:
 
 @dataclass(frozen=True)
 class CallRunner:
-    """What running the calls of one turn needs."""
+    """What running the calls of one turn needs; `told` are faults that the person knows of."""
 
     journal: Journal
     context: ToolContext
     mode: Callable[[], Mode]
     ask: AskPermission
     ask_user: AskUser | None = None
+    permissions: Permissions | None = None
+    told: set[str] = field(default_factory=set)
 
     async def start(
         self, part: ToolCallPart, call: ReadyCall | BrokenCall, message_id: str
@@ -101,9 +116,14 @@ class CallRunner:
         call = open_call.call
         if isinstance(call, BrokenCall):
             return await self._fail(open_call, call.result)
-        decision = decide(self.mode(), call.tool.effect)
+        consulted = await consult(
+            self.permissions, self.context.workspace, call.tool, call.arguments
+        )
+        decision = decide(self.mode(), call.tool.effect, consulted.verdict)
         match decision:
             case Deny():
+                if isinstance(consulted.verdict, Malformed):
+                    await self._tell_once(consulted.verdict.sentence)
                 return await self._fail(open_call, decision.result)
             case Ask():
                 try:
@@ -112,11 +132,11 @@ class CallRunner:
                 except Exception as error:
                     return await self._fail(open_call, _sentence(call, error))
                 open_call.presentation = shown
-                answer = await self._ask(open_call)
+                answer = await self._ask(open_call, consulted.offers)
                 if answer is None:
                     return None
-                if not answer:
-                    return await self._fail(open_call, DENIED)
+                if isinstance(answer, str):
+                    return await self._fail(open_call, answer)
             case Allow():
                 pass
             case _:
@@ -130,11 +150,19 @@ class CallRunner:
             return await self._fail(open_call, _sentence(call, error))
         return await self._finish(open_call, result)
 
-    async def _ask(self, open_call: OpenCall) -> bool | None:
-        """Ask the person; None means that the question was cancelled."""
+    async def _ask(
+        self, open_call: OpenCall, offers: tuple[Offer, ...]
+    ) -> Literal[True] | str | None:
+        """Ask the person and store what is answered for good.
+
+        Returns True for a yes, what the model reads for a no, and None when the question was
+        cancelled. An answer that was not offered is a no.
+        """
         call_id = open_call.part.tool_call_id
         asked = PermissionAsked(
-            call_id=call_id, presentation=open_call.presentation, choices=CHOICES
+            call_id=call_id,
+            presentation=open_call.presentation,
+            choices=tuple(offer.choice for offer in offers),
         )
         await self.journal.emit(asked)
         try:
@@ -142,9 +170,35 @@ class CallRunner:
         except Exception:
             _log.exception("asking for permission failed")
             choice = None
-        allowed = allows(choice)
+        taken = next((offer for offer in offers if offer.choice.id == choice), None)
+        allowed = taken is not None and taken.allowed
         await self.journal.emit(PermissionAnswered(call_id=call_id, choice=choice, allowed=allowed))
-        return None if choice is None else allowed
+        if choice is None:
+            return None
+        if taken is not None and taken.rules:
+            await self._remember(taken)
+        if allowed:
+            return True
+        return forbidden_result(taken.rules[0]) if taken is not None and taken.rules else DENIED
+
+    async def _remember(self, taken: Offer) -> None:
+        """Store the rules of an answer; if that fails, the answer holds for this call alone."""
+        if self.permissions is None:
+            raise ValueError("an answer for good was offered without a place to store it")
+        try:
+            await anyio.to_thread.run_sync(self.permissions.add, taken.rules)
+        except PermissionsError as error:
+            await self.journal.emit(Notice(severity="warning", text=_NOT_REMEMBERED.format(error)))
+            return
+        named = ", ".join(name_target(rule.tool, rule.target) for rule in taken.rules)
+        said = one_line(f"{taken.rules[0].decision} {named}", _NAMED_CHARS)
+        await self.journal.emit(Notice(severity="info", text=_REMEMBERED.format(said)))
+
+    async def _tell_once(self, sentence: str) -> None:
+        if sentence not in self.told:
+            self.told.add(sentence)
+            text = _BROKEN_RULES.format(sentence)
+            await self.journal.emit(Notice(severity="error", text=text))
 
     async def _run_tool(self, call_id: str, call: ReadyCall) -> ToolResult:
         async def send(_key: str, text: str) -> None:

@@ -11,6 +11,7 @@ from punie.agent.calls import AskPermission, CallRunner
 from punie.agent.cancel import CancelSignal
 from punie.agent.events import Mode
 from punie.agent.journal import Emit, Journal
+from punie.agent.permissions.store import Permissions
 from punie.agent.toolset import read_call
 from punie.tools.base import AnyTool, ToolContext
 
@@ -25,6 +26,7 @@ async def run_direct_call(
     mode: Callable[[], Mode],
     emit: Emit,
     ask: AskPermission,
+    permissions: Permissions | None,
     cancel: CancelSignal,
 ) -> str | None:
     """Run the call to its end and return its result; None if the question was cancelled.
@@ -32,7 +34,7 @@ async def run_direct_call(
     A call that is cut off by a cancel is finished as failed.
     """
     journal = Journal(emit, cancel, ())
-    runner = CallRunner(journal, context, mode, ask)
+    runner = CallRunner(journal, context, mode, ask, permissions=permissions)
     part = ToolCallPart(
         tool_name=tool.name, args=dict(arguments), tool_call_id=f"direct-{uuid4().hex}"
     )

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from punie.agent.events import Mode
+from punie.agent.permissions.consulting import Malformed
 from punie.agent.permissions.judging import Forbidden, Permitted, Unclear, Unruled, Verdict
-from punie.agent.permissions.rules import name_target
+from punie.agent.permissions.rules import Rule, name_target
 from punie.tools.base import Effect
 
 DENIED = "error: the user did not allow this call"
@@ -16,13 +17,6 @@ _PLAN_DENIED = (
 _FORBIDDEN = (
     "error: a rule of the user forbids {}; do not try it another way, say what you wanted to do"
 )
-
-
-@dataclass(frozen=True)
-class Malformed:
-    """The rules cannot be read; `sentence` names the file, the line and the fault."""
-
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ def decide(mode: Mode, effect: Effect, verdict: Verdict | Malformed) -> Decision
         case Malformed():
             return Allow() if effect == "read" else Deny(malformed_result(verdict))
         case Forbidden():
-            return Deny(_FORBIDDEN.format(name_target(verdict.rule.tool, verdict.rule.target)))
+            return Deny(forbidden_result(verdict.rule))
         case Unruled() | Unclear() | Permitted():
             pass
         case _:
@@ -78,11 +72,11 @@ def decide(mode: Mode, effect: Effect, verdict: Verdict | Malformed) -> Decision
     return Allow() if accepted or isinstance(verdict, Permitted) else Ask()
 
 
+def forbidden_result(rule: Rule) -> str:
+    """Return what the model reads when a rule forbids a call."""
+    return _FORBIDDEN.format(name_target(rule.tool, rule.target))
+
+
 def malformed_result(malformed: Malformed) -> str:
     """Return what the model reads when a call did not run because the rules are broken."""
     return f"error: only reading is possible until the user corrects this: {malformed.sentence}"
-
-
-def malformed_notice(malformed: Malformed) -> str:
-    """Return the sentence that tells the person."""
-    return f"Nothing but reading runs until this is corrected: {malformed.sentence}"

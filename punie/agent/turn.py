@@ -49,6 +49,7 @@ from punie.agent.events import (
 )
 from punie.agent.instructions import INSTRUCTIONS
 from punie.agent.journal import Emit, Journal
+from punie.agent.permissions.store import Permissions
 from punie.agent.policy import CANCELLED
 from punie.agent.toolset import build_toolset, read_call, tool_definitions
 from punie.tools.base import AnyTool, PlanStep, ReadLedger, ToolContext, ToolLimits
@@ -83,7 +84,8 @@ class TurnConfig:
     `mode` is read before every call, so it may change during the turn. `max_requests` bounds the
     model calls of the turn; `max_tokens` is per response. `thinking` switches the model's thinking
     where it can be switched. None leaves these to the model. `ask_user` is how the model's own
-    questions reach the person; None if nobody is there.
+    questions reach the person; None if nobody is there. `permissions` are the project's rules;
+    without them no answer is remembered.
     """
 
     model: Model
@@ -97,6 +99,7 @@ class TurnConfig:
     temperature: float | None = None
     thinking: bool | None = None
     ask_user: AskUser | None = None
+    permissions: Permissions | None = None
 
 
 class TurnSettings(Protocol):
@@ -124,6 +127,7 @@ def turn_config(
     thinking: bool | None = None,
     ask_user: AskUser | None = None,
     more_tools: Sequence[AnyTool] = (),
+    permissions: Permissions | None = None,
 ) -> TurnConfig:
     """Return what a turn with all tools, and more, runs on, bounded as the settings say."""
     limits = ToolLimits(command_seconds=settings.command_timeout)
@@ -141,6 +145,7 @@ def turn_config(
         temperature=settings.temperature,
         thinking=thinking,
         ask_user=ask_user,
+        permissions=permissions,
     )
 
 
@@ -234,6 +239,7 @@ class _Turn:
             config.mode,
             ask,
             config.ask_user,
+            config.permissions,
         )
         self._repeats = _Repeats()
         self._text = Coalescer(self._send_text, interval=_TEXT_SECONDS, limit=_TEXT_CHARS)

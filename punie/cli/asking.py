@@ -20,6 +20,7 @@ from punie.agent.events import (
     UserMessage,
     encode_event,
 )
+from punie.agent.permissions.store import Permissions
 from punie.agent.title import title_of
 from punie.agent.turn import CancelSignal, run_turn, turn_config
 from punie.cli.help import discard_stdout, say
@@ -28,7 +29,7 @@ from punie.logs.setup import configure_logging, get_logger, log_context
 from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
 from punie.sessions.store import SessionStore, StoreError
-from punie.settings import Settings
+from punie.settings import Settings, config_dir
 from punie.tools.base import ReadLedger
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.processes import end_all_process_groups
@@ -135,6 +136,7 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
         ReadLedger(),
         lambda: settings.mode,
         ask_user=None if terminal is None else screen.question,
+        permissions=Permissions(config_dir(), asking.cwd),
     )
     message = UserMessage(
         message_id=uuid4().hex, blocks=(PromptText(text=asking.prompt),), text=asking.prompt

@@ -19,6 +19,7 @@ from punie.agent.events import (
     Notice,
     PermissionAnswered,
     PermissionAsked,
+    PermissionChoice,
     PlanChanged,
     TextDelta,
     ThoughtDelta,
@@ -28,11 +29,25 @@ from punie.agent.events import (
     TurnEvent,
     encode_event,
 )
+from punie.agent.permissions.choices import (
+    ALLOW_ALWAYS,
+    ALLOW_ONCE,
+    ALLOW_PATTERN,
+    REJECT_ALWAYS,
+    REJECT_ONCE,
+)
 from punie.tools.base import ASK_IN_TEXT, DECLINED, Answered, NotAnswered, Question
 from punie.tools.presentation import DiffContent, Presentation
 
 _POLL_S = 0.05
 _RESULT_LINES = 8
+_KEYS = {
+    ALLOW_ONCE: "y",
+    ALLOW_ALWAYS: "a",
+    ALLOW_PATTERN: "p",
+    REJECT_ONCE: "n",
+    REJECT_ALWAYS: "never",
+}
 
 
 class Screen(Protocol):
@@ -87,6 +102,11 @@ def _choice(question: PermissionAsked, kind: str) -> str | None:
     return next((choice.id for choice in question.choices if choice.kind == kind), None)
 
 
+def _key(choice: PermissionChoice) -> str:
+    """Return what is typed for an answer; what is for good is not one slip away from another."""
+    return _KEYS.get(choice.id, choice.id)
+
+
 def printable(text: str) -> str:
     """Take out the characters with which a text could steer the terminal."""
     if text.isprintable():
@@ -113,10 +133,14 @@ class _Asker:
                 Text("  denied: nobody can be asked here; --yes or --mode allow it", style="yellow")
             )
             return _choice(question, "reject_once")
+        for choice in question.choices:
+            self._console.print(Text(f"  {_key(choice):>5}  {printable(choice.name)}"))
         self._console.print(Text("  Allow this? [y/N] ", style="bold yellow"), end="")
-        answer = await _read_line(self._terminal)
-        allowed = (answer or "").lower() in ("y", "yes")
-        return _choice(question, "allow_once" if allowed else "reject_once")
+        answer = (await _read_line(self._terminal) or "").lower()
+        for choice in question.choices:
+            if answer in (_key(choice), choice.name.lower()):
+                return choice.id
+        return _choice(question, "allow_once" if answer == "yes" else "reject_once")
 
     async def question(self, question: Question) -> Answered | NotAnswered:
         if self._terminal is None:

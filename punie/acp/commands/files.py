@@ -168,6 +168,7 @@ async def _write_guide(context: CommandContext, guide: str) -> str:
         mode=lambda: session.mode,
         emit=context.emit,
         ask=context.ask,
+        permissions=session.permissions,
         cancel=context.cancel,
     )
     if result is None:
@@ -176,7 +177,8 @@ async def _write_guide(context: CommandContext, guide: str) -> str:
     if result == DENIED:
         return f"{GUIDE_FILE} was not written, because you did not allow it."
     if result.startswith("error: "):
-        return f"{GUIDE_FILE} was not written: {result.removeprefix('error: ')}."
+        # What follows a semicolon is for a model.
+        return f"{GUIDE_FILE} was not written: {result.removeprefix('error: ').partition('; ')[0]}."
     return f"{GUIDE_FILE} is written; add to it what the project's files do not tell."
 
 

@@ -7,6 +7,7 @@ from punie.acp.commands.conversation import compact, export, logs, plan
 from punie.acp.commands.files import init, undo
 from punie.acp.commands.options import mode, model
 from punie.acp.commands.servers import mcp
+from punie.acp.commands.rules import permissions
 from punie.acp.commands.table import COMMANDS
 
 
@@ -24,6 +25,7 @@ RUNS: Mapping[str, Run] = {
     "compact": compact,
     "model": model,
     "mode": mode,
+    "permissions": permissions,
     "undo": undo,
     "plan": plan,
     "init": init,

@@ -35,6 +35,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("compact", "Leave older results and turns out of the model's context", ""),
     Command("model", "Show the models, or change the model", "[name]"),
     Command("mode", "Show what Punie may do without asking, or change it", "[name]"),
+    Command("permissions", "Show what is always or never allowed, or revoke it", "[revoke number]"),
     Command("undo", "Take back the file changes of the last turns", "[number of turns]"),
     Command("plan", "Show the current plan, or clear it", "[clear]"),
     Command("init", "Write AGENTS.md from what the project's files say", ""),

@@ -12,7 +12,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from punie.agent.permissions.shell import SimpleCommand, Word
-from punie.agent.permissions.words import PLAIN_ARITHMETIC, PLAIN_EXPANSION, unknown, word_of
+from punie.agent.permissions.words import (
+    PLAIN_ARITHMETIC,
+    PLAIN_EXPANSION,
+    names,
+    unknown,
+    word_of,
+)
 from punie.agent.permissions.wrappers import (
     CodeWord,
     InnerWords,
@@ -22,33 +28,32 @@ from punie.agent.permissions.wrappers import (
 )
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Parser
+    from tree_sitter import Language, Node, Tree
 
 LONGEST_LINE = 8_000
 """Characters; a longer command line is not read at all, and so is opaque."""
 
 _DEEPEST = 40
 _HARMLESS_TARGETS = frozenset({"/dev/null", "/dev/stdout", "/dev/stderr"})
-_RESERVED = frozenset(
-    "! { } [[ ]] case coproc do done elif else esac fi for function if in select then until "
-    "while".split()
+_RESERVED = names(
+    "! { } [[ ]] case coproc do done elif else esac fi for function if in select then until while"
 )
 # Builtins that change what later commands mean, or that run code which they keep as text.
-_CHANGE_THE_SHELL = frozenset(
+_CHANGE_THE_SHELL = names(
     ". alias bind compgen complete declare enable export fc getopts hash let local mapfile read "
-    "readarray readonly set shopt source trap typeset unalias unset".split()
+    "readarray readonly set shopt source trap typeset unalias unset"
 )
-_BLOCKS = frozenset(
+_BLOCKS = names(
     "program list pipeline negated_command subshell compound_statement do_group if_statement "
-    "elif_clause else_clause while_statement for_statement redirected_statement".split()
+    "elif_clause else_clause while_statement for_statement redirected_statement"
 )
-_WORDS = frozenset(
+_WORDS = names(
     "word number raw_string string concatenation simple_expansion expansion ansi_c_string "
     "translated_string arithmetic_expansion brace_expression command_substitution "
-    "process_substitution".split()
+    "process_substitution"
 )
-_TOKENS = frozenset(
-    "; & && || | |& ( ) { } ! if then elif else fi while until do done for in $( <( >(".split()
+_TOKENS = names(
+    "; & && || | |& ( ) { } ! if then elif else fi while until do done for in $( <( >("
 ) | {"\n"}
 _BETWEEN_STATEMENTS = re.compile(rb"(?:[ \t\n]|[ \t]\\\n|\\\n[ \t]|(?<=\n)\\\n)*")
 _BETWEEN_WORDS = re.compile(rb"(?:[ \t]|[ \t]\\\n|\\\n[ \t])+")
@@ -61,11 +66,18 @@ _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zs", "Zl", "Zp"})
 
 
 @cache
-def _parser() -> "Parser":
+def _language() -> "Language":
     import tree_sitter
     import tree_sitter_bash
 
-    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
+    return tree_sitter.Language(tree_sitter_bash.language())
+
+
+def _parse(source: bytes) -> "Tree":
+    # A parser of its own each time, since sessions read their commands in different threads.
+    import tree_sitter
+
+    return tree_sitter.Parser(_language()).parse(source)
 
 
 class Reader:
@@ -88,12 +100,14 @@ class Reader:
         ):
             self.opaque.append("characters that cannot be seen")
         self._source = text.encode("utf-8", "replace")
-        tree = _parser().parse(self._source)
+        tree = _parse(self._source)
         root = tree.root_node
         children = root.children
-        edges = [self._source[: children[0].start_byte], self._source[children[-1].end_byte :]] if (
-            children
-        ) else [self._source]
+        edges = (
+            [self._source[: children[0].start_byte], self._source[children[-1].end_byte :]]
+            if (children)
+            else [self._source]
+        )
         if root.has_error or not all(_BETWEEN_STATEMENTS.fullmatch(edge) for edge in edges):
             self.opaque.append("not understood")
         return self._visit(root, self._depth)
@@ -265,9 +279,7 @@ class Reader:
             "file_descriptor",
         }:
             return False
-        start, body, end = (
-            parts.get(f"heredoc_{name}") for name in ("start", "body", "end")
-        )
+        start, body, end = (parts.get(f"heredoc_{name}") for name in ("start", "body", "end"))
         if start is None or end is None or self._source.count(b"<<") != 1:
             return False
         mark = _HEREDOC_MARK.fullmatch((start.text or b"").decode("utf-8", "replace"))

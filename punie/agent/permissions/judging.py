@@ -159,9 +159,7 @@ def _judge_other(allows: list[Rule], denies: list[Rule], call: OtherCall) -> Ver
     return Unruled()
 
 
-def _judge_files(
-    allows: list[Rule], denies: list[Rule], call: FilesCall, place: Place
-) -> Verdict:
+def _judge_files(allows: list[Rule], denies: list[Rule], call: FilesCall, place: Place) -> Verdict:
     tools = (EDITS, call.tool)
     names = [name for name in call.names if name is not None]
     for rule in denies:

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 from punie.agent.permissions.rules import CommandPattern
 from punie.agent.permissions.shell import SimpleCommand, Word
+from punie.agent.permissions.words import names
 from punie.agent.permissions.wrappers import RUNNERS, program
 
 # They destroy, reach beyond the machine, or run what their arguments or input say: allowing them
 # with any arguments would be allowing anything.
-_EXACT_ONLY = RUNNERS | frozenset(
+_EXACT_ONLY = RUNNERS | names(
     "sh bash dash zsh fish ksh csh tcsh eval trap rm rmdir unlink mv cp ln dd tee truncate install "
     "rsync shred patch split csplit uniq xxd chmod chown chgrp chattr curl wget aria2c http nc "
     "ncat socat telnet scp sftp ftp awk gawk mawk nawk sed perl ruby node deno bun lua luajit php "
@@ -20,25 +21,25 @@ _EXACT_ONLY = RUNNERS | frozenset(
     "micromamba gem bundle composer systemctl service launchctl crontab at batch kill pkill "
     "killall reboot shutdown halt mount umount mkfs fdisk diskutil hdiutil open xdg-open screen "
     "tmux lldb sqlite3 psql mysql mongosh redis-cli gpg security defaults direnv mise asdf nvm "
-    "git-shell twine hatchling svn hg cmd powershell pwsh invoke inv fab".split()
+    "git-shell twine hatchling svn hg cmd powershell pwsh invoke inv fab"
 )
 _FIXED = frozenset({"make", "gmake", "just", "task", "rake", "npm", "pnpm", "yarn", "cd"})
 """Their arguments name what is run, so a pattern holds all of them."""
 _FIXED_WORDS = 4
 _SUBCOMMANDS: dict[str, frozenset[str]] = {
-    "git": frozenset(
+    "git": names(
         "add blame commit describe diff fetch grep log ls-files ls-tree rev-parse shortlog show "
-        "status".split()
+        "status"
     ),
-    "cargo": frozenset("bench build check clippy doc fmt metadata nextest test tree".split()),
-    "go": frozenset("build doc fmt list test version vet".split()),
+    "cargo": names("bench build check clippy doc fmt metadata nextest test tree"),
+    "go": names("build doc fmt list test version vet"),
     "uv": frozenset({"lock", "tree", "version"}),
     "poetry": frozenset({"check", "show", "version"}),
 }
 """Programs that are many; a pattern names the subcommand too, and only these are offered."""
-_MODULES_EXACT_ONLY = frozenset(
+_MODULES_EXACT_ONLY = names(
     "asyncio bdb cProfile code codeop doctest ensurepip http.server idlelib IPython pdb pip pipx "
-    "profile pydoc runpy site smtpd timeit trace venv virtualenv webbrowser zipapp".split()
+    "profile pydoc runpy site smtpd timeit trace venv virtualenv webbrowser zipapp"
 )
 _PYTHON = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -48,22 +49,22 @@ _SYSTEM_FOLDERS = ("/bin/", "/usr/bin/", "/usr/local/bin/", "/opt/homebrew/bin/"
 # Options with which a program that looks harmless writes files or runs others. A pattern with
 # ` *` does not reach them.
 _REACHING_OPTIONS: dict[str, frozenset[str]] = {
-    "git": frozenset(
+    "git": names(
         "--output --open-files-in-pager -O --upload-pack --receive-pack --exec --ext-diff "
-        "--no-index --template --separate-git-dir".split()
+        "--no-index --template --separate-git-dir"
     ),
-    "find": frozenset("-delete -fprint -fprintf -fprint0 -fls".split()),
-    "fd": frozenset("-x -X --exec --exec-batch".split()),
-    "fdfind": frozenset("-x -X --exec --exec-batch".split()),
-    "rg": frozenset("--pre --hostname-bin".split()),
-    "sort": frozenset("-o --output --compress-program -T --temporary-directory".split()),
+    "find": names("-delete -fprint -fprintf -fprint0 -fls"),
+    "fd": names("-x -X --exec --exec-batch"),
+    "fdfind": names("-x -X --exec --exec-batch"),
+    "rg": names("--pre --hostname-bin"),
+    "sort": names("-o --output --compress-program -T --temporary-directory"),
     "tree": frozenset({"-o"}),
-    "yq": frozenset("-i --inplace --in-place".split()),
+    "yq": names("-i --inplace --in-place"),
     "bat": frozenset({"--pager"}),
-    "file": frozenset("-C --compile".split()),
-    "cargo": frozenset("--config --manifest-path -Z -C".split()),
-    "go": frozenset("-exec -toolexec -vettool -o -overlay -modfile -C -pkgdir".split()),
-    "date": frozenset("-s --set".split()),
+    "file": names("-C --compile"),
+    "cargo": names("--config --manifest-path -Z -C"),
+    "go": names("-exec -toolexec -vettool -o -overlay -modfile -C -pkgdir"),
+    "date": names("-s --set"),
     "hostname": frozenset({"-F", "--file"}),
 }
 

@@ -23,6 +23,11 @@ _LIVE = re.compile(r"(?<!\\)(?:\\\\)*[$`]")
 _OPERAND_START = re.compile(r"[A-Za-z0-9_./]", re.ASCII)
 
 
+def names(text: str) -> frozenset[str]:
+    """Return the names in a text, so that long tables of them can be read."""
+    return frozenset(text.split())
+
+
 def known(text: str) -> Word:
     """Return a word whose value is known."""
     return Word(text, known=True, option=text.startswith("-"))

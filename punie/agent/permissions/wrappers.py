@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from punie.agent.permissions.shell import Need, Word
-from punie.agent.permissions.words import unknown
+from punie.agent.permissions.words import names, unknown
 
 Words = tuple[Word, ...]
 
-RUNNERS = frozenset(
+RUNNERS = names(
     "builtin busybox chroot command coproc daemonize dbus-run-session doas docker entr env eval "
     "exec firejail flock gdb gtimeout hatch kubectl ltrace nice nohup npx nsenter parallel pdm "
     "pipenv pipx podman rye script setarch setsid ssh stdbuf strace su sudo systemd-run time "
-    "timeout toybox unshare uvx watch xargs".split()
+    "timeout toybox unshare uvx watch xargs"
 )
 """Programs that run a command which may stand anywhere in their arguments."""
 
@@ -63,7 +63,7 @@ def unwrap(words: Words, *, open_ended: bool = False) -> Unwrapped:
         found = _WRAPPERS[name](words)
     else:
         return None
-    if open_ended and (found is None or isinstance(found, InnerWords) and found.at is None):
+    if open_ended and (found is None or (isinstance(found, InnerWords) and found.at is None)):
         return Opaque(f"`{name}` with arguments that are not written out")
     return found
 
@@ -83,7 +83,7 @@ class _Options:
 
 
 def _options(alone: str = "", valued: str = "", joined: str = r"(?!)") -> _Options:
-    return _Options(frozenset(alone.split()), frozenset(valued.split()), re.compile(joined))
+    return _Options(names(alone), names(valued), re.compile(joined))
 
 
 _NO_OPTIONS = _options()
@@ -108,6 +108,7 @@ _TIMEOUT = _options(
     "-k -s --kill-after --signal",
     r"--(?:kill-after|signal)=.+|-[ks].+",
 )
+_ENV = _options("-i - --ignore-environment", "-u --unset", r"--unset=.+")
 _SUDO = _options("-n -E -H -b -k -S", "-u -g", r"--user=.+|--non-interactive")
 _XARGS = _options(
     "-0 --null -r --no-run-if-empty -t --verbose -x --exit",
@@ -162,7 +163,7 @@ def _timeout(words: Words) -> Unwrapped:
 def _env(words: Words) -> Unwrapped:
     if len(words) == 1:
         return None
-    at = _after_options(words, 1, _options("-i -", "-u --unset", r"--unset=.+|--ignore-environment"))
+    at = _after_options(words, 1, _ENV)
     if at is None:
         return Opaque("`env` in an unusual way")
     altered = at > 1

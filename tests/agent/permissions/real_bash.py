@@ -1,5 +1,6 @@
 """Lets a real bash run a command line in which no program exists, and says what it tried to run."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -47,14 +48,10 @@ def observe(line: str, folder: Path) -> Observed:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_SECONDS)
-    except subprocess.TimeoutExpired:
-        pass
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
     # What runs in the background may be missing; that only makes the check weaker.
     records = log.read_bytes().decode("utf-8", "replace").split("\0\1\0")

@@ -1,0 +1,56 @@
+"""Consults the rules of a project about one call, as they are at that moment."""
+
+from dataclasses import dataclass
+
+from anyio import to_thread
+
+from punie.agent.permissions.choices import ONCE, Offer, offers
+from punie.agent.permissions.judging import (
+    Forbidden,
+    Permitted,
+    Place,
+    Unclear,
+    Unruled,
+    describe_call,
+    judge,
+)
+from punie.agent.permissions.store import Permissions, PermissionsError
+from punie.tools.base import AnyTool, ToolArguments
+from punie.workspace.base import Workspace
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """The rules cannot be read; `sentence` names the file, the line and the fault."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Consulted:
+    """What the rules say of a call, and the answers to offer should a person be asked."""
+
+    verdict: Unruled | Unclear | Permitted | Forbidden | Malformed
+    offers: tuple[Offer, ...] = ONCE
+
+
+async def consult(
+    permissions: Permissions | None, workspace: Workspace, tool: AnyTool, arguments: ToolArguments
+) -> Consulted:
+    """Read the rules anew and apply them; without a place for rules no answer is for good."""
+    if permissions is None:
+        return Consulted(Unruled())
+
+    def look() -> Consulted:
+        try:
+            rules = permissions.read().all
+        except PermissionsError as error:
+            return Consulted(Malformed(str(error)))
+        place = Place(workspace, (permissions.config_dir,))
+        call = describe_call(tool, arguments, place)
+        verdict = judge(rules, call, place)
+        if isinstance(verdict, Permitted | Forbidden) or tool.effect == "read":
+            return Consulted(verdict)
+        return Consulted(verdict, offers(call, rules, place))
+
+    return await to_thread.run_sync(look)
