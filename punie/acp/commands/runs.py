@@ -6,8 +6,8 @@ from punie.acp.commands.context import CommandContext, Run
 from punie.acp.commands.conversation import compact, export, logs, plan
 from punie.acp.commands.files import init, undo
 from punie.acp.commands.options import mode, model
-from punie.acp.commands.servers import mcp
 from punie.acp.commands.rules import permissions
+from punie.acp.commands.servers import mcp
 from punie.acp.commands.table import COMMANDS
 
 
