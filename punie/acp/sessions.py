@@ -17,6 +17,7 @@ from punie.tools.mcp.session import McpSession
 from punie.workspace.base import Workspace
 
 if TYPE_CHECKING:
+    from punie.agent.journal import PastTurns
     from punie.agent.permissions.store import Permissions
 
 
@@ -36,7 +37,8 @@ class LiveSession:
     model that the next turn runs on, `choices` are those that are offered; `thinking` is None
     where the model's thinking cannot be switched. `replaced` holds, by option, what the agent
     itself changed last, as it was before, since a client may still send that. `permissions` are
-    the rules of the project. `turn` is None between turns. `events` is the whole history, of which
+    the rules of the project. `past` is what earlier turns mean for the next one, once there was
+    one. `turn` is None between turns. `events` is the whole history, of which
     the first `saved` are stored; `unsaved` is the reason if saving failed. `order` keeps the
     events in one order for store and client.
     """
@@ -56,6 +58,7 @@ class LiveSession:
     reads: ReadLedger = field(default_factory=ReadLedger)
     events: list[TurnEvent] = field(default_factory=list)
     replaced: dict[str, TurnEvent] = field(default_factory=dict)
+    past: "PastTurns | None" = None
     turn: RunningTurn | None = None
     created: bool = False
     saved: int = 0

@@ -26,10 +26,12 @@ from punie.agent.events import (
     Notice,
     PermissionAsked,
     TextDelta,
+    TitleChanged,
     TurnEnded,
     TurnEvent,
     UserMessage,
 )
+from punie.agent.title import title_from_events
 from punie.agent.undo import with_note
 from punie.logs.setup import get_logger, log_context
 from punie.models.catalog import ModelUnavailable
@@ -69,6 +71,8 @@ class TurnRunner:
             except Exception:
                 _log.exception("turn failed")
                 ended = await turn.close(INTERNAL_SENTENCE)
+            if session.title is None:
+                await turn.name()
             _log.info("turn ended", reason=ended.stop_reason)
             return ended
 
@@ -110,7 +114,9 @@ class _Turn:
         # Loaded by now: opening a model needs all of it.
         await to_thread.run_sync(import_turn, abandon_on_cancel=True)
         from punie.agent.budget import context_window
-        from punie.agent.turn import run_turn, turn_config
+        from punie.agent.journal import PastTurns
+        from punie.agent.turn import run_turn
+        from punie.agent.turn_config import turn_config
 
         tools, notices = await turn_tools(session, context_window(model))
         for notice in notices:
@@ -126,8 +132,10 @@ class _Turn:
             more_tools=tools,
             permissions=session.permissions,
         )
+        past = session.past = session.past or PastTurns()
+        past.catch_up(earlier)
         return await run_turn(
-            config, message, earlier, emit=self.emit, ask=self._ask, cancel=self._cancel
+            config, message, past, emit=self.emit, ask=self._ask, cancel=self._cancel
         )
 
     async def command(
@@ -166,6 +174,13 @@ class _Turn:
         ended = TurnEnded(stop_reason="cancelled" if self._cancel.cancelled else "end_turn")
         await self.emit(ended)
         return ended
+
+    async def name(self) -> None:
+        """Give the session a title as soon as something was said that makes one."""
+        title = title_from_events(self._session.events)
+        if title is not None:
+            await self._history.name(self._session, title)
+            await self.emit(TitleChanged(title=title))
 
     async def emit(self, event: TurnEvent) -> None:
         """Save the event, then show it."""

@@ -10,7 +10,7 @@ from pydantic_ai.messages import ToolCallPart
 from punie.agent.calls import AskPermission, CallRunner
 from punie.agent.cancel import CancelSignal
 from punie.agent.events import Mode
-from punie.agent.journal import Emit, Journal
+from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.permissions.store import Permissions
 from punie.agent.toolset import read_call
 from punie.tools.base import AnyTool, ToolContext
@@ -33,7 +33,7 @@ async def run_direct_call(
 
     A call that is cut off by a cancel is finished as failed.
     """
-    journal = Journal(emit, cancel, ())
+    journal = Journal(emit, cancel, PastTurns())
     runner = CallRunner(journal, context, mode, ask, permissions=permissions)
     part = ToolCallPart(
         tool_name=tool.name, args=dict(arguments), tool_call_id=f"direct-{uuid4().hex}"

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, field, replace
 
 from pydantic_ai.messages import (
@@ -91,6 +92,12 @@ class HistoryBuilder:
         self.prompt: ModelMessage | None = None
         self._open: _OpenResponse | None = None
         self._in_command = False
+
+    def copy(self) -> "HistoryBuilder":
+        """Return a builder that goes on from here by itself."""
+        other = copy(self)
+        other._messages = list(self._messages)
+        return other
 
     def add(self, event: TurnEvent) -> None:
         """Take the next event; kinds that the model never sees are passed over."""

@@ -1,6 +1,6 @@
 """Hands a turn's events on, in order, and remembers what the turn must still finish."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
@@ -19,6 +19,28 @@ Emit = Callable[[TurnEvent], Awaitable[None]]
 """Receives each event; what it raises ends the turn."""
 
 
+class PastTurns:
+    """What the events of a session mean for its next turn.
+
+    They are taken in once, as they come, so that a turn of a long session starts as soon as one of
+    a short session.
+    """
+
+    def __init__(self, events: Sequence[TurnEvent] = ()) -> None:
+        self.history = HistoryBuilder()
+        self.call_ids: set[str] = set()
+        self._taken = 0
+        self.catch_up(events)
+
+    def catch_up(self, events: Sequence[TurnEvent]) -> None:
+        """Take in those of the session's events that are new since the last time."""
+        for event in events[self._taken :]:
+            self.history.add(event)
+            if isinstance(event, ToolStarted):
+                self.call_ids.add(event.call_id)
+        self._taken = len(events)
+
+
 class Journal:
     """The one way out for events of a turn.
 
@@ -27,20 +49,15 @@ class Journal:
     has failed.
     """
 
-    def __init__(self, emit: Emit, cancel: CancelSignal, history: Iterable[TurnEvent]) -> None:
+    def __init__(self, emit: Emit, cancel: CancelSignal, past: PastTurns) -> None:
         self._emit = emit
         self._cancel = cancel
         self._lock = anyio.Lock()
         self._open: dict[str, ToolStarted] = {}
         self._asked: set[str] = set()
-        self._call_ids: set[str] = set()
+        self._call_ids = set(past.call_ids)
         self.failed = False
-        self.history = HistoryBuilder()
-        for event in history:
-            self._note(event)
-        # Calls that an earlier, killed turn left open are not this turn's to finish.
-        self._open.clear()
-        self._asked.clear()
+        self.history = past.history.copy()
 
     async def emit(self, event: TurnEvent) -> None:
         """Deliver the event and remember it."""

@@ -15,6 +15,8 @@ from punie.tools.presentation import Presentation, ToolKind
 from punie.tools.shape import shape
 
 _MAX_NAMED_FAULTS = 3
+# Making a schema takes longer than all else before a model call.
+_schemas: dict[type[ToolArguments], dict[str, Any]] = {}
 _TITLE_CHARS = 80
 _KINDS: dict[Effect, ToolKind] = {
     "read": "read",
@@ -48,7 +50,16 @@ def _schema(tool: AnyTool) -> dict[str, Any]:
 
 
 def argument_schema(arguments: type[ToolArguments]) -> dict[str, Any]:
-    """Return a short JSON schema: no titles, references resolved, optional written as optional."""
+    """Return a short JSON schema: no titles, references resolved, optional written as optional.
+
+    It is made once and shared: do not change it.
+    """
+    if arguments not in _schemas:
+        _schemas[arguments] = _made_short(arguments)
+    return _schemas[arguments]
+
+
+def _made_short(arguments: type[ToolArguments]) -> dict[str, Any]:
     schema = arguments.model_json_schema()
     definitions = schema.pop("$defs", {})
     simplified: dict[str, Any] = _simplify(schema, definitions)

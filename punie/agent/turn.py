@@ -2,9 +2,9 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from uuid import uuid4
 
 import anyio
@@ -25,17 +25,15 @@ from pydantic_ai.messages import (
     ToolCallPart,
     ToolReturnPart,
 )
-from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 
 from punie.agent.budget import Budget, context_window, fit_limits
-from punie.agent.calls import AskPermission, AskUser, CallRunner, OpenCall
+from punie.agent.calls import AskPermission, CallRunner, OpenCall
 from punie.agent.cancel import CancelSignal
 from punie.agent.coalesce import Coalescer
 from punie.agent.events import (
     Compacted,
-    Mode,
     Notice,
     PlanChanged,
     PlanEntry,
@@ -43,24 +41,18 @@ from punie.agent.events import (
     TextDelta,
     ThoughtDelta,
     TurnEnded,
-    TurnEvent,
     UsageChanged,
     UserMessage,
 )
 from punie.agent.instructions import INSTRUCTIONS
-from punie.agent.journal import Emit, Journal
-from punie.agent.permissions.store import Permissions
+from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.policy import CANCELLED
 from punie.agent.toolset import build_toolset, read_call, tool_definitions
-from punie.tools.base import AnyTool, PlanStep, ReadLedger, ToolContext, ToolLimits
-from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
-from punie.workspace.base import Workspace
-
-__all__ = ["AskPermission", "AskUser", "CancelSignal", "Emit", "TurnConfig", "run_turn"]
+from punie.agent.turn_config import TurnConfig
+from punie.tools.base import PlanStep, ToolContext
 
 pydantic_ai.BANNER_ENABLED = False  # it would land among our own output
 
-_DEFAULT_LIMITS = ToolLimits()
 _TEXT_SECONDS = 0.04
 _TEXT_CHARS = 400
 _REPEATS = 3
@@ -78,78 +70,6 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TurnConfig:
-    """What a turn runs on.
-
-    `mode` is read before every call, so it may change during the turn. `max_requests` bounds the
-    model calls of the turn; `max_tokens` is per response. `thinking` switches the model's thinking
-    where it can be switched. None leaves these to the model. `ask_user` is how the model's own
-    questions reach the person; None if nobody is there. `permissions` are the project's rules;
-    without them no answer is remembered.
-    """
-
-    model: Model
-    workspace: Workspace
-    reads: ReadLedger
-    tools: Sequence[AnyTool]
-    mode: Callable[[], Mode]
-    limits: ToolLimits = _DEFAULT_LIMITS
-    max_requests: int = 50
-    max_tokens: int | None = None
-    temperature: float | None = None
-    thinking: bool | None = None
-    ask_user: AskUser | None = None
-    permissions: Permissions | None = None
-
-
-class TurnSettings(Protocol):
-    """The user's settings that a turn needs; times in seconds, None leaves it to the model."""
-
-    @property
-    def command_timeout(self) -> float: ...
-    @property
-    def result_chars(self) -> int | None: ...
-    @property
-    def max_requests(self) -> int: ...
-    @property
-    def max_tokens(self) -> int: ...
-    @property
-    def temperature(self) -> float | None: ...
-
-
-def turn_config(
-    settings: TurnSettings,
-    model: Model,
-    workspace: Workspace,
-    reads: ReadLedger,
-    mode: Callable[[], Mode],
-    *,
-    thinking: bool | None = None,
-    ask_user: AskUser | None = None,
-    more_tools: Sequence[AnyTool] = (),
-    permissions: Permissions | None = None,
-) -> TurnConfig:
-    """Return what a turn with all tools, and more, runs on, bounded as the settings say."""
-    limits = ToolLimits(command_seconds=settings.command_timeout)
-    if settings.result_chars is not None:
-        limits = replace(limits, result_chars=settings.result_chars)
-    return TurnConfig(
-        model=model,
-        workspace=workspace,
-        reads=reads,
-        tools=(*(UNATTENDED_TOOLS if ask_user is None else ALL_TOOLS), *more_tools),
-        mode=mode,
-        limits=limits,
-        max_requests=settings.max_requests,
-        max_tokens=settings.max_tokens,
-        temperature=settings.temperature,
-        thinking=thinking,
-        ask_user=ask_user,
-        permissions=permissions,
-    )
-
-
-@dataclass(frozen=True)
 class _Ending:
     """How the turn ends; `open_result` is what calls that did not run read."""
 
@@ -163,7 +83,7 @@ _CANCELLED = _Ending("cancelled")
 async def run_turn(
     config: TurnConfig,
     message: UserMessage,
-    history: Sequence[TurnEvent],
+    past: PastTurns,
     *,
     emit: Emit,
     ask: AskPermission,
@@ -171,12 +91,12 @@ async def run_turn(
 ) -> TurnEnded:
     """Run one turn and return its last event, which was emitted like all others.
 
-    The first event is `message`, the last is always `TurnEnded`, and every started call is
-    finished in between, after a cancel and an error too. Trouble of models and tools is told in
-    events and never raised; only what `emit` raises (perhaps in an exception group) and a
-    cancellation from outside get out.
+    `past` knows the session's events before `message`. The first event is `message`, the last is
+    always `TurnEnded`, and every started call is finished in between, after a cancel and an error
+    too. Trouble of models and tools is told in events and never raised; only what `emit` raises
+    (perhaps in an exception group) and a cancellation from outside get out.
     """
-    journal = Journal(emit, cancel, history)
+    journal = Journal(emit, cancel, past)
     await journal.emit(message)
     ending = _CANCELLED
     try:

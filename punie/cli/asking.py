@@ -11,6 +11,7 @@ from uuid import uuid4
 import anyio
 from anyio.abc import TaskStatus
 
+from punie.agent.cancel import CancelSignal
 from punie.agent.events import (
     Notice,
     PermissionAsked,
@@ -20,9 +21,11 @@ from punie.agent.events import (
     UserMessage,
     encode_event,
 )
+from punie.agent.journal import PastTurns
 from punie.agent.permissions.store import Permissions
 from punie.agent.title import title_of
-from punie.agent.turn import CancelSignal, run_turn, turn_config
+from punie.agent.turn import run_turn
+from punie.agent.turn_config import turn_config
 from punie.cli.help import discard_stdout, say
 from punie.cli.screen import JsonScreen, Screen, TerminalScreen, open_terminal
 from punie.logs.setup import configure_logging, get_logger, log_context
@@ -146,7 +149,7 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
             _log.info("turn started", model=choice.id, mode=settings.mode)
             stopper.turn = CancelSignal()
             ended = await run_turn(
-                config, message, (), emit=emit, ask=permission, cancel=stopper.turn
+                config, message, PastTurns(), emit=emit, ask=permission, cancel=stopper.turn
             )
             _log.info("turn ended", stop_reason=ended.stop_reason)
     finally:

@@ -20,6 +20,7 @@ import anyio
 from pydantic_ai.models import Model
 from rich.progress import track
 
+from punie.agent.cancel import CancelSignal
 from punie.agent.events import (
     PermissionAsked,
     PromptText,
@@ -28,7 +29,9 @@ from punie.agent.events import (
     TurnEvent,
     UserMessage,
 )
-from punie.agent.turn import CancelSignal, TurnConfig, run_turn
+from punie.agent.journal import PastTurns
+from punie.agent.turn import run_turn
+from punie.agent.turn_config import TurnConfig
 from punie.evaluation.card import write_card
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
@@ -95,7 +98,7 @@ async def _let_model_work(model: Model, root: Path, prompt: str) -> list[TurnEve
         temperature=0.0,
     )
     message = UserMessage(message_id="m", blocks=(PromptText(text=prompt),), text=prompt)
-    await run_turn(config, message, (), emit=emit, ask=ask, cancel=CancelSignal())
+    await run_turn(config, message, PastTurns(), emit=emit, ask=ask, cancel=CancelSignal())
     await workspace.aclose()
     return events
 

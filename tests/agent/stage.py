@@ -22,7 +22,9 @@ from punie.agent.events import (
     decode_event,
     encode_event,
 )
-from punie.agent.turn import TurnConfig, run_turn
+from punie.agent.journal import PastTurns
+from punie.agent.turn import run_turn
+from punie.agent.turn_config import TurnConfig
 from punie.tools.base import (
     AnyTool,
     ReadLedger,
@@ -198,7 +200,7 @@ class Stage:
         ended = await run_turn(
             self.config(),
             prompt(text),
-            list(self.events),
+            PastTurns(self.events),
             emit=self.emit,
             ask=self.ask,
             cancel=cancel or CancelSignal(),

@@ -13,7 +13,7 @@ from pydantic_ai.messages import ModelMessage
 
 from punie.agent.cancel import CancelSignal
 from punie.agent.events import ToolFinished, ToolProgress, TurnEnded
-from punie.agent.turn import TurnConfig
+from punie.agent.turn_config import TurnConfig
 from punie.tools.catalog import ALL_TOOLS
 from punie.tools.presentation import DiffContent
 from punie.workspace.local import LocalWorkspace

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import anyio
 
+from punie.agent.cancel import CancelSignal
 from punie.agent.events import PermissionAsked, PromptText, TurnEvent, UsageChanged, UserMessage
-from punie.agent.turn import CancelSignal, TurnConfig, run_turn
+from punie.agent.journal import PastTurns
+from punie.agent.turn import run_turn
+from punie.agent.turn_config import TurnConfig
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.mlx.engine import PREFILL_STEP
@@ -63,7 +66,9 @@ async def main(reference: str | None) -> None:
             blocks = (PromptText(text=prompt),)
             message = UserMessage(message_id=str(number), blocks=blocks, text=prompt)
             history = tuple(events)
-            await run_turn(config, message, history, emit=emit, ask=_yes, cancel=CancelSignal())
+            await run_turn(
+                config, message, PastTurns(history), emit=emit, ask=_yes, cancel=CancelSignal()
+            )
     counted = model.engine.prefilled_tokens
     await close_models()
     calls = [event for event in events if isinstance(event, UsageChanged)]

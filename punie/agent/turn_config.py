@@ -1,0 +1,90 @@
+"""What a turn runs on, and how much the user's settings let it do."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from pydantic_ai.models import Model
+
+from punie.agent.calls import AskUser
+from punie.agent.events import Mode
+from punie.agent.permissions.store import Permissions
+from punie.tools.base import AnyTool, ReadLedger, ToolLimits
+from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
+from punie.workspace.base import Workspace
+
+__all__ = ["TurnConfig", "turn_config"]
+
+_DEFAULT_LIMITS = ToolLimits()
+
+
+@dataclass(frozen=True)
+class TurnConfig:
+    """What a turn runs on.
+
+    `mode` is read before every call, so it may change during the turn. `max_requests` bounds the
+    model calls of the turn; `max_tokens` is per response. `thinking` switches the model's thinking
+    where it can be switched. None leaves these to the model. `ask_user` is how the model's own
+    questions reach the person; None if nobody is there. `permissions` are the project's rules;
+    without them no answer is remembered.
+    """
+
+    model: Model
+    workspace: Workspace
+    reads: ReadLedger
+    tools: Sequence[AnyTool]
+    mode: Callable[[], Mode]
+    limits: ToolLimits = _DEFAULT_LIMITS
+    max_requests: int = 50
+    max_tokens: int | None = None
+    temperature: float | None = None
+    thinking: bool | None = None
+    ask_user: AskUser | None = None
+    permissions: Permissions | None = None
+
+
+class TurnSettings(Protocol):
+    """The user's settings that a turn needs; times in seconds, None leaves it to the model."""
+
+    @property
+    def command_timeout(self) -> float: ...
+    @property
+    def result_chars(self) -> int | None: ...
+    @property
+    def max_requests(self) -> int: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def temperature(self) -> float | None: ...
+
+
+def turn_config(
+    settings: TurnSettings,
+    model: Model,
+    workspace: Workspace,
+    reads: ReadLedger,
+    mode: Callable[[], Mode],
+    *,
+    thinking: bool | None = None,
+    ask_user: AskUser | None = None,
+    more_tools: Sequence[AnyTool] = (),
+    permissions: Permissions | None = None,
+) -> TurnConfig:
+    """Return what a turn with all tools, and more, runs on, bounded as the settings say."""
+    limits = ToolLimits(command_seconds=settings.command_timeout)
+    if settings.result_chars is not None:
+        limits = replace(limits, result_chars=settings.result_chars)
+    return TurnConfig(
+        model=model,
+        workspace=workspace,
+        reads=reads,
+        tools=(*(UNATTENDED_TOOLS if ask_user is None else ALL_TOOLS), *more_tools),
+        mode=mode,
+        limits=limits,
+        max_requests=settings.max_requests,
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        thinking=thinking,
+        ask_user=ask_user,
+        permissions=permissions,
+    )
