@@ -52,7 +52,8 @@ def test_what_is_unchanged_costs_nothing(start: Start, script: Script, project: 
         assert answer["configOptions"] == result["configOptions"]
     client.request("session/set_mode", {"sessionId": session, "modeId": "ask"})
     client.initialize()
-    assert client.updates(session) == []
+    updates = {update["sessionUpdate"] for update in client.updates(session)}
+    assert updates == {"available_commands_update"}
 
 
 def test_values_that_do_not_exist(start: Start, script: Script, project: Path) -> None:
@@ -151,3 +152,33 @@ def test_a_broken_model_is_told_in_the_chat(start: Start, project: Path, tmp_pat
     assert client.prompt(session) == "end_turn"
     assert str(path) in client.text(session)
     assert client.text(session).strip().count("\n") == 0
+
+
+def test_an_echo_does_not_undo_what_the_agent_changed(
+    start: Start, script: Script, project: Path
+) -> None:
+    client = start(script({"text": "Hi."}, repeat=True))
+    client.initialize("JetBrains.PyCharm")
+    session = client.new_session(project)
+    assert set_option(client, session, "mode", "ask")["mode"] == "ask"
+    client.prompt(session, "/mode plan")
+    kinds = [update["sessionUpdate"] for update in client.updates(session)]
+    assert "current_mode_update" in kinds
+    assert "config_option_update" in kinds
+    # What the IDE still shows, sent before the next prompt, is no wish of the person.
+    assert set_option(client, session, "mode", "ask")["mode"] == "plan"
+    # Sent again it is meant; and once the IDE has said the new value it is meant at once.
+    assert set_option(client, session, "mode", "ask")["mode"] == "ask"
+    client.prompt(session, "/mode plan")
+    assert set_option(client, session, "mode", "plan")["mode"] == "plan"
+    assert set_option(client, session, "mode", "ask")["mode"] == "ask"
+
+
+def test_a_client_that_sends_no_echoes_is_taken_at_its_word(
+    start: Start, script: Script, project: Path
+) -> None:
+    client = start(script({"text": "Hi."}, repeat=True))
+    client.initialize()
+    session = client.new_session(project)
+    client.prompt(session, "/mode plan")
+    assert set_option(client, session, "mode", "ask")["mode"] == "ask"
