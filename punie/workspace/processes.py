@@ -15,7 +15,7 @@ from pathlib import Path
 
 import anyio
 
-from punie.workspace.watcher import unwatch_group, watch_group
+from punie.workspace.watcher import start_watcher, unwatch_group, watch_group
 
 _POLL_SECONDS = 0.02
 _REAP_SECONDS = 2.0
@@ -52,6 +52,7 @@ def start_group(
     `stdout` and `stderr`, and `stdin` if there is to be an input, are file descriptors. Raises
     `OSError` or `ValueError` as `subprocess.Popen` does.
     """
+    start_watcher()
     mark = object()
     _starting.append(mark)
     try:

@@ -23,8 +23,8 @@ for group in $groups; do kill -s KILL -- "-$group"; done
 _watcher: subprocess.Popen[bytes] | None = None
 
 
-def watch_group(group: int) -> None:
-    """End the group of that number should this process be killed."""
+def start_watcher() -> None:
+    """Start the shell, once; before the first group, so that it never has to catch up."""
     global _watcher
     if _watcher is None:
         # Without a shell nothing is lost but this last resort.
@@ -36,6 +36,10 @@ def watch_group(group: int) -> None:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+
+
+def watch_group(group: int) -> None:
+    """End the group of that number should this process be killed."""
     _tell("+", group)
 
 

@@ -56,7 +56,7 @@ def test_compaction(start: Start, stage: Stage) -> None:
         told = [
             chunk["content"]["text"] for chunk in client.updates(session, "agent_thought_chunk")
         ]
-        assert any("window" in text for text in told) == (not expected)
+        assert any("left the model" in text for text in told) == (not expected)
         for update in client.updates(session, "compaction_update"):
             assert update["status"] in ("in_progress", "completed", "failed", "cancelled")
 

@@ -127,13 +127,14 @@ def test_stdout_may_be_a_file(environment: dict[str, str], tmp_path: Path) -> No
 def test_a_killed_agent_leaves_no_command_behind(
     start: Start, script: Script, project: Path
 ) -> None:
-    command = "sleep 987 & echo $! > child; wait"
+    command = "sleep 987 & echo $! > child; echo it runs; wait"
     call = {"tool": "run_command", "arguments": {"command": command}}
     client = start(script({"calls": [call]}), environment={"PUNIE_MODE": "auto"})
     client.initialize()
-    client.begin_prompt(client.new_session(project))
-    child = project / "child"
-    assert eventually(lambda: child.exists() and bool(child.read_text().strip()), 30)
-    pid = int(child.read_text())
+    session = client.new_session(project)
+    client.begin_prompt(session)
+    client.wait_update(session, lambda update: "it runs\\n" in str(update.get("content")))
+    pid = int((project / "child").read_text())
+    assert process_exists(pid)
     client.process.send_signal(signal.SIGKILL)
     assert eventually(lambda: not process_exists(pid), 2)
