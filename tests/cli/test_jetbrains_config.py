@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,13 +20,24 @@ def test_the_template_has_the_shape_that_init_writes() -> None:
     assert template == written
 
 
-def test_the_registry_entry_is_complete() -> None:
+REQUIRED = {"id", "name", "version", "description", "distribution"}
+OPTIONAL = {"repository", "website", "authors", "license", "license_url", "preview"}
+
+
+def test_the_registry_entry_is_as_the_registry_wants_it() -> None:
     entry = json.loads((FOLDER / "punie" / "agent.json").read_text(encoding="utf-8"))
-    assert entry["id"] == "punie" == (FOLDER / "punie").name
+    assert REQUIRED <= entry.keys() <= REQUIRED | OPTIONAL
+    assert re.fullmatch(r"[a-z][a-z0-9-]*", entry["id"])
+    assert entry["id"] == (FOLDER / "punie").name
     assert re.fullmatch(r"\d+\.\d+\.\d+", entry["version"])
     assert entry["version"] == __version__
-    assert entry["distribution"]["uvx"] == {"package": f"punie=={__version__}", "args": ["acp"]}
-    assert {"name", "description", "license"} <= entry.keys()
+    assert entry["license"] == "Apache-2.0"
+    # Pinned to the version, without extras; the package's own script of that name is what runs.
+    assert entry["distribution"] == {
+        "uvx": {"package": f"punie=={__version__}", "args": ["acp"]},
+    }
+    pyproject = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    assert pyproject["project"]["name"] in pyproject["project"]["scripts"]
 
 
 def test_the_icon_takes_the_colour_of_the_ide() -> None:
