@@ -139,10 +139,14 @@ def test_twice_and_when_nothing_runs(stage: Stage) -> None:
         cancel(client, "session/cancel", session, request)
         cancel(client, "$/cancel_request", session, request)
     assert client.result(request, 10) == {"stopReason": "cancelled"}
+    client.exchange.sound = False
     for _ in range(2):
         for method in METHODS:
             cancel(client, method, session, request)
         client.notify("session/cancel", {"sessionId": "unknown"})
+        numbers: list[object] = [12345, "no such", None, ["odd"], {}, True]
+        for odd in numbers:
+            client.notify("$/cancel_request", {"requestId": odd})
         assert client.prompt(session) == "end_turn"
 
 

@@ -103,6 +103,17 @@ def test_ids_are_the_same_each_time(stage: Stage) -> None:
     assert len({update["messageId"] for update in first if is_user(update)}) == 1
 
 
+def test_an_open_session_goes_on(stage: Stage) -> None:
+    project = stage.project({"text": "One."}, {"text": "Two."})
+    session = stage.client.new_session(project)
+    load(stage.client, session, project)
+    stage.client.prompt(session)
+    load(stage.client, session, project)
+    assert stage.client.text(session) == "One.One."
+    stage.client.prompt(session)
+    assert stage.client.text(session) == "One.One.Two."
+
+
 def test_a_denied_call_and_a_cancelled_turn_come_back_as_they_ended(stage: Stage) -> None:
     slow = {"text": "slow " * 40, "delay": 0.05, "chunks": 40}
     project = stage.project({"calls": [EDIT]}, {"text": "Then not."}, slow)

@@ -140,6 +140,24 @@ def test_the_commands_come_after_the_answer(stage: Stage) -> None:
     assert all(command["description"] for command in update["availableCommands"])
 
 
+@pytest.mark.parametrize("method", ["session/load", "session/resume", "session/fork"])
+def test_the_commands_come_again_after_the_answer(stage: Stage, method: str) -> None:
+    project = stage.project()
+    session = stage.client.new_session(project)
+    stage.client.prompt(session)
+    before = len(stage.client.messages)
+    request = stage.client.call(
+        method, {"sessionId": session, "cwd": str(project), "mcpServers": []}
+    )
+    stage.client.result(request)
+    told = stage.client.wait_for(
+        lambda message: "available_commands_update" in str(message), after=before
+    )
+    messages = stage.client.messages[before:]
+    answer = next(message for message in messages if message.get("id") == request)
+    assert messages.index(answer) < messages.index(told)
+
+
 def test_a_jetbrains_ide_that_stumbles_over_options_gets_modes_alone(
     start: Start, stage: Stage
 ) -> None:

@@ -5,7 +5,8 @@
 | a line that is no JSON | tests/e2e/test_wire.py, test_fuzz.py |
 | a batch, a number, any other line that is no object | tests/e2e/test_wire.py |
 | an unknown request, also with `_` | tests/e2e/test_wire.py, test_extensions.py |
-| an unknown notification, `$/cancel_request` | tests/e2e/test_wire.py, test_cancel.py |
+| an unknown notification | tests/e2e/test_wire.py, test_extensions.py |
+| `$/cancel_request` | test_cancel.py |
 | missing or invalid parameters | tests/e2e/test_wire.py, and the file of each method |
 | any other exception in a handler | here |
 | a prompt of 60 MB | here |

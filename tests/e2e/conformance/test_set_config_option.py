@@ -47,6 +47,9 @@ def test_the_mode_of_the_protocol_follows(stage: Stage) -> None:
         session, lambda update: update["sessionUpdate"] == "current_mode_update"
     )
     assert update["currentModeId"] == "auto"
+    # The update follows the answer.
+    kinds = [message.get("method", "answer") for message in stage.client.messages[-2:]]
+    assert kinds == ["answer", "session/update"]
 
 
 def test_another_model_answers_the_next_prompt(stage: Stage) -> None:
@@ -61,37 +64,6 @@ def test_another_model_answers_the_next_prompt(stage: Stage) -> None:
     set_option(stage.client, session, "model", script)
     stage.client.prompt(session)
     assert stage.client.text(session) == "From the script."
-
-
-def test_thinking_is_switched(stage: Stage) -> None:
-    session = opened(stage, thinking=True)["sessionId"]
-    set_option(stage.client, session, "thought_level", "off")
-    stage.client.prompt(session)
-    assert "Hm." not in thoughts(stage.client, session)
-    set_option(stage.client, session, "thought_level", "on")
-    stage.client.prompt(session)
-    assert "Hm." in thoughts(stage.client, session)
-
-
-def test_a_model_whose_thinking_is_fixed_has_no_such_option(stage: Stage) -> None:
-    result = opened(stage)
-    assert [option["id"] for option in result["configOptions"]] == ["mode", "model"]
-    with pytest.raises(Refused, match="-32602"):
-        set_option(stage.client, result["sessionId"], "thought_level", "on")
-
-
-def test_boolean_options_are_for_clients_that_offer_them(start: Start, stage: Stage) -> None:
-    client = start(environment=stage_environment(stage.folder))
-    client.initialize(clientCapabilities={"session": {"configOptions": {"boolean": {}}}})
-    project = stage.project({"thought": "Hm.", "text": "Fine."}, repeat=True, thinking=True)
-    result = client.request("session/new", {"cwd": str(project), "mcpServers": []})
-    session = result["sessionId"]
-    (option,) = [each for each in result["configOptions"] if each["id"] == "thought_level"]
-    assert (option["type"], option["currentValue"]) == ("boolean", True)
-    options = set_option(client, session, "thought_level", False, type="boolean")
-    assert options["thought_level"]["currentValue"] is False
-    client.prompt(session)
-    assert "Hm." not in thoughts(client, session)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +112,27 @@ def test_the_echo_before_a_prompt_costs_nothing(stage: Stage) -> None:
     assert len(stage.client.updates(session)) == seen
 
 
-def thoughts(client: Client, session: str) -> str:
-    chunks = client.updates(session, "agent_thought_chunk")
-    return "".join(chunk["content"]["text"] for chunk in chunks)
+def test_an_echo_does_not_undo_what_the_agent_changed(start: Start, stage: Stage) -> None:
+    client = start(environment=stage_environment(stage.folder))
+    client.initialize("JetBrains.PyCharm")
+    session = client.new_session(stage.project())
+    assert set_option(client, session, "mode", "ask")["mode"]["currentValue"] == "ask"
+    client.prompt(session, "/mode plan")
+    changed = client.wait_update(
+        session, lambda update: update["sessionUpdate"] == "config_option_update"
+    )
+    assert changed["configOptions"][0]["currentValue"] == "plan"
+    assert client.updates(session, "current_mode_update")[-1]["currentModeId"] == "plan"
+    # What the IDE still shows, sent before the next prompt, is no wish of the person.
+    assert set_option(client, session, "mode", "ask")["mode"]["currentValue"] == "plan"
+    # Sent again it is meant; and once the IDE has said the new value it is meant at once.
+    assert set_option(client, session, "mode", "ask")["mode"]["currentValue"] == "ask"
+    client.prompt(session, "/mode plan")
+    assert set_option(client, session, "mode", "plan")["mode"]["currentValue"] == "plan"
+    assert set_option(client, session, "mode", "ask")["mode"]["currentValue"] == "ask"
+
+
+def test_a_client_that_sends_no_echoes_is_taken_at_its_word(stage: Stage) -> None:
+    session = stage.session()
+    stage.client.prompt(session, "/mode plan")
+    assert set_option(stage.client, session, "mode", "ask")["mode"]["currentValue"] == "ask"

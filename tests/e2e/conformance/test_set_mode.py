@@ -59,3 +59,16 @@ def test_what_each_mode_means(
     assert len(client.questions(session)) == questions
     assert ("Servus" in (project / "app.py").read_text()) == edited
     assert (project / "ran.txt").exists() == ran
+
+
+def test_a_mode_set_in_the_middle_of_a_turn_counts(stage: Stage) -> None:
+    slow = {"text": "wait " * 20, "delay": 0.05, "chunks": 20, "calls": [EDIT]}
+    project = stage.project(slow, {"text": "Done."})
+    client = stage.client
+    session = client.new_session(project)
+    request = client.begin_prompt(session)
+    client.wait_update(session, lambda update: "wait" in str(update.get("content")))
+    client.request("session/set_mode", {"sessionId": session, "modeId": "auto"})
+    assert client.result(request) == {"stopReason": "end_turn"}
+    assert "Servus" in (project / "app.py").read_text()
+    assert client.questions(session) == []

@@ -138,6 +138,25 @@ def test_a_question_comes_after_its_call_and_carries_it_whole(stage: Stage) -> N
     assert all(option["name"].strip() for option in question["options"])
 
 
+def test_output_shows_while_the_command_runs(stage: Stage) -> None:
+    command = call("run_command", command="echo fir''st; sleep 1.5; echo last")
+    session = stage.session({"calls": [command]}, {"text": "Done."}, mode="auto")
+    request = stage.client.begin_prompt(session)
+    stage.client.wait_update(
+        session,
+        lambda update: (
+            update["sessionUpdate"] == "tool_call_update"
+            and "status" not in update
+            and "first" in str(update["content"])
+        ),
+    )
+    assert not any(message.get("id") == request for message in stage.client.messages)
+    assert stage.client.result(request) == {"stopReason": "end_turn"}
+    (final,) = stage.client.calls(session).values()
+    assert final["status"] == "completed"
+    assert "last" in str(final["content"])
+
+
 def test_growing_output_is_not_sent_again_and_again(stage: Stage) -> None:
     command = "for i in $(seq 1 30); do seq 1 400; sleep 0.05; done"
     _, session = run(stage, call("run_command", command=command))
