@@ -9,7 +9,19 @@ import pytest
 from tests.e2e.client import Client, Json, deny, merged_calls, messages_of
 from tests.e2e.conftest import Script, Start
 
-NAMES = ["help", "compact", "model", "mode", "undo", "plan", "init", "mcp", "logs", "export"]
+NAMES = [
+    "help",
+    "compact",
+    "model",
+    "mode",
+    "permissions",
+    "undo",
+    "plan",
+    "init",
+    "mcp",
+    "logs",
+    "export",
+]
 READ = {"tool": "read_file", "arguments": {"path": "app.py"}}
 
 

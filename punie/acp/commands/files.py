@@ -1,6 +1,6 @@
 """/undo and /init: what changes files of the project."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from uuid import uuid4
 
 from anyio import to_thread
@@ -160,7 +160,9 @@ async def _write_guide(context: CommandContext, guide: str) -> str:
             f"The plan mode changes no files, so {GUIDE_FILE} was not written; switch with "
             f"`/mode ask` and say `/init` again. It would be:\n\n{would}"
         )
-    run_direct_call = await to_thread.run_sync(_import_direct_call, abandon_on_cancel=True)
+    await to_thread.run_sync(import_turn, abandon_on_cancel=True)
+    from punie.agent.direct_call import run_direct_call
+
     result = await run_direct_call(
         WRITE_FILE,
         {"path": GUIDE_FILE, "content": guide},
@@ -180,10 +182,3 @@ async def _write_guide(context: CommandContext, guide: str) -> str:
         # What follows a semicolon is for a model.
         return f"{GUIDE_FILE} was not written: {result.removeprefix('error: ').partition('; ')[0]}."
     return f"{GUIDE_FILE} is written; add to it what the project's files do not tell."
-
-
-def _import_direct_call() -> Callable[..., Awaitable[str | None]]:
-    import_turn()
-    from punie.agent.direct_call import run_direct_call
-
-    return run_direct_call
