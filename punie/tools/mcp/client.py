@@ -30,7 +30,7 @@ from punie.tools.mcp.servers import (
     is_loopback,
     is_web_address,
 )
-from punie.tools.mcp.stdio import MAX_MESSAGE_BYTES, GroupedStdioTransport
+from punie.tools.mcp.stdio import MAX_MESSAGE_BYTES, Ending, GroupedStdioTransport
 from punie.tools.wording import one_line
 
 CALL_SECONDS = 600.0
@@ -62,15 +62,16 @@ class Link:
     """An open connection. `ended` is set when it is known to be of no more use."""
 
     def __init__(
-        self, server: McpServer, toolset: MCPToolset[Any], transport: ClientTransport
+        self,
+        server: McpServer,
+        toolset: MCPToolset[Any],
+        ended: anyio.Event,
+        trouble: Callable[[], str],
     ) -> None:
         self._server = server
         self._toolset = toolset
-        self._transport = transport
-        if isinstance(transport, GroupedStdioTransport):
-            self.ended = transport.ending.ended
-        else:
-            self.ended = anyio.Event()
+        self._trouble = trouble
+        self.ended = ended
 
     async def tools(self) -> Sequence[types.Tool]:
         """Ask for the list of tools; raises what the libraries raise."""
@@ -95,7 +96,9 @@ class Link:
         except Exception as error:
             if await self._answers():
                 raise CallFailed(reason_of(error, self._server)) from error
-            _log.warning("an MCP server is gone", server=self._server.name, exc_info=error)
+            _log.warning(
+                "an MCP server is gone", server=self._server.name, error=type(error).__name__
+            )
             self.ended.set()
             raise CallFailed(self.why_ended()) from error
         return Outcome(result_text(result), result.is_error)
@@ -113,7 +116,7 @@ class Link:
 
     def why_ended(self) -> str:
         """Return why the connection ended, as a clause."""
-        return _stdio_reason(self._transport) or "it no longer answers"
+        return self._trouble() or "it no longer answers"
 
 
 @asynccontextmanager
@@ -139,7 +142,7 @@ async def connected(
     async def on_log(message: types.LoggingMessageNotificationParams) -> None:
         _log.debug("an MCP server logged", server=server.name, line=str(message.data)[:1000])
 
-    transport = _transport(server, cwd, environment)
+    transport, ended, trouble = _transport(server, cwd, environment)
     client = Client(
         transport,
         # Servers in the field may fail on anything that comes before the handshake, and only a
@@ -158,10 +161,10 @@ async def connected(
         try:
             with anyio.fail_after(seconds):
                 await stack.enter_async_context(toolset)
-                link = Link(server, toolset, transport)
+                link = Link(server, toolset, ended, trouble)
                 tools = await link.tools()
         except Exception as error:
-            clause = _stdio_reason(transport)
+            clause = trouble()
             if clause:
                 raise Explained(clause) from error
             raise
@@ -176,33 +179,47 @@ class Explained(Exception):  # noqa: N818 - it names what it holds
     """Trouble with a server whose reason is known; the message is a clause."""
 
 
-def _transport(server: McpServer, cwd: Path, environment: Mapping[str, str]) -> ClientTransport:
-    if not isinstance(server, StdioServer) and not is_web_address(server.url):
+def _transport(
+    server: McpServer, cwd: Path, environment: Mapping[str, str]
+) -> tuple[ClientTransport, anyio.Event, Callable[[], str]]:
+    """Return the way to a server, the event of its end, and what tells of trouble on the way."""
+    if isinstance(server, StdioServer):
+        stdio = GroupedStdioTransport(server, cwd, environment)
+        return stdio, stdio.ending.ended, lambda: _stdio_trouble(stdio.ending)
+    if not is_web_address(server.url):
         raise Explained("its address does not begin with http:// or https://")
+    headers = dict(server.headers)
+    refusals: list[int] = []
+    client = _http_client(server.url, refusals)
+    transport: ClientTransport
     match server:
-        case StdioServer():
-            return GroupedStdioTransport(server, cwd, environment)
         case HttpServer():
-            return StreamableHttpTransport(
+            transport = StreamableHttpTransport(
                 server.url,
-                headers=dict(server.headers),
-                httpx_client_factory=_http_client(server.url),
+                headers=headers,
+                httpx_client_factory=client,
                 max_sse_event_size=MAX_MESSAGE_BYTES,
             )
         case SseServer():
-            return SSETransport(
+            transport = SSETransport(
                 server.url,
-                headers=dict(server.headers),
+                headers=headers,
                 sse_read_timeout=_SILENCE,
-                httpx_client_factory=_http_client(server.url),
+                httpx_client_factory=client,
             )
         case _:
             assert_never(server)
+    return transport, anyio.Event(), lambda: "it refused the sign-in" if refusals else ""
 
 
-def _http_client(url: str) -> Callable[..., httpx2.AsyncClient]:
+def _http_client(url: str, refusals: list[int]) -> Callable[..., httpx2.AsyncClient]:
     # A proxy that is configured for the outside must never see what goes to this machine.
     trust = not is_loopback(url)
+
+    async def look(response: httpx2.Response) -> None:
+        # One transport tells of the status, the other one hides it.
+        if response.status_code in (401, 403):
+            refusals.append(response.status_code)
 
     def client(
         headers: dict[str, str] | None = None,
@@ -215,6 +232,7 @@ def _http_client(url: str) -> Callable[..., httpx2.AsyncClient]:
             timeout=timeout or httpx2.Timeout(30.0, read=CALL_SECONDS),
             auth=auth,
             trust_env=trust,
+            event_hooks={"response": [look]},
         )
 
     return client
@@ -234,9 +252,7 @@ def reason_of(error: BaseException, server: McpServer) -> str:
                 name = Path(server.command).name
                 return f"the command {name} could not be started: {cause.strerror or cause}"
             case httpx2.HTTPStatusError():
-                status = cause.response.status_code
-                refused = "it refused the sign-in" if status in (401, 403) else "it answered"
-                return f"{refused} with HTTP {status}"
+                return f"it answered with HTTP {cause.response.status_code}"
             case httpx2.ConnectError() | ConnectionError():
                 return f"nothing answers at {_place(server)}"
             case httpx2.TimeoutException():
@@ -269,10 +285,7 @@ def _place(server: McpServer) -> str:
     return "its process" if isinstance(server, StdioServer) else host_of(server.url)
 
 
-def _stdio_reason(transport: ClientTransport) -> str:
-    if not isinstance(transport, GroupedStdioTransport):
-        return ""
-    ending = transport.ending
+def _stdio_trouble(ending: Ending) -> str:
     if ending.too_large:
         return "it sent a message that is too large"
     if ending.ended.is_set():
@@ -280,6 +293,4 @@ def _stdio_reason(transport: ClientTransport) -> str:
             return "it closed its output"
         how = f"exit code {ending.code}" if ending.code >= 0 else f"signal {-ending.code}"
         return f"it ended with {how}"
-    if ending.nonsense:
-        return "what it wrote is not MCP"
-    return ""
+    return "what it wrote is not MCP" if ending.nonsense else ""

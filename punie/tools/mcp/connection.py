@@ -31,6 +31,7 @@ _PROGRESS_ITEMS = 64
 _LIST_PAUSE_SECONDS = 0.5
 _LIST_SECONDS = 30.0
 _LIBRARY_SETTINGS = {"FASTMCP_LOG_ENABLED": "false", "FASTMCP_ENV_FILE": os.devnull}
+_LIBRARY_LOGGERS = ("client", "fastmcp", "httpx2", "mcp")
 _log = logging.getLogger(__name__)
 
 
@@ -184,7 +185,6 @@ class Connection:
                 ) as (link, tools):
                     ended = await self._serve(link, tools)
             except Exception as error:
-                _log.debug("no connection to %s", self.server.name, exc_info=error)
                 reasons.append(client.reason_of(error, server))
             if ended is not None:
                 return ended
@@ -218,8 +218,10 @@ class Connection:
             try:
                 with anyio.fail_after(_LIST_SECONDS):
                     self._take(await link.tools())
-            except Exception:
-                _log.warning("no new list of tools from %s", self.server.name, exc_info=True)
+            except Exception as error:
+                # Only the kind: an error's text may hold an address with a key in it.
+                kind = type(error).__name__
+                _log.warning("no new list of tools from %s: %s", self.server.name, kind)
             await self._settle()
             await anyio.sleep(_LIST_PAUSE_SECONDS)
 
@@ -266,6 +268,9 @@ def load_client() -> ModuleType:
         import punie.tools.mcp.client
         import punie.tools.mcp.tools
 
+    for name in _LIBRARY_LOGGERS:
+        # What they log of errors, addresses with keys included, is told in our own words.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return punie.tools.mcp.client
 
 

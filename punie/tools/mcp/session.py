@@ -12,18 +12,24 @@ from punie.tools.mcp.connection import Connection, Surroundings
 from punie.tools.mcp.naming import server_slugs
 from punie.tools.mcp.report import ServerReport, ToolReport
 from punie.tools.mcp.servers import McpServer, UnusableServer, transport_of
+from punie.tools.wording import one_line
 
 if TYPE_CHECKING:
     from punie.tools.base import AnyTool
     from punie.tools.mcp.results import LongResults
 
 _CLOSE_SECONDS = 5.0
+_NAME_CHARS = 60
 _log = logging.getLogger(__name__)
 _NOT_USED = "The MCP server {} is not used, because {}; the session goes on without it."
 _LEFT_OUT = (
     "Of the {} tools of the MCP server {} {} are used; more would take too much of the model's "
     "context."
 )
+
+
+def _shown(name: str) -> str:
+    return one_line(name, _NAME_CHARS)
 
 
 async def _nobody() -> None:
@@ -157,11 +163,11 @@ class McpSession:
     def _sentences(self) -> list[tuple[str, str]]:
         """Return what there is to tell, each with the subject it is told of only once."""
         sentences = [
-            (f"unusable {number}", _NOT_USED.format(server.name, server.reason))
+            (f"unusable {number}", _NOT_USED.format(_shown(server.name), server.reason))
             for number, server in enumerate(self._unusable)
         ]
         for c in self._connections:
-            name = c.server.name
+            name = _shown(c.server.name)
             reason = c.reason if c.state == "failed" else c.note
             if reason:
                 sentences.append((f"reason {c.slug}", _NOT_USED.format(name, reason)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from punie.tools.mcp.idea import IDE_TOOLS, ide_title, is_ide
-from punie.tools.mcp.servers import HttpServer, McpServer, StdioServer
+from punie.tools.mcp.servers import HttpServer, McpServer, SseServer, StdioServer
 from tests.tools.mcp.conftest import SERVER, Open, listening
 from tests.tools.mcp.ide import FULL, ROUTER, Ide, running_ide
 
@@ -90,11 +90,24 @@ async def test_a_wrong_token_is_told_without_showing_it(
         assert await bench.turn() == ()
     assert bench.told == [
         "The MCP server idea is not used, because it ended with exit code 0, and at the IDE's own "
-        "address it refused the sign-in with HTTP 401; the session goes on without it."
+        "address it refused the sign-in; the session goes on without it."
     ]
     assert ide.refused > 0
     assert "wrong-token-987654" not in caplog.text
     assert "wrong-token-987654" not in str(bench.session.reports()) + repr(server)
+
+
+async def test_an_address_with_a_key_is_not_logged(
+    open_session: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with running_ide(FULL) as ide:
+        address = f"http://127.0.0.1:{ide.port}/sse?k=sesame-0123"
+        bench = open_session(HttpServer("http", address), SseServer("sse", address))
+        await bench.settled()
+        assert await bench.turn() == ()
+    assert [text.count("it refused the sign-in") for text in bench.told] == [1, 1]
+    assert "sesame" not in caplog.text + str(bench.told) + str(bench.session.reports())
 
 
 async def test_the_router_mode_is_told_of_and_not_used(open_session: Open, tmp_path: Path) -> None:
