@@ -1,7 +1,7 @@
 """The MCP servers that a client gives a session: read, connected, and put into its turns."""
 
-import os
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anyio.abc import TaskGroup
@@ -22,11 +22,10 @@ from punie.tools.mcp.servers import (
     UnusableServer,
 )
 from punie.tools.mcp.session import McpSession
+from punie.workspace.environment import command_environment
 
 if TYPE_CHECKING:
     from punie.tools.base import AnyTool
-
-_OUR_VARIABLES = "PUNIE_"
 
 
 def read_servers(params: Mapping[str, Any]) -> tuple[list[McpServer], list[UnusableServer]]:
@@ -88,7 +87,10 @@ def give_servers(
     """Give a session the servers of the request; they are connected after its answer."""
     servers, unusable = read_servers(request.params)
     surroundings = Surroundings(
-        cwd=session.cwd, roots=session.roots, environment=_environment(), load=import_mcp
+        cwd=session.cwd,
+        roots=session.roots,
+        environment=partial(command_environment, session.cwd),
+        load=import_mcp,
     )
 
     async def note() -> None:
@@ -125,9 +127,3 @@ async def turn_tools(
     return tools, [
         Notice(severity="warning", text=text) for text in session.mcp.notices() if text not in told
     ]
-
-
-def _environment() -> dict[str, str]:
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith(_OUR_VARIABLES)
-    }

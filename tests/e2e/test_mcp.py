@@ -111,6 +111,28 @@ def test_a_denied_call_never_reaches_the_server(
     assert settled(session)["demo"]["state"] == "connected"
 
 
+def test_always_for_a_call_of_a_server_is_for_just_these_arguments(
+    start: Start, script: Script, project: Path, settled: Settled
+) -> None:
+    calls = [call("mcp__demo__echo", text=text) for text in ("one", "one", "two")]
+    answers = ["allow_always", "reject_once"]
+
+    def answer(request: Json) -> Json:
+        kind = answers.pop(0)
+        options = request["params"]["options"]
+        chosen = next(option for option in options if option["kind"] == kind)
+        return {"outcome": {"outcome": "selected", "optionId": chosen["optionId"]}}
+
+    client = start(script(*({"calls": [each]} for each in calls), {"text": "ok"}), answer=answer)
+    client.initialize()
+    session = client.new_session(project, mcpServers=[demo()])
+    settled(session)
+    assert client.prompt(session) == "end_turn"
+    done = merged_calls(client.updates(session)).values()
+    assert [each["status"] for each in done] == ["completed", "completed", "failed"]
+    assert answers == []
+
+
 def test_plan_mode_calls_nothing_outside(
     start: Start, script: Script, project: Path, settled: Settled
 ) -> None:

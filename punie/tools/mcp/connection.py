@@ -17,7 +17,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from punie.tools.base import Progress, ToolError
 from punie.tools.mcp.idea import IDE_TOOLS, ROUTER_NOTE, is_ide, is_router, local_servers
 from punie.tools.mcp.naming import tool_names
-from punie.tools.mcp.servers import McpServer
+from punie.tools.mcp.servers import McpServer, StdioServer
 
 if TYPE_CHECKING:
     from mcp import types
@@ -45,7 +45,7 @@ class Surroundings:
 
     cwd: Path
     roots: Sequence[Path]
-    environment: Mapping[str, str]
+    environment: Callable[[], Awaitable[Mapping[str, str]]]
     load: Callable[[], ModuleType] = field(default_factory=lambda: load_client)
     start_seconds: float = 60.0
     launcher_seconds: float = 4.0
@@ -169,6 +169,8 @@ class Connection:
         """Connect and stay connected; return why that ended, as a clause."""
         client = await anyio.to_thread.run_sync(self._surroundings.load, abandon_on_cancel=True)
         around = self._surroundings
+        stdio = isinstance(self.server, StdioServer)
+        environment = await around.environment() if stdio else {}
         others = local_servers(self.server, str(around.cwd))
         reasons: list[str] = []
         for server in (self.server, *others):
@@ -179,7 +181,7 @@ class Connection:
                     server,
                     cwd=around.cwd,
                     roots=around.roots,
-                    environment=around.environment,
+                    environment=environment,
                     seconds=around.launcher_seconds if launched else around.start_seconds,
                     on_tools_changed=self._tools_changed,
                 ) as (link, tools):

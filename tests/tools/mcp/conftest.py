@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +94,10 @@ class Bench:
 Open = Callable[..., Bench]
 
 
+async def environment() -> Mapping[str, str]:
+    return os.environ
+
+
 @pytest.fixture
 async def open_session(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Open]:
     """Open a session with some servers; it is closed after the test."""
@@ -101,7 +105,7 @@ async def open_session(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Open
         tasks = await stack.enter_async_context(anyio.create_task_group())
 
         def open_session(*servers: McpServer, **seconds: Any) -> Bench:
-            around = replace(Surroundings(tmp_path, [tmp_path], dict(os.environ)), **seconds)
+            around = replace(Surroundings(tmp_path, [tmp_path], environment), **seconds)
             session = McpSession(servers, around)
             session.start(tasks)
             stack.push_async_callback(session.aclose)
