@@ -55,8 +55,10 @@ _WORDS = names(
 _TOKENS = names(
     "; & && || | |& ( ) { } ! if then elif else fi while until do done for in $( <( >("
 ) | {"\n"}
-_BETWEEN_STATEMENTS = re.compile(rb"(?:[ \t\n]|[ \t]\\\n|\\\n[ \t]|(?<=\n)\\\n)*")
-_BETWEEN_WORDS = re.compile(rb"(?:[ \t]|[ \t]\\\n|\\\n[ \t])+")
+# The shell joins such lines before it looks for words, strings and substitutions.
+_JOINED_LINES = re.compile(r"(?<![ \t\n])\\\n")
+_BETWEEN_STATEMENTS = re.compile(rb"(?:[ \t\n]|(?<=[ \t\n])\\\n)*")
+_BETWEEN_WORDS = re.compile(rb"[ \t](?:[ \t]|\\\n)*")
 _WORD = re.compile(r"(?:\\[^\n]|[^\\\s;&|()<>'\"`$])+")
 _ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _REDIRECTION = re.compile(rb"[0-9]*[<>]|&>")
@@ -99,6 +101,8 @@ class Reader:
             for character in text
         ):
             self.opaque.append("characters that cannot be seen")
+        if _JOINED_LINES.search(text):
+            self.opaque.append("a line that goes on in the middle of something")
         self._source = text.encode("utf-8", "replace")
         tree = _parse(self._source)
         root = tree.root_node
@@ -187,7 +191,10 @@ class Reader:
 
     def _word(self, node: "Node", depth: int) -> tuple[Word, list[SimpleCommand]]:
         """Return the word and the commands that are run to make it."""
-        source = (node.text or b"").decode("utf-8", "replace").strip()
+        source = (node.text or b"").decode("utf-8", "replace")
+        if node.type not in ("word", "number", "raw_string", "string", "concatenation"):
+            # Within a string the grammar puts the blanks in front into the first token.
+            source = source.strip()
         match node.type:
             case "word" if _WORD.fullmatch(source):
                 return word_of(node), []
@@ -222,7 +229,6 @@ class Reader:
         ]
 
     def _substitution(self, node: "Node", depth: int) -> list[SimpleCommand]:
-        # Within a string the grammar puts the blanks in front into the first token.
         source = (node.text or b"").lstrip()
         if source[:2] not in (b"$(", b"<(", b">(") or not self._is_plain(node):
             return self._opaque("an unusual substitution", node, depth)
@@ -234,7 +240,9 @@ class Reader:
     def _redirect(self, node: "Node", depth: int) -> list[SimpleCommand]:
         targets = [child for child in node.named_children if child.type != "file_descriptor"]
         operator = next((child.type for child in node.children if not child.is_named), "")
-        if not _REDIRECTION.match(node.text or b"") or not self._is_tight(node):
+        # {name}> sets a variable.
+        named = self._source[: node.start_byte][-1:] == b"}" and node.prev_sibling is not None
+        if not _REDIRECTION.match(node.text or b"") or not self._is_tight(node) or named:
             return self._opaque("an unusual redirection", node, depth)
         if operator in ("<&-", ">&-") and not targets:
             return []

@@ -18,6 +18,7 @@ RUNNERS = names(
 """Programs that run a command which may stand anywhere in their arguments."""
 
 SHELLS = frozenset({"sh", "bash", "dash"})
+_OTHER_SHELLS = names("ash csh elvish fish ksh mksh nu osh tcsh xonsh yash zsh")
 
 
 @dataclass(frozen=True)
@@ -233,6 +234,13 @@ def _shell(words: Words) -> Unwrapped:
     return CodeWord(words[at].text)
 
 
+def _other_shell(words: Words) -> Unwrapped:
+    """Take a shell with a grammar of its own."""
+    if any(word.option for word in words[1:]):
+        return Opaque(f"code for {words[0].text}")
+    return None
+
+
 def _eval(words: Words) -> Unwrapped:
     if len(words) == 1 or not all(word.known for word in words):
         return Opaque("`eval` of what is not written out")
@@ -271,6 +279,7 @@ def _run(words: Words, at: int | None) -> Unwrapped:
 _WRAPPERS: dict[str, Callable[[Words], Unwrapped]] = {
     **dict.fromkeys(_PLAIN, _plain),
     **dict.fromkeys(SHELLS, _shell),
+    **dict.fromkeys(_OTHER_SHELLS, _other_shell),
     "timeout": _timeout,
     "gtimeout": _timeout,
     "env": _env,
