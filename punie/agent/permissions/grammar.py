@@ -62,6 +62,8 @@ _BETWEEN_WORDS = re.compile(rb"[ \t](?:[ \t]|\\\n)*")
 _WORD = re.compile(r"(?:\\[^\n]|[^\\\s;&|()<>'\"`$])+")
 _ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _REDIRECTION = re.compile(rb"[0-9]*[<>]|&>")
+_HEREDOC = re.compile(rb"[0-9]*<<(-?)")
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 _HEREDOC_MARK = re.compile(r"(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1", re.ASCII)
 # Bytes that the shell or its reader treats in ways of its own, and characters nobody can see.
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zs", "Zl", "Zp"})
@@ -76,10 +78,15 @@ def _language() -> "Language":
 
 
 def _parse(source: bytes) -> "Tree":
-    # A parser of its own each time, since sessions read their commands in different threads.
+    """Parse code; nodes have the places of the source, but not its text.
+
+    The grammar's scanner looks characters up in tables for ASCII and crashes the process on others,
+    which to the shell are letters like any, so it gets letters of the same length in their place.
+    """
     import tree_sitter
 
-    return tree_sitter.Parser(_language()).parse(source)
+    # A parser of its own each time, since sessions read their commands in different threads.
+    return tree_sitter.Parser(_language()).parse(_BEYOND_ASCII.sub(b"x", source))
 
 
 class Reader:
@@ -134,7 +141,7 @@ class Reader:
             return self._heredoc(node, depth)
         if node.type == "comment":
             before = self._source[node.start_byte - 1 : node.start_byte] if node.start_byte else b""
-            if (before and before not in b" \t\n;&|()") or b"\n" in (node.text or b""):
+            if (before and before not in b" \t\n;&|()") or b"\n" in self._bytes(node):
                 self.opaque.append("a comment in an unusual place")
             return []
         return self._opaque(node.type.replace("_", " "), node, depth)
@@ -167,21 +174,28 @@ class Reader:
             return tokens[:1] == ["{"]
         if node.type == "for_statement":
             # A loop may set any variable, PATH too; such names mean nothing to any program.
-            name = (node.named_children[0].text or b"").decode() if node.named_children else ""
+            name = self._text(node.named_children[0]) if node.named_children else ""
             return tokens[:1] == ["for"] and name.isascii() and name.isalnum() and name.islower()
         return True
 
     def _is_tight(self, node: "Node") -> bool:
-        """Tell whether only blanks are between the parts of a redirection."""
-        return not any(gap.strip(b" \t") for gap in self._gaps(node))
+        """Tell whether a redirection begins as one and has only blanks between its parts."""
+        begins = _REDIRECTION.match(self._bytes(node))
+        return bool(begins) and not any(gap.strip(b" \t") for gap in self._gaps(node))
 
     def _stands_alone(self, token: "Node") -> bool:
         """Tell whether a reserved word is one for the shell too, which wants it by itself."""
-        if not re.fullmatch(rb"[a-z]+|[!{}]", token.text or b""):
+        if not re.fullmatch(rb"[a-z]+|[!{}]", self._bytes(token)):
             return True
         before = self._source[: token.start_byte][-1:]
         after = self._source[token.end_byte : token.end_byte + 1]
         return (not before or before in b" \t\n;&|()") and (not after or after in b" \t\n;&|()<>")
+
+    def _bytes(self, node: "Node") -> bytes:
+        return self._source[node.start_byte : node.end_byte]
+
+    def _text(self, node: "Node") -> str:
+        return self._bytes(node).decode("utf-8", "replace")
 
     def _gaps(self, node: "Node") -> list[bytes]:
         return [
@@ -191,23 +205,23 @@ class Reader:
 
     def _word(self, node: "Node", depth: int) -> tuple[Word, list[SimpleCommand]]:
         """Return the word and the commands that are run to make it."""
-        source = (node.text or b"").decode("utf-8", "replace")
+        source = self._text(node)
         if node.type not in ("word", "number", "raw_string", "string", "concatenation"):
             # Within a string the grammar puts the blanks in front into the first token.
             source = source.strip()
         match node.type:
             case "word" if _WORD.fullmatch(source):
-                return word_of(node), []
+                return word_of(node, self._source), []
             case "raw_string":
-                return word_of(node), []
+                return word_of(node, self._source), []
             case "number" if not node.named_child_count:
-                return word_of(node), []
+                return word_of(node, self._source), []
             case "string" if not source.startswith("$"):
-                return word_of(node), self._pieces(node, depth)
+                return word_of(node, self._source), self._pieces(node, depth)
             case "concatenation":
                 if any(self._gaps(node)):
                     self.opaque.append("a word in pieces")
-                return word_of(node), self._pieces(node, depth)
+                return word_of(node, self._source), self._pieces(node, depth)
             case "simple_expansion" | "expansion" if PLAIN_EXPANSION.fullmatch(source):
                 return unknown(source), []
             case "arithmetic_expansion" if PLAIN_ARITHMETIC.fullmatch(source):
@@ -229,7 +243,7 @@ class Reader:
         ]
 
     def _substitution(self, node: "Node", depth: int) -> list[SimpleCommand]:
-        source = (node.text or b"").lstrip()
+        source = self._bytes(node).lstrip()
         if source[:2] not in (b"$(", b"<(", b">(") or not self._is_plain(node):
             return self._opaque("an unusual substitution", node, depth)
         # Older shells look for the closing bracket without understanding what is in between.
@@ -242,7 +256,7 @@ class Reader:
         operator = next((child.type for child in node.children if not child.is_named), "")
         # {name}> sets a variable.
         named = self._source[: node.start_byte][-1:] == b"}" and node.prev_sibling is not None
-        if not _REDIRECTION.match(node.text or b"") or not self._is_tight(node) or named:
+        if named or not self._is_tight(node):
             return self._opaque("an unusual redirection", node, depth)
         if operator in ("<&-", ">&-") and not targets:
             return []
@@ -290,13 +304,15 @@ class Reader:
         start, body, end = (parts.get(f"heredoc_{name}") for name in ("start", "body", "end"))
         if start is None or end is None or self._source.count(b"<<") != 1:
             return False
-        mark = _HEREDOC_MARK.fullmatch((start.text or b"").decode("utf-8", "replace"))
+        mark = _HEREDOC_MARK.fullmatch(self._text(start))
         if mark is None:
             return False
-        text = self._source[node.start_byte : node.end_byte].decode("utf-8", "replace")
-        if not mark[1] and body is not None and re.search(r"[$`\\]", (body.text or b"").decode()):
+        if not mark[1] and body is not None and re.search(r"[$`\\]", self._text(body)):
             return False
-        strip = "\t" if text[:3] == "<<-" else ""
+        begins = _HEREDOC.match(self._bytes(node))
+        if begins is None:
+            return False
+        strip = "\t" if begins[1] else ""
         lines = self._source[start.end_byte :].decode("utf-8", "replace").split("\n")[1:]
         at = next(
             (
@@ -319,7 +335,7 @@ class Reader:
         for child in node.children:
             if child.type == "variable_assignment":
                 altered = True
-                if not _ASSIGNMENT.match(child.text or b""):
+                if not _ASSIGNMENT.match(self._bytes(child)):
                     self.opaque.append("an unusual assignment")
                 value = child.child_by_field_name("value")
                 found += [] if value is None else self._visit(value, depth + 1)

@@ -66,11 +66,11 @@ def parse_rules(text: str, *, deny_only: bool = False) -> tuple[Rule, ...]:
         raise RuleError("line 1: this cannot be read.") from None
     for key in content:
         if key != "rules":
-            line = _line_of(text, f"{key}", 0)
+            line = _line_of(text, key)
             raise RuleError(f"line {line}: {key!r} is not known; there are only [[rules]].")
     tables = content.get("rules", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise RuleError(f"line {_line_of(text, 'rules', 0)}: rules are written as [[rules]].")
+        raise RuleError(f"line {_line_of(text, 'rules')}: rules are written as [[rules]].")
     return tuple(
         _parse_rule(table, number, text, deny_only=deny_only) for number, table in enumerate(tables)
     )
@@ -137,19 +137,22 @@ def parse_arguments(text: str) -> ExactArguments:
 def _rule_line(text: str, number: int) -> int:
     """Return the 1-based line at which rule `number` (from 0) begins."""
     lines = [at for at, line in enumerate(text.split("\n"), start=1) if _RULE_LINE.match(line)]
-    return lines[number] if number < len(lines) else _line_of(text, "rules", 0)
+    return lines[number] if number < len(lines) else _line_of(text, "rules")
 
 
-def _line_of(text: str, key: str, start: int) -> int:
-    """Return the 1-based line of the first `key = …` after line `start`; that line without one."""
+def _line_of(text: str, key: str, start: int | None = None) -> int:
+    """Return the 1-based line of `key`, in the rule that begins at index `start` or anywhere.
+
+    Without one it is the rule's first line.
+    """
     pattern = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}\b")
     lines = text.split("\n")
-    for at in range(start, len(lines)):
-        if at > start and _RULE_LINE.match(lines[at]):
+    for at in range(start or 0, len(lines)):
+        if start is not None and at > start and _RULE_LINE.match(lines[at]):
             break
         if pattern.match(lines[at]):
             return at + 1
-    return start + 1
+    return (start or 0) + 1
 
 
 def rule_table(rule: Rule) -> dict[str, Any]:

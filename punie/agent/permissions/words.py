@@ -38,12 +38,14 @@ def unknown(source: str, *, option: bool = True) -> Word:
     return Word(source, known=False, option=option)
 
 
-def word_of(node: "Node") -> Word:
-    """Return the word that a node of the grammar stands for."""
-    source = _source(node)
+def word_of(node: "Node", code: bytes) -> Word:
+    """Return the word that a node of the grammar stands for in the code."""
+    source = _source(node, code)
     pieces = node.children if node.type == "concatenation" else [node]
-    values = [_value(piece) for piece in pieces]
-    bare = "".join(_source(piece) for piece in pieces if piece.type in ("word", "brace_expression"))
+    values = [_value(piece, code) for piece in pieces]
+    bare = "".join(
+        _source(piece, code) for piece in pieces if piece.type in ("word", "brace_expression")
+    )
     braces = "{" in bare and ("," in bare or ".." in bare)
     if not braces and all(value is not None for value in values):
         return known("".join(value for value in values if value is not None))
@@ -55,8 +57,8 @@ def word_of(node: "Node") -> Word:
     return unknown(source, option=splits or not _OPERAND_START.match(first))
 
 
-def _value(node: "Node") -> str | None:
-    source = _source(node)
+def _value(node: "Node", code: bytes) -> str | None:
+    source = _source(node, code)
     match node.type:
         case "word":
             bare = _ESCAPE.sub("", source)
@@ -76,5 +78,5 @@ def _value(node: "Node") -> str | None:
             return None
 
 
-def _source(node: "Node") -> str:
-    return (node.text or b"").decode("utf-8", "replace")
+def _source(node: "Node", code: bytes) -> str:
+    return code[node.start_byte : node.end_byte].decode("utf-8", "replace")

@@ -209,6 +209,19 @@ def test_arguments_from_elsewhere_are_noted() -> None:
     assert command.open_ended
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["({\U0010ffff2 ]].\U0010ffff'#~[@=~", "}\U0010ffff@(for ((\u202e]%-", "\U0001f600=(" * 9],
+)
+def test_characters_beyond_ascii_do_not_reach_the_scanner(text: str) -> None:
+    read_command_line(text)
+
+
+def test_letters_beyond_ascii_are_letters() -> None:
+    assert argvs(clear("größer 'ä ö'; cat é.py")) == ["größer ä ö", "cat é.py"]
+    assert read_command_line("é=1 cat").opaque
+
+
 def test_commands_in_opaque_code_are_still_found() -> None:
     for text in ("f() { rm x; }", "a `rm x`", "case a in b) rm x;; esac", "X=$(rm x)"):
         assert "rm x" in argvs(read_command_line(text))

@@ -82,6 +82,8 @@ def test_made_up_lines(text: str) -> None:
         "a >x b",
         "py\\\ntest x",
         "time { rm x; }",
+        "a -x<<E\nx\nE\n",
+        "a -x<<<b",
         "a \n\\||\n b",
         'a "$\\\n(b c)"',
         'a "x $b $(rm x)"',
