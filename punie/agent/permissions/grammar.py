@@ -312,21 +312,15 @@ class Reader:
         begins = _HEREDOC.match(self._bytes(node))
         if begins is None:
             return False
-        strip = "\t" if begins[1] else ""
-        lines = self._source[start.end_byte :].decode("utf-8", "replace").split("\n")[1:]
-        at = next(
-            (
-                number
-                for number, line in enumerate(lines)
-                if (line.lstrip(strip) if strip else line) == mark[2]
-            ),
-            None,
-        )
-        begin = self._source.index(b"\n", start.end_byte) + 1 if b"\n" in self._source else 0
-        expected = begin + sum(len(line.encode()) + 1 for line in lines[: at or 0])
-        if strip:
-            expected += len(lines[at or 0]) - len(mark[2])
-        return at is not None and end.start_byte == expected
+        at = self._source.find(b"\n", start.end_byte) + 1
+        if at == 0:
+            return False
+        for line in self._source[at:].split(b"\n"):
+            bare = line.lstrip(b"\t") if begins[1] else line
+            if bare == mark[2].encode():
+                return end.start_byte == at + len(line) - len(bare)
+            at += len(line) + 1
+        return False
 
     def _command(self, node: "Node", depth: int) -> list[SimpleCommand]:
         words: list[Word] = []

@@ -43,9 +43,8 @@ def word_of(node: "Node", code: bytes) -> Word:
     source = _source(node, code)
     pieces = node.children if node.type == "concatenation" else [node]
     values = [_value(piece, code) for piece in pieces]
-    bare = "".join(
-        _source(piece, code) for piece in pieces if piece.type in ("word", "brace_expression")
-    )
+    unquoted = [piece for piece in pieces if piece.type in ("word", "brace_expression")]
+    bare = "".join(_source(piece, code) for piece in unquoted)
     braces = "{" in bare and ("," in bare or ".." in bare)
     if not braces and all(value is not None for value in values):
         return known("".join(value for value in values if value is not None))

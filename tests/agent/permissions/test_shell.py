@@ -161,6 +161,7 @@ def test_writing_redirections_are_found(text: str, writes: list[str]) -> None:
         "cat <<EOF\n`rm x`\nEOF",
         "cat <<A <<B\nA\nB",
         "cat <<EOF\nEOF \nrm x\nEOF",
+        "ls\ncat <<EOF",
         "env -S 'rm x'",
         "env -C / a",
         "sudo -i",
