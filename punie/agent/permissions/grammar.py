@@ -7,11 +7,11 @@ agree about everything, so wherever they might differ the code is opaque.
 import re
 import unicodedata
 from dataclasses import replace
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from punie.agent.permissions.shell import SimpleCommand, Word
+from punie.agent.permissions.syntax_tree import parse
 from punie.agent.permissions.words import (
     PLAIN_ARITHMETIC,
     PLAIN_EXPANSION,
@@ -28,7 +28,7 @@ from punie.agent.permissions.wrappers import (
 )
 
 if TYPE_CHECKING:
-    from tree_sitter import Language, Node, Tree
+    from tree_sitter import Node
 
 LONGEST_LINE = 8_000
 """Characters; a longer command line is not read at all, and so is opaque."""
@@ -63,30 +63,9 @@ _WORD = re.compile(r"(?:\\[^\n]|[^\\\s;&|()<>'\"`$])+")
 _ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _REDIRECTION = re.compile(rb"[0-9]*[<>]|&>")
 _HEREDOC = re.compile(rb"[0-9]*<<(-?)")
-_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 _HEREDOC_MARK = re.compile(r"(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1", re.ASCII)
 # Bytes that the shell or its reader treats in ways of its own, and characters nobody can see.
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zs", "Zl", "Zp"})
-
-
-@cache
-def _language() -> "Language":
-    import tree_sitter
-    import tree_sitter_bash
-
-    return tree_sitter.Language(tree_sitter_bash.language())
-
-
-def _parse(source: bytes) -> "Tree":
-    """Parse code; nodes have the places of the source, but not its text.
-
-    The grammar's scanner looks characters up in tables for ASCII and crashes the process on others,
-    which to the shell are letters like any, so it gets letters of the same length in their place.
-    """
-    import tree_sitter
-
-    # A parser of its own each time, since sessions read their commands in different threads.
-    return tree_sitter.Parser(_language()).parse(_BEYOND_ASCII.sub(b"x", source))
 
 
 class Reader:
@@ -111,7 +90,7 @@ class Reader:
         if _JOINED_LINES.search(text):
             self.opaque.append("a line that goes on in the middle of something")
         self._source = text.encode("utf-8", "replace")
-        tree = _parse(self._source)
+        tree = parse(self._source)
         root = tree.root_node
         children = root.children
         edges = (
