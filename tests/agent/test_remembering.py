@@ -12,7 +12,7 @@ from punie.agent.cancel import CancelSignal
 from punie.agent.direct_call import run_direct_call
 from punie.agent.events import Notice, PermissionAnswered, ToolFinished, TurnEvent
 from punie.agent.permissions.store import Permissions
-from punie.agent.turn import TurnConfig
+from punie.agent.turn_config import TurnConfig
 from punie.tools.base import ReadLedger, Tool, ToolArguments, ToolContext, ToolResult
 from punie.tools.catalog import ALL_TOOLS
 from punie.tools.presentation import Presentation, TextContent
@@ -73,7 +73,7 @@ def use(tool: str, **arguments: Any) -> list[Piece]:
 async def play(scene: Scene, *uses: list[Piece], answer: str | None = None) -> list[TurnEvent]:
     """Run one turn in which the model makes these calls."""
     before = sum(event.kind == "usage" for event in scene.events)
-    answers = [*uses, ["Done."]]
+    answers: list[list[Piece]] = [*uses, ["Done."]]
     scene.model = scripted(lambda done, messages: answers[done - before])
     scene.asked.clear()
     if answer is not None:
