@@ -40,6 +40,12 @@ def pid_in(path: Path) -> int:
     return int(path.read_text())
 
 
+def running(ide: Ide, project: Path) -> int:
+    """Wait until a command runs that writes its id to `pid`, and the agent waits for its end."""
+    ide.client.wait_for(lambda message: message.get("method") == "terminal/wait_for_exit")
+    return pid_in(project / "pid")
+
+
 def test_a_command(ides: list[Ide], start: Start, script: Script, project: Path) -> None:
     model = script(run("echo hi; pwd; exit 3"), DONE)
     ide, session = open_ide(ides, start, model, project)
@@ -115,7 +121,7 @@ def test_a_cancel_kills_and_releases(
     model = script(run("echo $$ > pid; sleep 60"), DONE)
     ide, session = open_ide(ides, start, model, project)
     request = ide.client.begin_prompt(session)
-    pid = pid_in(project / "pid")
+    pid = running(ide, project)
     ide.silent = silent
     begin = time.monotonic()
     ide.client.notify("session/cancel", {"sessionId": session})
@@ -165,7 +171,7 @@ def test_closing_a_session_releases_its_terminal(
     model = script(run("echo $$ > pid; sleep 60"), DONE)
     ide, session = open_ide(ides, start, model, project)
     request = ide.client.begin_prompt(session)
-    pid = pid_in(project / "pid")
+    pid = running(ide, project)
     ide.client.request(f"session/{end}", {"sessionId": session})
     assert ide.client.result(request, 5) == {"stopReason": "cancelled"}
     assert ide.terminals["terminal-1"].released
@@ -177,7 +183,7 @@ def test_the_end_of_stdin_releases_too(
 ) -> None:
     ide, session = open_ide(ides, start, script(run("echo $$ > pid; sleep 60"), DONE), project)
     ide.client.begin_prompt(session)
-    pid_in(project / "pid")
+    running(ide, project)
     ide.client.close_stdin()
     ide.client.wait_exit()
     ide.client.wait_read()
