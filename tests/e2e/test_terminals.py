@@ -70,23 +70,11 @@ def test_a_command(ides: list[Ide], start: Start, script: Script, project: Path)
     assert [update["content"] for update in updates] == [embedded, embedded]
     assert [update.get("status") for update in updates] == [None, "completed"]
     # What the model read is kept as text.
-    params = {"sessionId": session, "cwd": str(project), "mcpServers": []}
-    ide.client.request("session/close", {"sessionId": session})
-    ide.client.request("session/load", params)
-    replayed = merged_calls(ide.client.updates(session)[-4:])
-    (call,) = replayed.values()
-    assert f"exit code 3\nhi\n{project}" in call["content"][0]["content"]["text"]
+    assert read_of_first_call(ide, session, project) == ["exit code 3", "hi", str(project)]
 
 
-def test_a_signal(ides: list[Ide], start: Start, script: Script, project: Path) -> None:
-    model = script(run("kill -9 $$"), DONE)
-    ide, session = open_ide(ides, start, model, project)
-    assert ide.client.prompt(session) == "end_turn"
-    assert exit_line(ide, session, project) == "exit code 137"
-
-
-def exit_line(ide: Ide, session: str, project: Path) -> str:
-    """Return the status that the model read of the first call."""
+def read_of_first_call(ide: Ide, session: str, project: Path) -> list[str]:
+    """Open the session again; return the lines that the model read of its first call."""
     ide.client.request("session/close", {"sessionId": session})
     before = len(ide.client.updates(session))
     params = {"sessionId": session, "cwd": str(project), "mcpServers": []}
@@ -94,7 +82,14 @@ def exit_line(ide: Ide, session: str, project: Path) -> str:
     call = next(iter(merged_calls(ide.client.updates(session)[before:]).values()))
     text = call["content"][0]["content"]["text"]
     assert isinstance(text, str)
-    return text.strip("`").strip().splitlines()[0]
+    return text.strip("`").strip().splitlines()
+
+
+def test_a_signal(ides: list[Ide], start: Start, script: Script, project: Path) -> None:
+    model = script(run("kill -9 $$"), DONE)
+    ide, session = open_ide(ides, start, model, project)
+    assert ide.client.prompt(session) == "end_turn"
+    assert read_of_first_call(ide, session, project)[0] == "exit code 137"
 
 
 def test_a_timeout_kills_and_releases(
@@ -111,7 +106,7 @@ def test_a_timeout_kills_and_releases(
         "terminal/release",
     ]
     assert eventually(lambda: not process_exists(pid_in(project / "pid")))
-    assert exit_line(ide, session, project) == "timed out after 0.5 s"
+    assert read_of_first_call(ide, session, project)[0] == "timed out after 0.5 s"
 
 
 @pytest.mark.parametrize("silent", [set(), {"terminal/kill", "terminal/release"}])
