@@ -116,9 +116,13 @@ class CallRunner:
         call = open_call.call
         if isinstance(call, BrokenCall):
             return await self._fail(open_call, call.result)
-        consulted = await consult(
-            self.permissions, self.context.workspace, call.tool, call.arguments
-        )
+        try:
+            consulted = await consult(
+                self.permissions, self.context.workspace, call.tool, call.arguments
+            )
+        except Exception as error:
+            # Whatever kept the rules from being applied, the call must not run.
+            return await self._fail(open_call, _sentence(call, error))
         decision = decide(self.mode(), call.tool.effect, consulted.verdict)
         match decision:
             case Deny():

@@ -155,6 +155,30 @@ def test_without_a_terminal_the_model_cannot_ask(punie: Command, script: Script)
     assert "update_plan" in done.stdout
 
 
+def test_an_answer_for_good_on_the_terminal(punie: Command, script: Script) -> None:
+    echo = {"calls": [{"tool": "run_command", "arguments": {"command": "echo x >> ran"}}]}
+    list_all = {"calls": [{"tool": "run_command", "arguments": {"command": "ls -a"}}]}
+    code, seen = run_on_terminal(punie, "ask", "do it", "--model", script(echo, DONE), answer="a\n")
+    assert code == 0
+    assert "a  Always allow exactly `echo x >> ran`" in seen
+    assert "Remembered: allow `echo x >> ran`" in seen
+    assert punie("ask", "do it", "--model", script(echo, DONE)).returncode == 0
+    assert (punie.cwd / "ran").read_text() == "x\nx\n"
+    model = script(list_all, DONE)
+    _, seen = run_on_terminal(punie, "ask", "look", "--model", model, answer="p\n")
+    assert "p  Always allow `ls *` in this project" in seen
+    _, seen = run_on_terminal(punie, "ask", "look", "--model", model, answer="never\n")
+    assert "[y/N]" not in seen
+    model = script({"calls": [{"tool": "run_command", "arguments": {"command": "cat ran"}}]}, DONE)
+    _, seen = run_on_terminal(punie, "ask", "look", "--model", model, answer="never\n")
+    assert "never  Never allow `cat *`" in seen
+    assert punie("permissions").stdout == (
+        "  1  always allow exactly `echo x >> ran`\n"
+        "  2  always allow `ls *`\n"
+        "  3  never allow `cat *`\n"
+    )
+
+
 def test_an_interrupt_at_the_question_cancels(punie: Command, script: Script) -> None:
     (punie.cwd / "a.py").write_text("value = 1\n", encoding="utf-8")
     code, _ = run_on_terminal(

@@ -117,16 +117,17 @@ class Permissions:
         """Write the document in one step, but only if it says what it should."""
         text = document.as_string()
         try:
+            data = text.encode("utf-8")
             if parse_rules(text) != tuple(expected):
                 raise RuleError("")
-        except RuleError:
+        except (RuleError, UnicodeEncodeError):
             raise PermissionsError(f"{self.path} could not be changed; edit it yourself.") from None
         # A link, as people who keep their settings in a repository have, stays one.
         target = Path(os.path.realpath(self.path))
         descriptor, temporary = tempfile.mkstemp(prefix=".permissions-", dir=target.parent)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(target)

@@ -1,5 +1,6 @@
 """The file of a project's rules: read anew, written whole, and never in the project's hands."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -140,6 +141,16 @@ def test_files_that_cannot_be_rules(store: Permissions, tmp_path: Path) -> None:
     store.path.symlink_to(tmp_path / "missing")
     with pytest.raises(PermissionsError, match="is a link that leads nowhere"):
         store.read()
+
+
+@pytest.mark.parametrize("line", ["a\r\nb", "\ud800", "'\"\\ \t\x1b \u2028 é"])
+def test_a_rule_is_stored_as_it_is_or_not_at_all(store: Permissions, line: str) -> None:
+    rule = Rule("allow", COMMANDS, ExactCommand(line))
+    store.add([PYTEST])
+    with contextlib.suppress(PermissionsError):
+        store.add([rule])
+    assert store.read().own in ((PYTEST,), (PYTEST, rule))
+    assert (rule in store.read().own) == ("\ud800" not in line)
 
 
 def test_a_link_stays_a_link(store: Permissions, tmp_path: Path) -> None:
