@@ -8,7 +8,11 @@ from punie.agent.events import PromptLink, PromptText, TurnEvent, UserMessage
 LONGEST_TITLE = 60
 """Characters of a title at most."""
 
-_FENCE = re.compile(r"^\s*(`{3,}|~{3,}).*?(^\s*\1`*~*\s*$|\Z)", re.MULTILINE | re.DOTALL)
+# What was pasted may be huge: a title is in the first words, or there is none.
+_MOST_READ = 10_000
+_MOST_OF_A_LINE = 300
+
+_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,}).*?(^[ \t]*\1`*~*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[([^\]\n]+)\]\([^)\s]*\)")
 _STRONG = re.compile(r"(\*\*|\*|~~)(?=\S)(.+?)(?<=\S)\1(?!\w)")
 _LINE_MARK = re.compile(r"^\s*(?:#{1,6}\s+|>\s?|[-*+]\s+(?:\[[ xX]\]\s+)?|\d{1,3}[.)]\s+)")
@@ -51,7 +55,7 @@ def title_of(prompt: str) -> str | None:
 
     None if the prompt holds no more than a greeting, a command or code.
     """
-    if _COMMAND.match(prompt.lstrip()):
+    if _COMMAND.match(prompt[:_MOST_READ].lstrip()):
         return None
     for sentence in _sentences(_without_markdown(prompt)):
         if _GREETING.fullmatch(sentence):
@@ -77,7 +81,8 @@ def prompt_words(message: UserMessage) -> str:
 def _without_markdown(text: str) -> list[str]:
     """Return the lines of a text without code blocks and marks; inline code keeps its words."""
     lines: list[str] = []
-    for line in _FENCE.sub("\n", text.replace("\r", "\n")).split("\n"):
+    for line in _FENCE.sub("\n", text[:_MOST_READ].replace("\r", "\n")).split("\n"):
+        line = line[:_MOST_OF_A_LINE]
         if _RULE.match(line):
             continue
         line = _LINE_MARK.sub("", line)

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +93,13 @@ def test_files_pointed_at_are_part_of_the_title() -> None:
         text="",
     )
     assert title_from_events([event]) == "Explain app.py and test it"
+
+
+@pytest.mark.parametrize(
+    "piece", ["a line\n", "\n", "``` x\n", "*a", "~~a ", "[a", "- - ", "... ", "a."]
+)
+def test_a_huge_prompt_takes_no_time(piece: str) -> None:
+    # The whole program waits meanwhile; before the cut some of these took minutes.
+    begin = time.monotonic()
+    title_of(piece * 2_000_000)
+    assert time.monotonic() - begin < 5
