@@ -1,7 +1,8 @@
 """What Punie itself adds to a prompt: the scripted model answers at once.
 
 Prints the medians, in milliseconds, of `session/new`, of a prompt until its first chunk and of a
-prompt until its end, in a new session and in one of 2,000 events, with their limits:
+prompt until its end, in a new session and in one of 2,000 events, and of a cancel in the middle of
+an answer until the prompt is answered, with their limits:
 
     python tests/bench/bench_acp.py [--runs 50]
 """
@@ -23,6 +24,7 @@ from typing import Any
 NEW_LIMIT = 50.0
 FIRST_LIMIT = 20.0
 END_LIMIT = 40.0
+CANCEL_LIMIT = 100.0
 EVENTS = 2_000
 
 Json = dict[str, Any]
@@ -60,12 +62,23 @@ class Agent:
                 return
         raise EOFError("the agent ended")
 
+    def notify(self, method: str, params: Json) -> None:
+        """Send a notification."""
+        assert self._process.stdin is not None
+        message = {"jsonrpc": "2.0", "method": method, "params": params}
+        self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        self._process.stdin.flush()
+
 
 @contextmanager
-def running_agent(folder: Path) -> Iterator[Agent]:
-    """Start an agent whose scripted model answers at once, over and over."""
-    script = folder / "script.json"
-    script.write_text(json.dumps({"responses": [{"text": "Done.", "chunks": 1}], "repeat": True}))
+def running_agent(folder: Path, *, slow: bool = False) -> Iterator[Agent]:
+    """Start an agent whose scripted model answers at once, or word by word, over and over."""
+    script = folder / f"script-{slow}.json"
+    at_once = {"text": "Done.", "chunks": 1}
+    word_by_word = {"text": "word " * 1000, "chunks": 1000, "delay": 0.05}
+    script.write_text(
+        json.dumps({"responses": [word_by_word if slow else at_once], "repeat": True})
+    )
     environment = os.environ | {
         "HOME": str(folder),
         "PUNIE_STATE_DIR": str(folder / "state"),
@@ -100,6 +113,20 @@ def prompt(agent: Agent, session: str) -> tuple[float, float]:
             first = seconds
     assert first is not None
     return first * 1000, seconds * 1000
+
+
+def cancel(agent: Agent, session: str) -> float:
+    """Cancel a turn in the middle of its answer; return the milliseconds to the prompt's end."""
+    sent = None
+    params = {"sessionId": session, "prompt": [{"type": "text", "text": "Go"}]}
+    for _, message in agent.stream("session/prompt", params):
+        update = message.get("params", {}).get("update", {})
+        if sent is None and update.get("sessionUpdate") == "agent_message_chunk":
+            sent = time.perf_counter()
+            agent.notify("session/cancel", {"sessionId": session})
+    assert message["result"] == {"stopReason": "cancelled"}
+    assert sent is not None
+    return (time.perf_counter() - sent) * 1000
 
 
 def open_session(agent: Agent, folder: Path) -> tuple[str, float]:
@@ -140,6 +167,11 @@ def main() -> int:
             times = [prompt(agent, session) for _ in range(runs)]
             rows.append((f"first chunk, {label}", [first for first, _ in times], FIRST_LIMIT))
             rows.append((f"end of turn, {label}", [end for _, end in times], END_LIMIT))
+    with tempfile.TemporaryDirectory() as name, running_agent(Path(name), slow=True) as agent:
+        session, _ = open_session(agent, Path(name))
+        cancel(agent, session)
+        ends = [cancel(agent, session) for _ in range(runs)]
+        rows.append(("cancelled in an answer", ends, CANCEL_LIMIT))
     medians = [(label, statistics.median(values), limit) for label, values, limit in rows]
     for label, median, limit in medians:
         print(f"{label:26} {median:6.1f} ms (median of {runs}, at most {limit:.0f})")

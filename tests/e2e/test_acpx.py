@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.e2e import schema
 from tests.e2e.acpx import Acpx
 from tests.e2e.client import eventually
 from tests.e2e.conftest import Script
+from tests.tools.mcp.conftest import SERVER
 
 pytestmark = pytest.mark.skipif(not driver.AVAILABLE, reason=driver.MISSING)
 
@@ -138,6 +140,24 @@ def test_sessions_are_listed(acpx: Acpx, script: Script) -> None:
     printed = acpx.say("sessions")
     assert str(acpx.project) in printed
     assert "greet" in printed
+
+
+def test_an_mcp_server_that_is_passed_in(acpx: Acpx, script: Script, tmp_path: Path) -> None:
+    entry = {
+        "name": "demo", "command": sys.executable, "args": [str(SERVER), "stdio"], "env": [],
+    }  # fmt: skip
+    config = tmp_path / "mcp.json"
+    config.write_text(json.dumps({"mcpServers": [entry]}))
+    say = {"tool": "mcp__demo__echo", "arguments": {"text": "sword", "times": 2}}
+    acpx.environment["PUNIE_MODEL"] = script({"calls": [say]}, {"text": "Heard."})
+    flags = ("--mcp-config", str(config), "--approve-all")
+    acpx.say(*flags, "sessions", "new")
+    # It is connected in the background; a prompt does not wait for it for long.
+    assert eventually(lambda: "connected" in acpx.say(*flags, "prompt", "/mcp"), 60)
+    assert "Heard." in acpx.say(*flags, "prompt", "Go")
+    assert "session/request_permission" in acpx.methods()
+    (end,) = [u for u in acpx.updates("tool_call_update") if u.get("status") == "completed"]
+    assert "swordsword" in str(end["content"])
 
 
 @pytest.mark.parametrize("only_load", [False, True], ids=["resume", "load"])
