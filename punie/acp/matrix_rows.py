@@ -26,7 +26,7 @@ CLIENT_METHODS = {
     "session/update": "See the updates below",
     "session/request_permission": "Carries the whole call with its diff; has no time limit",
     "fs/read_text_file": "Files are read as the editor has them, unsaved changes included",
-    "fs/write_text_file": "Edits go through the editor; where it fails, to the disk, and the model is told",
+    "fs/write_text_file": "Edits go through the editor; where it fails, to the disk with a note",
     "terminal/create": "Commands run in the client's terminal where it offers one, else locally",
     "terminal/output": "The output of a command, for the model",
     "terminal/wait_for_exit": "The end of a command",
