@@ -21,9 +21,13 @@ _EXACT_ONLY = RUNNERS | names(
     "micromamba gem bundle composer systemctl service launchctl crontab at batch kill pkill "
     "killall reboot shutdown halt mount umount mkfs fdisk diskutil hdiutil open xdg-open screen "
     "tmux lldb sqlite3 psql mysql mongosh redis-cli gpg security defaults direnv mise asdf nvm "
-    "git-shell twine hatchling svn hg cmd powershell pwsh invoke inv fab"
+    "git-shell twine hatchling svn hg cmd powershell pwsh invoke inv fab ipython ipython3 jupyter "
+    "ts-node tsx gcc g++ cc c++ clang clang++ ld rustc ffmpeg convert magick pandoc openssl sponge "
+    "rename mail mailx sendmail dig host nslookup ping traceroute whois lynx w3m links"
 )
-_FIXED = frozenset({"make", "gmake", "just", "task", "rake", "npm", "pnpm", "yarn", "cd"})
+_FIXED = names(
+    "make gmake just task rake ant mvn gradle gradlew sbt bazel mix dotnet cmake npm pnpm yarn cd"
+)
 """Their arguments name what is run, so a pattern holds all of them."""
 _FIXED_WORDS = 4
 _SUBCOMMANDS: dict[str, frozenset[str]] = {

@@ -145,6 +145,9 @@ def test_patterns_that_are_offered(place: Place, text: str, expected: str) -> No
         "npm run x -- --script-shell=y",
         "make SHELL=/tmp/x test",
         "pip install x",
+        "mvn -Dexec.executable=x exec:exec",
+        "gcc -o x y.c",
+        "dig secret.example.org",
         "/tmp/x y",
         "../x y",
         "рytest",
@@ -189,6 +192,7 @@ def test_what_cannot_be_seen_is_written_out(place: Place) -> None:
 
 
 @given(st.text(max_size=200))
+@settings(deadline=None)
 def test_cutting_keeps_both_ends(text: str) -> None:
     cut = cut_middle(text)
     assert len(cut) <= LONGEST_NAME
@@ -213,7 +217,7 @@ def check(found: Sequence[Offer], call: Call, rules: Sequence[Rule], place: Plac
 
 
 @given(compositions)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_offer_does_what_it_says(place: Place, composition: Composition) -> None:
     rules = [Rule("allow", COMMANDS, parse_command_pattern("pytest *"))]
     call = command(composition.text)
@@ -222,7 +226,7 @@ def test_every_offer_does_what_it_says(place: Place, composition: Composition) -
 
 
 @given(st.text(min_size=1, max_size=30))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_offer_for_any_text_does_what_it_says(place: Place, text: str) -> None:
     call = command(text)
     check(offers(call, (), place), call, (), place)

@@ -412,7 +412,7 @@ def test_the_subjects_of_the_tools(place: Place) -> None:
 
 
 @given(compositions)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_rule_never_allows_a_composition_with_something_else(
     place: Place, composition: Composition
 ) -> None:
@@ -424,7 +424,7 @@ def test_a_rule_never_allows_a_composition_with_something_else(
 
 
 @given(compositions)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_forbidden_command_is_found_in_every_composition(
     place: Place, composition: Composition
 ) -> None:
@@ -434,7 +434,7 @@ def test_a_forbidden_command_is_found_in_every_composition(
 
 
 @given(noise)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_noise_behind_an_allowed_command_adds_no_command(place: Place, text: str) -> None:
     line = command(f"pytest {text}")
     found = judge(allow("pytest *"), line, place)

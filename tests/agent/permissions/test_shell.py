@@ -1,7 +1,7 @@
 """What a command line runs, as it is read."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie.agent.permissions.shell import CommandLine, read_command_line
@@ -237,11 +237,13 @@ def test_words_that_may_be_options(word: str, option: bool) -> None:
 
 
 @given(noise | st.text(max_size=60))
+@settings(deadline=None)
 def test_any_text_can_be_read(text: str) -> None:
     read_command_line(text)
 
 
 @given(compositions)
+@settings(deadline=None)
 def test_every_command_of_a_composition_is_found(composition: Composition) -> None:
     line = read_command_line(composition.text)
     found = [tuple(word.text for word in command.words) for command in line.each()]
@@ -252,5 +254,6 @@ def test_every_command_of_a_composition_is_found(composition: Composition) -> No
 
 
 @given(usual_compositions)
+@settings(deadline=None)
 def test_usual_compositions_are_understood(composition: Composition) -> None:
     assert not read_command_line(composition.text).opaque

@@ -2,7 +2,7 @@
 
 import pytest
 import tomlkit
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie.agent.permissions.rules import (
@@ -171,6 +171,7 @@ words = st.lists(st.text(st.characters(exclude_characters="\0\n*$`"), min_size=1
 
 
 @given(words, st.booleans())
+@settings(deadline=None)
 def test_every_pattern_can_be_written_and_read(argv: list[str], more: bool) -> None:
     pattern = CommandPattern(tuple(argv), more)
     try:
@@ -201,6 +202,7 @@ targets = (
 
 
 @given(st.lists(st.tuples(st.sampled_from(("allow", "deny")), targets), max_size=4))
+@settings(deadline=None)
 def test_written_rules_are_read_back(pairs: list[tuple[str, object]]) -> None:
     rules = []
     for decision, target in pairs:
