@@ -90,14 +90,14 @@ class Ide:
         with contextlib.suppress(OSError, ValueError):
             self.client.send(message)
 
-    def _serve(self, method: str, params: Json) -> Json | None:
+    def _serve(self, method: str, params: Json) -> Json:
         match method:
             case "fs/read_text_file":
                 return {"content": self._read(params["path"])}
             case "fs/write_text_file":
                 self.buffers.pop(params["path"], None)
                 Path(params["path"]).write_text(params["content"])
-                return None
+                return {}
             case "terminal/create":
                 return {"terminalId": self._create(params)}
         terminal = self.terminals[params["terminalId"]]

@@ -24,9 +24,14 @@ def run(command: str) -> Json:
 
 
 def open_ide(
-    start: Start, model: str, project: Path, capabilities: Json = FILES, mode: str = "auto"
+    start: Start,
+    model: str,
+    project: Path,
+    capabilities: Json = FILES,
+    mode: str = "auto",
+    sound: bool = True,
 ) -> tuple[Ide, str]:
-    client = start(model, environment={"PUNIE_MODE": mode})
+    client = start(model, environment={"PUNIE_MODE": mode}, sound=sound)
     client.initialize(clientCapabilities=capabilities)
     return Ide(client), client.new_session(project)
 
@@ -127,7 +132,7 @@ def test_a_client_that_fails_to_read(start: Start, script: Script, project: Path
 
 
 def test_a_client_that_answers_nonsense(start: Start, script: Script, project: Path) -> None:
-    ide, session = open_ide(start, script({"calls": [READ]}, DONE), project)
+    ide, session = open_ide(start, script({"calls": [READ]}, DONE), project, sound=False)
     client = ide.client
 
     def nonsense(request: Json) -> Json:
@@ -175,7 +180,8 @@ def test_a_client_without_files_is_not_asked(
     start: Start, script: Script, project: Path, capabilities: Json
 ) -> None:
     model = script({"calls": [READ]}, {"calls": [EDIT]}, {"calls": [WRITE]}, DONE)
-    ide, session = open_ide(start, model, project, capabilities)
+    sound = capabilities.get("fs", {}) is not None
+    ide, session = open_ide(start, model, project, capabilities, sound=sound)
     assert ide.client.prompt(session) == "end_turn"
     assert ide.asked == []
     assert "Servus" in (project / "app.py").read_text()
