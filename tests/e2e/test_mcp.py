@@ -171,7 +171,7 @@ def test_what_a_server_writes_to_stderr_is_logged_without_its_secrets(
 def test_the_command_in_the_chat(
     start: Start, script: Script, project: Path, settled: Settled
 ) -> None:
-    client = start(script({"text": "ok"}))
+    client = start(script({"text": "ok"}), sound=False)
     client.initialize()
     session = client.new_session(project, mcpServers=[demo(), {"name": "bare"}])
     settled(session)
@@ -212,7 +212,7 @@ def test_bad_servers_are_told_of_once_and_no_more_after_a_load(
         {"name": "bare"},
     ]
     model = script({"text": "one"}, {"text": "two"}, {"text": "three"})
-    client = start(model)
+    client = start(model, sound=False)
     client.initialize()
     session = client.new_session(project, mcpServers=servers)
     settled(session)
@@ -234,7 +234,7 @@ def test_bad_servers_are_told_of_once_and_no_more_after_a_load(
     client.close_stdin()
     client.wait_exit()
 
-    later = start(model)
+    later = start(model, sound=False)
     later.initialize()
     params = {"sessionId": session, "cwd": str(project), "mcpServers": servers}
     later.request("session/load", params)

@@ -112,16 +112,15 @@ def test_stdout_may_be_a_file(environment: dict[str, str], tmp_path: Path) -> No
     line = b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":1}}\n'
     path = tmp_path / "output"
     with path.open("wb") as file:
-        done = subprocess.run(
-            [COMMAND, "acp"],
-            input=line,
-            stdout=file,
-            stderr=subprocess.PIPE,
-            env=environment,
-            timeout=30,
-            check=False,
+        agent = subprocess.Popen(
+            [COMMAND, "acp"], stdin=subprocess.PIPE, stdout=file, env=environment
         )
-    assert done.returncode == 0
+    assert agent.stdin is not None
+    agent.stdin.write(line)
+    agent.stdin.flush()
+    assert eventually(lambda: path.read_bytes().endswith(b"\n"), 60)
+    agent.stdin.close()
+    assert agent.wait(30) == 0
     assert json.loads(path.read_bytes())["result"]["protocolVersion"] == 1
 
 
