@@ -43,6 +43,8 @@ lock: $(STAMP)
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
+# The lock is also pip's constraint: without it pip takes a requirement with an extra, such as
+# pydantic[email], for one that is not pinned.
 $(STAMP): requirements.lock pyproject.toml
 	@set -e; \
 	if command -v uv >/dev/null 2>&1; then \
@@ -59,7 +61,8 @@ $(STAMP): requirements.lock pyproject.toml
 		test -n "$$python" || { echo "Punie needs Python 3.11 to 3.14; none was found." >&2; exit 1; }; \
 		echo "Setting up $(VENV) with $$python (once, takes a few minutes)"; \
 		$$python -m venv $(VENV); \
-		$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock; \
+		$(PY) -m pip install -q --disable-pip-version-check --require-hashes \
+			-r requirements.lock -c requirements.lock; \
 		$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
 	@touch $@
