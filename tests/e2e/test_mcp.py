@@ -402,7 +402,7 @@ def test_nothing_is_left_behind(
 def test_the_command_shows_the_latest_session_of_the_project(
     start: Start, script: Script, project: Path, settled: Settled, environment: dict[str, str]
 ) -> None:
-    client = start(script({"text": "Hello."}))
+    client = start(script({"text": "Hello."}), sound=False)
     client.initialize()
     session = client.new_session(project, mcpServers=[demo(KEY="hunter2hunter2"), {"name": "bare"}])
     settled(session)
