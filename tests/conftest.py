@@ -3,6 +3,11 @@
 import signal
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does, and says nothing.
+settings.register_profile("punie", deadline=None)
+settings.load_profile("punie")
 
 # A shell starts its background jobs with interrupts ignored, and children inherit that. Tests send
 # interrupts to what they start, so they set the signal back to what a terminal gives.

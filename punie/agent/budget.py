@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import (
-    InstructionPart,
     ModelMessage,
     ModelRequest,
     TextPart,
@@ -13,9 +12,10 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models import Model
 from pydantic_ai.tools import ToolDefinition
 
+from punie.agent.toolset import request_parameters
 from punie.tools.base import ToolLimits
 
 CHARS_PER_TOKEN = 3
@@ -107,10 +107,7 @@ class Budget:
         # One token per character is the worst that ordinary text can do (digits do it).
         if chars <= room:
             return chars / CHARS_PER_TOKEN
-        parameters = ModelRequestParameters(
-            function_tools=list(self.tools),
-            instruction_parts=[InstructionPart(content=self.instructions)],
-        )
+        parameters = request_parameters(self.tools, self.instructions)
         try:
             usage = await self.model.count_tokens(list(messages), None, parameters)
         except NotImplementedError:

@@ -144,12 +144,6 @@ class HistoryBuilder:
         pending = self._open.messages() if self._open is not None else []
         return [*self._messages, *pending]
 
-    def parts_of(self, message_id: str) -> list[ModelResponsePart]:
-        """Return the parts of the latest response, in the order of their coming."""
-        if self._open is None or self._open.message_id != message_id:
-            return []
-        return list(self._open.parts)
-
     def _response(self, message_id: str) -> _OpenResponse:
         if self._open is None or self._open.message_id != message_id:
             self._close()

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_ai.messages import ToolCallPart
+from pydantic_ai.messages import InstructionPart, ToolCallPart
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
-from pydantic_ai.toolsets import ExternalToolset
 
 from punie.tools.base import AnyTool, Effect, ToolArguments
 from punie.tools.presentation import Presentation, ToolKind
@@ -39,9 +39,14 @@ def tool_definitions(tools: Sequence[AnyTool]) -> list[ToolDefinition]:
     ]
 
 
-def build_toolset(definitions: Sequence[ToolDefinition]) -> ExternalToolset[object]:
-    """Return the toolset for an agent; the turn itself runs the calls, one after another."""
-    return ExternalToolset(list(definitions), id="punie")
+def request_parameters(
+    definitions: Sequence[ToolDefinition], instructions: str
+) -> ModelRequestParameters:
+    """Return what every request to the model says besides its messages."""
+    return ModelRequestParameters(
+        function_tools=list(definitions),
+        instruction_parts=[InstructionPart(content=instructions)],
+    )
 
 
 def _schema(tool: AnyTool) -> dict[str, Any]:

@@ -4,16 +4,14 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
 import anyio
 import pydantic_ai
-from pydantic_ai import Agent, AgentRun, CallToolsNode, ModelRequestNode
+from pydantic_ai.direct import model_request_stream
 from pydantic_ai.exceptions import ContentFilterError
 from pydantic_ai.messages import (
-    ModelRequest,
-    ModelRequestPart,
     ModelResponse,
     PartDeltaEvent,
     PartEndEvent,
@@ -23,10 +21,8 @@ from pydantic_ai.messages import (
     ThinkingPart,
     ThinkingPartDelta,
     ToolCallPart,
-    ToolReturnPart,
 )
 from pydantic_ai.settings import ModelSettings
-from pydantic_ai.usage import UsageLimits
 
 from punie.agent.budget import Budget, context_window, fit_limits
 from punie.agent.calls import AskPermission, CallRunner, OpenCall
@@ -47,7 +43,7 @@ from punie.agent.events import (
 from punie.agent.instructions import INSTRUCTIONS
 from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.policy import CANCELLED
-from punie.agent.toolset import build_toolset, read_call, tool_definitions
+from punie.agent.toolset import read_call, request_parameters, tool_definitions
 from punie.agent.turn_config import TurnConfig
 from punie.tools.base import PlanStep, ToolContext
 
@@ -62,8 +58,6 @@ _CUT_OFF = "error: the answer reached its token limit before this call could run
 _CIRCLES = "Stopped, because the model made the same {} call with the same result three times."
 _MAX_REQUESTS = "Stopped after {} model calls in one turn; send a message to go on."
 
-_Run = AgentRun[Any, Any]
-_RequestNode = ModelRequestNode[Any, Any]
 _TextKey = tuple[type[TextDelta] | type[ThoughtDelta], str]
 
 _log = logging.getLogger(__name__)
@@ -101,7 +95,7 @@ async def run_turn(
     ending = _CANCELLED
     try:
         with cancel.watching():
-            ending = await _Turn(config, journal, ask).run(message)
+            ending = await _Turn(config, journal, ask).run()
     except anyio.get_cancelled_exc_class():
         # Cancelled from outside: leave a whole record behind if that is quickly done.
         with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
@@ -136,18 +130,19 @@ class _Repeats:
 class _Turn:
     """The state of one running turn.
 
-    pydantic-ai keeps the messages, makes the requests and streams the responses; the calls are
-    run here, between its requests, so that order, permission and results are wholly ours.
+    The messages are made of the events and the calls run here, one after another, so that order,
+    permission and results are wholly ours; pydantic-ai speaks with the model. Its agent loop would
+    add nothing to that, and walks through the whole history many times before each request.
     """
 
     def __init__(self, config: TurnConfig, journal: Journal, ask: AskPermission) -> None:
         self._config = config
         self._journal = journal
         self._window = context_window(config.model)
-        self._definitions = tool_definitions(config.tools)
-        self._budget = Budget(
-            config.model, INSTRUCTIONS, self._definitions, reserve=config.max_tokens
-        )
+        definitions = tool_definitions(config.tools)
+        self._parameters = request_parameters(definitions, INSTRUCTIONS)
+        self._settings = _model_settings(config)
+        self._budget = Budget(config.model, INSTRUCTIONS, definitions, reserve=config.max_tokens)
         self._runner = CallRunner(
             journal,
             ToolContext(
@@ -164,17 +159,17 @@ class _Turn:
         self._repeats = _Repeats()
         self._text = Coalescer(self._send_text, interval=_TEXT_SECONDS, limit=_TEXT_CHARS)
 
-    async def run(self, message: UserMessage) -> _Ending:
+    async def run(self) -> _Ending:
         async with anyio.create_task_group() as group:
             group.start_soon(self._text.pump)
-            ending = await self._guarded(message)
+            ending = await self._guarded()
             await self._text.flush()
             group.cancel_scope.cancel()
         return ending
 
-    async def _guarded(self, message: UserMessage) -> _Ending:
+    async def _guarded(self) -> _Ending:
         try:
-            return await self._converse(message)
+            return await self._converse()
         except ContentFilterError:
             return _Ending("refusal", _NOT_RUN)
         except Exception as error:
@@ -184,76 +179,45 @@ class _Turn:
             await self._notify("error", _model_trouble(error))
             return _Ending("end_turn", _NOT_RUN)
 
-    async def _converse(self, message: UserMessage) -> _Ending:
-        agent = Agent(
-            self._config.model,
-            instructions=INSTRUCTIONS,
-            toolsets=[build_toolset(self._definitions)],
-        )
-        settings = ModelSettings()
-        if self._config.max_tokens is not None:
-            settings["max_tokens"] = self._config.max_tokens
-        if self._config.temperature is not None:
-            settings["temperature"] = self._config.temperature
-        if self._config.thinking is not None:
-            settings["thinking"] = self._config.thinking
-        # The events end with this turn's prompt, which the run adds by itself.
-        earlier = self._journal.history.messages()[:-1]
-        async with agent.iter(
-            message.text,
-            message_history=earlier,
-            model_settings=settings,
-            usage_limits=UsageLimits(request_limit=None),
-        ) as run:
-            first: Any = run.next_node
-            node: Any = await run.next(first)
-            for _ in range(self._config.max_requests):
-                response, calls = await self._request(run, await self._fit(run, node))
-                ending = await self._judge(response, calls)
-                if ending is not None:
-                    return ending
-                results: list[ModelRequestPart] = []
-                for call in calls:
-                    result = await self._runner.run(call)
-                    if result is None:
-                        return _CANCELLED
-                    if self._repeats.too_often(call.part, result):
-                        await self._notify("warning", _CIRCLES.format(call.part.tool_name))
-                        return _Ending("end_turn", _NOT_RUN)
-                    results.append(
-                        ToolReturnPart(
-                            tool_name=call.part.tool_name,
-                            content=result,
-                            tool_call_id=call.part.tool_call_id,
-                        )
-                    )
-                node = ModelRequestNode(ModelRequest(parts=results))
+    async def _converse(self) -> _Ending:
+        for _ in range(self._config.max_requests):
+            await self._fit()
+            response, calls = await self._request()
+            ending = await self._judge(response, calls)
+            if ending is not None:
+                return ending
+            for call in calls:
+                result = await self._runner.run(call)
+                if result is None:
+                    return _CANCELLED
+                if self._repeats.too_often(call.part, result):
+                    await self._notify("warning", _CIRCLES.format(call.part.tool_name))
+                    return _Ending("end_turn", _NOT_RUN)
         await self._notify("warning", _MAX_REQUESTS.format(self._config.max_requests))
         return _Ending("max_turn_requests", _NOT_RUN)
 
-    async def _fit(self, run: _Run, node: _RequestNode) -> _RequestNode:
+    async def _fit(self) -> None:
         """Drop the oldest messages if the next request would not fit the model's window."""
         history = self._journal.history
         dropped = await self._budget.messages_to_drop(history.messages(), history.prompt)
-        if dropped == 0:
-            return node
-        await self._journal.emit(Compacted(dropped=dropped))
-        *earlier, last = history.messages()
-        if not isinstance(last, ModelRequest):
-            raise TypeError("the messages must end with a request")
-        run.ctx.state.message_history[:] = earlier
-        return ModelRequestNode(last)
+        if dropped:
+            await self._journal.emit(Compacted(dropped=dropped))
 
-    async def _request(self, run: _Run, node: _RequestNode) -> tuple[ModelResponse, list[OpenCall]]:
-        """Make one model call, showing what comes as it comes."""
+    async def _request(self) -> tuple[ModelResponse, list[OpenCall]]:
+        """Make one model call, showing what comes as it comes.
+
+        The messages are those that the events say, so that a session which is opened again asks
+        the model just what this one does.
+        """
         message_id = uuid4().hex
         calls: list[OpenCall] = []
-        newest, interleaved = 0, False
-        async with node.stream(run.ctx) as stream:
+        async with model_request_stream(
+            self._config.model,
+            self._journal.history.messages(),
+            model_settings=self._settings,
+            model_request_parameters=self._parameters,
+        ) as stream:
             async for event in stream:
-                if isinstance(event, PartStartEvent | PartDeltaEvent):
-                    interleaved = interleaved or event.index < newest
-                    newest = max(newest, event.index)
                 match event:
                     case PartStartEvent(part=TextPart() as part):
                         await self._text.add((TextDelta, message_id), part.content)
@@ -268,19 +232,10 @@ class _Turn:
                     case _:
                         pass
         await self._text.flush()
-        done = await run.next(node)
-        if not isinstance(done, CallToolsNode):
-            raise TypeError(f"a response was expected, not {type(done).__name__}")
-        response = done.model_response
+        response = stream.get()
         parts = [part for part in response.parts if isinstance(part, ToolCallPart)]
         for part in parts[len(calls) :]:
             calls.append(await self._start(part, message_id))
-        for part, call in zip(parts, calls, strict=True):
-            part.tool_call_id = call.part.tool_call_id
-        if interleaved:
-            # Some streams go on with an earlier part. What counts is the order of coming: it is
-            # what the model wrote, and what a later turn rebuilds.
-            response.parts = self._journal.history.parts_of(message_id)
         return response, calls
 
     async def _start(self, part: ToolCallPart, message_id: str) -> OpenCall:
@@ -333,6 +288,17 @@ class _Turn:
     async def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:
         await self._text.flush()
         await self._journal.emit(Notice(severity=severity, text=text))
+
+
+def _model_settings(config: TurnConfig) -> ModelSettings:
+    settings = ModelSettings()
+    if config.max_tokens is not None:
+        settings["max_tokens"] = config.max_tokens
+    if config.temperature is not None:
+        settings["temperature"] = config.temperature
+    if config.thinking is not None:
+        settings["thinking"] = config.thinking
+    return settings
 
 
 def _model_trouble(error: Exception) -> str:
