@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, assert_never
+from typing import Any, Literal, assert_never
 
 import anyio
 import anyio.to_thread
@@ -101,7 +101,7 @@ class CallRunner:
                 call_id=part.tool_call_id,
                 message_id=message_id,
                 tool=part.tool_name,
-                arguments=part.args_as_dict(),
+                arguments=_arguments(part),
                 presentation=presentation,
             )
         )
@@ -271,6 +271,14 @@ class CallRunner:
             )
         )
         return text
+
+
+def _arguments(part: ToolCallPart) -> dict[str, Any]:
+    """Return the arguments; none if they are no JSON, which the call's result then says."""
+    try:
+        return part.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
+        return {}
 
 
 def _sentence(call: ReadyCall, error: Exception) -> str:

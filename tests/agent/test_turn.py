@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from pydantic_ai.messages import ModelMessage, ModelRequest, ToolReturnPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import FunctionModel
 from pydantic_ai.models.test import TestModel
 
@@ -166,6 +166,17 @@ async def test_doubled_call_ids_of_a_model_become_unique() -> None:
     assert ids[0] == "call_1"
     assert [event.call_id for event in finished(stage.events)] == ids
     assert results_read(recording.requests[-1]) == ["a", "b", "c"]
+
+
+async def test_a_call_that_is_no_json_leaves_no_arguments_behind() -> None:
+    recording = Recording()
+    stage = Stage(playing([[call("echo", '{"text": "a')], ["done"]], recording))
+    await stage.turn("go")
+    (started,) = [event for event in stage.events if isinstance(event, ToolStarted)]
+    assert started.arguments == {}
+    parts = [part for message in recording.requests[-1] for part in message.parts]
+    (again,) = [part for part in parts if isinstance(part, ToolCallPart)]
+    assert again.args_as_dict() == {}
 
 
 @pytest.mark.parametrize(
