@@ -103,6 +103,8 @@ async def measure(reference: str | None, tokens: int, runs: int) -> None:
                 ours.append(two)
     finally:
         await close_models()
+        # A stream that is left in a thread may abort the interpreter at its end.
+        await anyio.to_thread.run_sync(mx.clear_streams)
     print(f"model               {choice.id} ({mx.default_device()})")
     print(f"prompt, answer      {len(prompt)} and {tokens} tokens, {runs} alternating runs")
     print(f"mlx_lm              {statistics.median(raw):8.1f} tokens/s (median)")
