@@ -61,8 +61,9 @@ class Journal:
 
     async def emit(self, event: TurnEvent) -> None:
         """Deliver the event and remember it."""
-        async with self._lock:
-            with self._cancel.hold():
+        # Held before the lock: between taking it and going on, a cancel could come as well.
+        with self._cancel.hold():
+            async with self._lock:
                 self._note(event)
                 try:
                     await self._emit(event)

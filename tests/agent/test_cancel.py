@@ -8,9 +8,12 @@ from punie.agent.events import (
     TextDelta,
     ToolFinished,
     ToolRunning,
+    ToolStarted,
     TurnEnded,
     TurnEvent,
 )
+from punie.agent.journal import Journal, PastTurns
+from punie.tools.presentation import Presentation
 from tests.agent.stage import Recording, Stage, call, scripted
 
 pytestmark = pytest.mark.anyio
@@ -167,3 +170,31 @@ async def test_cancellation_from_outside_goes_through_and_leaves_a_whole_record(
     assert scope.cancelled_caught
     assert [event.kind for event in stage.events[-2:]] == ["tool_finished", "turn_ended"]
     assert stage.events[-1] == CANCELLED
+
+
+async def test_an_event_is_delivered_whole_or_not_known() -> None:
+    """A cancel at any moment around an event: what is to be finished later was shown before."""
+    shown = Presentation(title="Wait", kind="other")
+    for pauses in range(6):
+        delivered: list[TurnEvent] = []
+
+        async def emit(event: TurnEvent, delivered: list[TurnEvent] = delivered) -> None:
+            await anyio.lowlevel.checkpoint()
+            delivered.append(event)
+
+        signal = CancelSignal()
+        journal = Journal(emit, signal, PastTurns())
+        started = ToolStarted(
+            call_id="c", message_id="m", tool="wait", arguments={}, presentation=shown
+        )
+
+        async def cancel(signal: CancelSignal = signal, pauses: int = pauses) -> None:
+            for _ in range(pauses):
+                await anyio.lowlevel.checkpoint()
+            signal.cancel()
+
+        async with anyio.create_task_group() as group:
+            with signal.watching():
+                group.start_soon(cancel)
+                await journal.emit(started)
+        assert journal.knows_call("c") == (delivered == [started])
