@@ -12,10 +12,8 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_ai.models import Model
-from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.models import Model, ModelRequestParameters
 
-from punie.agent.toolset import request_parameters
 from punie.tools.base import ToolLimits
 
 CHARS_PER_TOKEN = 3
@@ -63,13 +61,13 @@ def message_chars(message: ModelMessage) -> int:
 class Budget:
     """The room that a model's window leaves for messages.
 
-    `reserve` tokens are kept for the answer. Tokens are taken from the model where it can count
-    them and estimated at three characters each otherwise.
+    `parameters` are what every request says besides them. `reserve` tokens are kept for the answer.
+    Tokens are taken from the model where it can count them and estimated at three characters each
+    otherwise.
     """
 
     model: Model
-    instructions: str
-    tools: Sequence[ToolDefinition]
+    parameters: ModelRequestParameters
     reserve: int | None
 
     async def messages_to_drop(
@@ -107,17 +105,17 @@ class Budget:
         # One token per character is the worst that ordinary text can do (digits do it).
         if chars <= room:
             return chars / CHARS_PER_TOKEN
-        parameters = request_parameters(self.tools, self.instructions)
         try:
-            usage = await self.model.count_tokens(list(messages), None, parameters)
+            usage = await self.model.count_tokens(list(messages), None, self.parameters)
         except NotImplementedError:
             return chars / CHARS_PER_TOKEN
         return usage.input_tokens
 
     def _fixed_chars(self) -> int:
-        return len(self.instructions) + sum(
+        instructions = sum(len(part.content) for part in self.parameters.instruction_parts or ())
+        return instructions + sum(
             len(tool.name) + len(tool.description or "") + len(str(tool.parameters_json_schema))
-            for tool in self.tools
+            for tool in self.parameters.function_tools
         )
 
 

@@ -1,7 +1,6 @@
 """Rebuilds the model's own messages from turn events, and from nothing else."""
 
 import itertools
-from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -191,11 +190,3 @@ def drop_oldest(
         else:
             left.append(message)
     return left
-
-
-def messages_from_events(events: Iterable[TurnEvent]) -> list[ModelMessage]:
-    """Return the messages that a model has to see to go on after these events."""
-    builder = HistoryBuilder()
-    for event in events:
-        builder.add(event)
-    return builder.messages()

@@ -139,10 +139,9 @@ class _Turn:
         self._config = config
         self._journal = journal
         self._window = context_window(config.model)
-        definitions = tool_definitions(config.tools)
-        self._parameters = request_parameters(definitions, INSTRUCTIONS)
+        self._parameters = request_parameters(tool_definitions(config.tools), INSTRUCTIONS)
         self._settings = _model_settings(config)
-        self._budget = Budget(config.model, INSTRUCTIONS, definitions, reserve=config.max_tokens)
+        self._budget = Budget(config.model, self._parameters, reserve=config.max_tokens)
         self._runner = CallRunner(
             journal,
             ToolContext(

@@ -38,6 +38,12 @@ from punie.tools.base import (
 from punie.tools.presentation import DiffContent, Presentation
 from punie.workspace.base import Workspace
 
+
+def messages_from_events(events: Sequence[TurnEvent]) -> list[ModelMessage]:
+    """Return the messages that the turn after these events begins with."""
+    return PastTurns(events).history.messages()
+
+
 Piece = str | dict[int, DeltaToolCall] | dict[int, DeltaThinkingPart]
 
 

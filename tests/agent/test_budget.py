@@ -12,9 +12,9 @@ from pydantic_ai.usage import RequestUsage
 
 from punie.agent.budget import Budget, context_window, fit_limits
 from punie.agent.events import Compacted, ToolStarted, TurnEnded
-from punie.agent.history import messages_from_events
+from punie.agent.toolset import request_parameters
 from punie.tools.base import ToolLimits
-from tests.agent.stage import Piece, Recording, Stage, call, scripted
+from tests.agent.stage import Piece, Recording, Stage, call, messages_from_events, scripted
 from tests.agent.test_history import flat
 
 pytestmark = pytest.mark.anyio
@@ -152,5 +152,5 @@ async def test_nothing_to_drop_is_left_to_the_model() -> None:
 
 
 async def test_without_a_window_nothing_is_dropped() -> None:
-    budget = Budget(scripted(lambda done, m: []), "i", [], reserve=None)
+    budget = Budget(scripted(lambda done, m: []), request_parameters([], "i"), reserve=None)
     assert await budget.messages_to_drop([ModelResponse(parts=[])] * 10_000, None) == 0

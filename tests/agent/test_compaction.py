@@ -21,9 +21,9 @@ from punie.agent.events import (
     UsageChanged,
     UserMessage,
 )
-from punie.agent.history import CLEARED, messages_from_events
+from punie.agent.history import CLEARED
 from punie.tools.presentation import Presentation
-from tests.agent.stage import Piece, Recording, Stage, call, prompt, scripted
+from tests.agent.stage import Piece, Recording, Stage, call, messages_from_events, prompt, scripted
 from tests.agent.test_budget import paired
 from tests.agent.test_history import flat
 

@@ -29,9 +29,17 @@ from punie.agent.events import (
     TurnEnded,
     TurnEvent,
 )
-from punie.agent.history import messages_from_events
 from punie.tools.presentation import Presentation
-from tests.agent.stage import Piece, Recording, Stage, call, prompt, scripted, thought
+from tests.agent.stage import (
+    Piece,
+    Recording,
+    Stage,
+    call,
+    messages_from_events,
+    prompt,
+    scripted,
+    thought,
+)
 
 # Shrinking reruns whole conversations; the example as found is small enough.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
