@@ -25,7 +25,8 @@ from pydantic_ai.models import ModelRequestParameters
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.mlx.generation import Decoded, Prefilled
-from punie.models.mlx.model import MlxModel, MlxStream
+from punie.models.mlx.model import MlxModel
+from punie.models.mlx.stream import MlxStream
 
 QUESTION = "Write a long story about a fox that learns to program in Python."
 
