@@ -17,8 +17,15 @@ from punie.acp.history import SavedHistory
 from punie.acp.models import ModelPool
 from punie.acp.sessions import LiveSession
 from punie.acp.updates import SessionUpdate
-from punie.agent.events import ModeChanged, ModelChanged, ThinkingChanged, TurnEvent
-from punie.models.catalog import ModelUnavailable, can_switch_thinking, resolve_model
+from punie.agent.events import (
+    ModeChanged,
+    ModelChanged,
+    Thinking,
+    ThinkingChanged,
+    TurnEvent,
+)
+from punie.models.catalog import ModelUnavailable, resolve_model
+from punie.models.traits import thinking_levels
 
 
 class SessionChanges:
@@ -81,7 +88,8 @@ class SessionChanges:
                 session.mode = event.mode
             case ModelChanged():
                 session.model = event.model
-                session.thinking = thinking_of(event.model, session.thinking)
+                session.thinking_levels = levels_of(event.model)
+                session.thinking = thinking_of(session.thinking_levels, session.thinking)
                 self._models.begin(event.model)
             case ThinkingChanged():
                 session.thinking = event.thinking
@@ -90,15 +98,19 @@ class SessionChanges:
         await self._history.add(session, event)
 
 
-def thinking_of(model: str, before: bool | None = None) -> bool | None:
-    """Return whether a model is to think, as `before` where it can be switched, else None."""
+def levels_of(model: str) -> tuple[Thinking, ...]:
+    """Return what can be chosen of a model's thinking; empty for nothing."""
     try:
-        choice = resolve_model(model)
+        return thinking_levels(resolve_model(model))
     except ModelUnavailable:
+        return ()
+
+
+def thinking_of(levels: tuple[Thinking, ...], before: Thinking | None = None) -> Thinking | None:
+    """Return how a model is to think: as `before` where it can, else as it does by itself."""
+    if not levels:
         return None
-    if not can_switch_thinking(choice):
-        return None
-    return True if before is None else before
+    return before if before in levels else True
 
 
 def _event(session: LiveSession, option: str, value: object) -> TurnEvent | None:
@@ -109,9 +121,9 @@ def _event(session: LiveSession, option: str, value: object) -> TurnEvent | None
     elif option == MODEL_OPTION:
         event = ModelChanged(model=parse_model(value, session.model, session.choices))
     elif option == THOUGHT_OPTION:
-        event = ThinkingChanged(thinking=parse_thinking(value))
         if session.thinking is None:
             raise invalid("This model's thinking cannot be switched.")
+        event = ThinkingChanged(thinking=parse_thinking(value, session.thinking_levels))
     else:
         names = ", ".join((MODE_OPTION, MODEL_OPTION, THOUGHT_OPTION))
         raise invalid(f"There is no option {option[:60]!r}; there are {names}.")
@@ -123,4 +135,4 @@ def _current(session: LiveSession, option: str) -> TurnEvent:
         return ModeChanged(mode=session.mode)
     if option == MODEL_OPTION:
         return ModelChanged(model=session.model)
-    return ThinkingChanged(thinking=bool(session.thinking))
+    return ThinkingChanged(thinking=session.thinking or False)

@@ -16,7 +16,7 @@ from acp.schema import (
 
 from punie.acp.errors import invalid
 from punie.acp.sessions import LiveSession
-from punie.agent.events import Mode
+from punie.agent.events import Mode, Thinking
 from punie.models.catalog import ModelChoice
 
 MODE_OPTION = "mode"
@@ -35,7 +35,18 @@ MODES: dict[Mode, tuple[str, str]] = {
 
 _THOUGHT_NAME = "Thinking"
 _THOUGHT_DESCRIPTION = "Whether the model thinks before it answers"
-_THOUGHT_LEVELS = {False: ("off", "Off"), True: ("on", "On")}
+_EFFORT_DESCRIPTION = "How hard the model thinks before it answers"
+_SWITCH: tuple[Thinking, ...] = (False, True)
+_THOUGHT_LEVELS: dict[Thinking, tuple[str, str]] = {
+    False: ("off", "Off"),
+    True: ("on", "On"),
+    "minimal": ("minimal", "Minimal"),
+    "low": ("low", "Low"),
+    "medium": ("medium", "Medium"),
+    "high": ("high", "High"),
+    "xhigh": ("xhigh", "Very high"),
+    "max": ("max", "Maximal"),
+}
 
 
 def parse_mode(text: object) -> Mode:
@@ -55,14 +66,15 @@ def parse_model(text: object, current: str, choices: Sequence[ModelChoice]) -> s
     raise invalid(f"The model {str(text)[:200]!r} is not one of those offered.")
 
 
-def parse_thinking(value: object) -> bool:
-    """Return whether to think; raise the invalid-params error for anything but the values shown."""
-    if isinstance(value, bool):
-        return value
-    for thinking, (id, _) in _THOUGHT_LEVELS.items():
-        if id == value:
-            return thinking
-    raise invalid(f"There is no thought level {str(value)[:60]!r}; there are off and on.")
+def parse_thinking(value: object, levels: Sequence[Thinking]) -> Thinking:
+    """Return how to think; raise the invalid-params error for anything but the values shown."""
+    for level in levels:
+        if value is level or value == _THOUGHT_LEVELS[level][0]:
+            return level
+    *others, last = [_THOUGHT_LEVELS[level][0] for level in levels]
+    raise invalid(
+        f"There is no thought level {str(value)[:60]!r}; there are {', '.join(others)} and {last}."
+    )
 
 
 def mode_state(mode: Mode) -> SessionModeState:
@@ -85,8 +97,10 @@ def config_options(session: LiveSession) -> list[ConfigOption] | None:
         _model_option(session.model, session.choices),
     ]
     if session.thinking is not None:
-        boolean = session.profile.boolean_options
-        options.append(_boolean(session.thinking) if boolean else _levels(session.thinking))
+        if session.profile.boolean_options and session.thinking_levels == _SWITCH:
+            options.append(_boolean(session.thinking is True))
+        else:
+            options.append(_levels(session.thinking, session.thinking_levels))
     return options
 
 
@@ -129,16 +143,17 @@ def _model_option(model: str, choices: Sequence[ModelChoice]) -> ConfigOption:
     )
 
 
-def _levels(thinking: bool) -> ConfigOption:
+def _levels(thinking: Thinking, levels: tuple[Thinking, ...]) -> ConfigOption:
     return SessionConfigOptionSelect(
         id=THOUGHT_OPTION,
         name=_THOUGHT_NAME,
-        description=_THOUGHT_DESCRIPTION,
+        description=_THOUGHT_DESCRIPTION if levels == _SWITCH else _EFFORT_DESCRIPTION,
         category="thought_level",
         type="select",
         current_value=_THOUGHT_LEVELS[thinking][0],
         options=[
-            SessionConfigSelectOption(value=id, name=name) for id, name in _THOUGHT_LEVELS.values()
+            SessionConfigSelectOption(value=id, name=name)
+            for id, name in map(_THOUGHT_LEVELS.__getitem__, levels)
         ],
     )
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import anyio
 import anyio.to_thread
 
-from punie.acp.changes import thinking_of
+from punie.acp.changes import levels_of, thinking_of
 from punie.acp.config_options import parse_mode
 from punie.acp.editor import Editor
 from punie.acp.errors import internal, invalid, unknown_session
@@ -15,7 +15,7 @@ from punie.acp.handshake import ClientProfile
 from punie.acp.history import ADDITIONAL, HistoryUnavailable, SavedHistory
 from punie.acp.models import default_reference
 from punie.acp.sessions import LiveSession
-from punie.agent.events import ModeChanged, ModelChanged, ThinkingChanged, TitleChanged
+from punie.agent.events import ModeChanged, ModelChanged, Thinking, ThinkingChanged, TitleChanged
 from punie.models.catalog import available_models
 from punie.settings import Settings, SettingsError, config_dir
 
@@ -34,7 +34,7 @@ class SessionOpener:
 
         def build() -> LiveSession:
             model = default_reference(settings.model)
-            return self._build(str(uuid4()), roots, profile, settings, model, thinking_of(model))
+            return self._build(str(uuid4()), roots, profile, settings, model, None)
 
         session = await anyio.to_thread.run_sync(build)
         await self._history.create(session)
@@ -71,8 +71,7 @@ class SessionOpener:
 
         def build() -> LiveSession:
             reference = model or default_reference(settings.model)
-            known = thinking_of(reference, thinking)
-            return self._build(session_id, roots, profile, settings, reference, known)
+            return self._build(session_id, roots, profile, settings, reference, thinking)
 
         session = await anyio.to_thread.run_sync(build)
         session.mode, session.title = mode, title
@@ -109,10 +108,11 @@ class SessionOpener:
         profile: ClientProfile,
         settings: Settings,
         model: str,
-        thinking: bool | None,
+        thinking: Thinking | None,
     ) -> LiveSession:
         from punie.agent.permissions.store import Permissions
 
+        levels = levels_of(model)
         return LiveSession(
             id=session_id,
             cwd=roots[0],
@@ -122,7 +122,8 @@ class SessionOpener:
             mode=settings.mode,
             model=model,
             choices=available_models(settings.model),
-            thinking=thinking,
+            thinking=thinking_of(levels, thinking),
+            thinking_levels=levels,
             workspace=self._editor.workspace(session_id, roots, profile),
             permissions=Permissions(config_dir(), roots[0]),
         )

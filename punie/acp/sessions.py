@@ -9,7 +9,7 @@ import anyio
 
 from punie.acp.handshake import ClientProfile
 from punie.agent.cancel import CancelSignal
-from punie.agent.events import Mode, TurnEvent
+from punie.agent.events import Mode, Thinking, TurnEvent
 from punie.models.catalog import ModelChoice
 from punie.settings import Settings
 from punie.tools.base import ReadLedger
@@ -34,13 +34,13 @@ class LiveSession:
     """One open session.
 
     `roots` are the working directory and the additional ones. `model` is the reference of the
-    model that the next turn runs on, `choices` are those that are offered; `thinking` is None
-    where the model's thinking cannot be switched. `replaced` holds, by option, what the agent
-    itself changed last, as it was before, since a client may still send that. `permissions` are
-    the rules of the project. `past` is what earlier turns mean for the next one, once there was
-    one. `turn` is None between turns. `events` is the whole history, of which
-    the first `saved` are stored; `unsaved` is the reason if saving failed. `order` keeps the
-    events in one order for store and client.
+    model that the next turn runs on, `choices` are those that are offered; `thinking` is how
+    it thinks, of `thinking_levels`, and None where there is nothing to choose. `replaced` holds,
+    by option, what the agent itself changed last, as it was before, since a client may still send
+    that. `permissions` are the rules of the project. `past` is what earlier turns mean for the
+    next one, once there was one. `turn` is None between turns. `events` is the whole history, of
+    which the first `saved` are stored; `unsaved` is the reason if saving failed. `order` keeps
+    the events in one order for store and client.
     """
 
     id: str
@@ -51,7 +51,8 @@ class LiveSession:
     mode: Mode
     model: str
     choices: Sequence[ModelChoice]
-    thinking: bool | None
+    thinking: Thinking | None
+    thinking_levels: tuple[Thinking, ...]
     workspace: Workspace
     permissions: "Permissions"
     title: str | None = None

@@ -14,6 +14,9 @@ from punie.tools.presentation import Presentation
 StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
 Mode = Literal["ask", "accept_edits", "plan", "auto"]
 
+Thinking = bool | Literal["minimal", "low", "medium", "high", "xhigh", "max"]
+"""Whether the model thinks, or how hard, as pydantic-ai's `ThinkingLevel`."""
+
 
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -185,7 +188,7 @@ class ThinkingChanged(_Event):
     """The model of the session is to think before it answers from now on, or no longer."""
 
     kind: Literal["thinking"] = "thinking"
-    thinking: bool
+    thinking: Thinking
 
 
 class TitleChanged(_Event):

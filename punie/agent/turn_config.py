@@ -7,7 +7,7 @@ from typing import Protocol
 from pydantic_ai.models import Model
 
 from punie.agent.calls import AskUser
-from punie.agent.events import Mode
+from punie.agent.events import Mode, Thinking
 from punie.agent.permissions.store import Permissions
 from punie.tools.base import AnyTool, ReadLedger, ToolLimits
 from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
@@ -23,10 +23,10 @@ class TurnConfig:
     """What a turn runs on.
 
     `mode` is read before every call, so it may change during the turn. `max_requests` bounds the
-    model calls of the turn; `max_tokens` is per response. `thinking` switches the model's thinking
-    where it can be switched. None leaves these to the model. `ask_user` is how the model's own
-    questions reach the person; None if nobody is there. `permissions` are the project's rules;
-    without them no answer is remembered.
+    model calls of the turn; `max_tokens` is per response. `thinking` switches the model's thinking,
+    or says how hard it is to think, where it can be chosen. None leaves these to the model.
+    `ask_user` is how the model's own questions reach the person; None if nobody is there.
+    `permissions` are the project's rules; without them no answer is remembered.
     """
 
     model: Model
@@ -38,7 +38,7 @@ class TurnConfig:
     max_requests: int = 50
     max_tokens: int | None = None
     temperature: float | None = None
-    thinking: bool | None = None
+    thinking: Thinking | None = None
     ask_user: AskUser | None = None
     permissions: Permissions | None = None
 
@@ -65,7 +65,7 @@ def turn_config(
     reads: ReadLedger,
     mode: Callable[[], Mode],
     *,
-    thinking: bool | None = None,
+    thinking: Thinking | None = None,
     ask_user: AskUser | None = None,
     more_tools: Sequence[AnyTool] = (),
     permissions: Permissions | None = None,

@@ -15,7 +15,6 @@ from typing import Any, Literal
 BUNDLED_ID = "punie-tiny"
 SCRIPT_PREFIX = "scripted:"
 
-_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -72,28 +71,6 @@ def resolve_model(reference: str | None) -> ModelChoice:
     if directory.exists() or not _HUB_ID.fullmatch(text):
         return _directory(directory)
     return _from_hub(text)
-
-
-def can_switch_thinking(choice: ModelChoice) -> bool:
-    """Tell whether a model's thinking can be switched off and on, from its files alone.
-
-    Chat templates that can do it read a variable `enable_thinking`; a script says `thinking`.
-    """
-    if choice.path is None:
-        return False
-    if choice.source == "scripted":
-        try:
-            return read_json_object(choice.path).get("thinking") is True
-        except ModelUnavailable:
-            return False
-    return any(_names_thinking(choice.path / name) for name in _TEMPLATE_FILES)
-
-
-def _names_thinking(path: Path) -> bool:
-    try:
-        return b"enable_thinking" in path.read_bytes()
-    except OSError:
-        return False
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -177,7 +154,7 @@ def _from_hub(hub_id: str) -> ModelChoice:
     if snapshot is None:
         raise ModelUnavailable(
             f"The model {hub_id} is not on this machine; "
-            f"download it first with: hf download {hub_id}"
+            f"download it first with `punie models pull {hub_id}`."
         )
     _check_directory(snapshot)
     return _hub_choice(hub_id, snapshot)

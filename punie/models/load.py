@@ -9,6 +9,7 @@ import anyio
 import anyio.to_thread
 
 from punie.models.catalog import ModelChoice, ModelUnavailable
+from punie.models.checking import check_model
 
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
@@ -80,7 +81,8 @@ async def _open_mlx(choice: ModelChoice, path: Path, on_progress: Progress | Non
 
 
 async def _load(path: Path) -> "tuple[Engine, ChatFormat]":
-    # Tokenizer and template first: what is wrong there is found in a moment.
+    # The small files first: what is wrong there is found in a moment.
+    await anyio.to_thread.run_sync(check_model, path, abandon_on_cancel=True)
     chat_format = await anyio.to_thread.run_sync(_load_format, path, abandon_on_cancel=True)
     for module in ("punie.models.mlx.engine", "punie.models.mlx.model"):
         await anyio.to_thread.run_sync(importlib.import_module, module, abandon_on_cancel=True)

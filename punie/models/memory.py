@@ -9,14 +9,17 @@ inputs of its convolution in the model's type and its state in float32, whatever
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from punie.models.architecture import Architecture
+from punie.models.machine import MachineMemory
 
-GIB = 1 << 30
 CACHE_STEP = 256
 """Tokens by which a cache grows."""
 
 _FLOAT32 = 4
+_LEAST_CONTEXT = 8_192
+"""Tokens; with less a model is of no use to an agent."""
 _SLACK = 2.5
 """Activations that wait for their turn beside the widest moment, as measured."""
 _STATES = 4
@@ -197,3 +200,54 @@ def largest_context(
         else:
             high = middle - 1
     return low * CACHE_STEP
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a model can be used on a machine, and one sentence about it with the cure.
+
+    "tight" needs other programs closed, "short" works with less context than asked for.
+    """
+
+    level: Literal["fits", "tight", "short", "no"]
+    sentence: str
+    needed: int
+
+
+def fits(
+    architecture: Architecture | None,
+    weights: int,
+    machine: MachineMemory,
+    *,
+    context: int,
+    chunk: int = 512,
+) -> Fit:
+    """Judge whether a model with `weights` bytes runs on `machine` with `context` tokens.
+
+    Without an architecture the weights count, and a tenth more.
+    """
+    if architecture is None:
+        needed, most = weights + weights // 10, 0
+    else:
+        context = min(context, architecture.window)
+        metal = machine.is_metal
+        needed = estimate(architecture, weights, context=context, chunk=chunk, metal=metal).total
+        most = largest_context(architecture, weights, machine.usable, chunk=chunk, metal=metal)
+    need = f"It needs about {gigabytes(needed)} with {context:,} tokens of context"
+    if needed > machine.usable:
+        limit = f"{gigabytes(machine.usable)} that models can use here"
+        if most >= _LEAST_CONTEXT:
+            return Fit("short", f"{need}, and the {limit} hold up to {most:,} tokens.", needed)
+        cure = "choose a smaller model or one of fewer bits"
+        return Fit("no", f"{need}, more than the {limit}; {cure}.", needed)
+    if needed > machine.available:
+        free = f"{gigabytes(machine.available)} are free now"
+        return Fit("tight", f"{need} and {free}; close other programs before using it.", needed)
+    return Fit("fits", f"{need}, and {gigabytes(machine.usable)} can be used here.", needed)
+
+
+def gigabytes(size: int) -> str:
+    """Write a size in bytes for a person, as "17.2 GB"; in megabytes below one."""
+    if size < 10**9:
+        return f"{max(1, round(size / 10**6))} MB"
+    return f"{size / 10**9:.1f} GB"

@@ -25,6 +25,7 @@ from pydantic_ai.usage import RequestUsage
 
 from punie.models.catalog import ModelUnavailable
 from punie.models.streaming import StreamingModel
+from punie.models.traits import Effort
 
 SCRIPT_OVER = "The script is over."
 CONTEXT_WINDOW = 32_768
@@ -59,14 +60,15 @@ class ScriptedResponse(BaseModel):
 class Script(BaseModel):
     """The whole file; `repeat` starts over after the last response.
 
-    With `thinking` the model's thinking can be switched; thoughts are left out while it is off.
+    With `thinking` the model's thinking can be switched, or set to the levels that are listed;
+    thoughts are left out while it is off.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     responses: tuple[ScriptedResponse, ...]
     repeat: bool = False
-    thinking: bool = False
+    thinking: bool | tuple[Effort, ...] = False
 
     def response(self, number: int) -> ScriptedResponse:
         """Return response `number`, counted from 0 through the whole history."""
@@ -106,7 +108,7 @@ class ScriptedModel(StreamingModel):
                 supports_inline_system_prompts=True,
                 default_framing_announcement="never",
                 context_window=CONTEXT_WINDOW,
-                supports_thinking=script.thinking,
+                supports_thinking=bool(script.thinking),
             )
         )
         self._script = script

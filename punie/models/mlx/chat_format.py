@@ -4,17 +4,19 @@ Serving, training data and evaluation all go through it, so what is trained is w
 Nothing here imports MLX or pydantic-ai.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from punie.models.catalog import ModelUnavailable, read_json_object
-from punie.models.mlx.calls import ToolSchemas
-from punie.models.mlx.parser import CLOSE_THOUGHT, OPEN_THOUGHT, CallSyntax, ResponseParser
-from punie.models.mlx.renderer import TemplateRenderer
+from punie.models.mlx.calls import CLOSE_CALL, ToolSchemas
+from punie.models.mlx.parser import CLOSE_THOUGHT, OPEN_CALL, OPEN_THOUGHT, ResponseParser
+from punie.models.mlx.renderer import TemplateError, TemplateRenderer
 from punie.models.mlx.values import value_text
 from punie.models.mlx.vocabulary import TextDecoder, Vocabulary
+from punie.models.traits import Thinking, template_text, template_traits
 
 ChatMessage = Mapping[str, Any]
 """A message as chat templates take it: `role` (system, user, assistant, tool), `content`, and for
@@ -22,6 +24,14 @@ the assistant `reasoning_content` and `tool_calls`, each `{"name": ..., "argumen
 
 _SPECIAL_VARIABLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 _END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
+_MARKERS = (
+    "<|im_start|>",
+    "<|im_end|>",
+    OPEN_CALL,
+    CLOSE_CALL,
+    OPEN_THOUGHT,
+    CLOSE_THOUGHT,
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,9 @@ class ToolSpecification:
     parameters: Mapping[str, Any]
 
 
+_PROBE_TOOL = ToolSpecification("probe", "A tool.", {"type": "object", "properties": {}})
+
+
 class ChatFormat:
     """How one model reads and writes conversations."""
 
@@ -54,8 +67,8 @@ class ChatFormat:
     ) -> None:
         """Build a format from a chat template's text; raise `ModelUnavailable` if it is broken."""
         self.vocabulary = vocabulary
-        self.syntax: CallSyntax = detect_syntax(template)
-        self.can_switch_thinking = "enable_thinking" in template
+        self.traits = template_traits(template)
+        self.syntax = self.traits.syntax
         ends = {vocabulary.control[name] for name in _END_OF_TURN if name in vocabulary.control}
         self.stop_ids = stop_ids | ends
         self._renderer = TemplateRenderer(template, vocabulary, variables)
@@ -71,12 +84,46 @@ class ChatFormat:
             for name in _SPECIAL_VARIABLES
             if (literal := _literal(config.get(name))) is not None
         }
-        return cls(
-            _template(directory, config),
+        template = template_text(directory)
+        _check_markers(directory, template, vocabulary)
+        loaded = cls(
+            template,
             vocabulary,
             variables=variables,
             stop_ids=_stop_ids(directory, vocabulary, variables.get("eos_token")),
         )
+        if not loaded.stop_ids:
+            raise ModelUnavailable(
+                f"The model in {directory} names no token that ends an answer (eos_token_id in "
+                "config.json); choose another model, or pull or convert it again."
+            )
+        try:
+            loaded.encode([{"role": "user", "content": "Hello"}], [_PROBE_TOOL])
+        except TemplateError as error:
+            raise ModelUnavailable(
+                f"The chat template of the model in {directory} does not work "
+                f"({error.__cause__ or error}); "
+                "choose another model or replace its chat_template.jinja."
+            ) from error
+        return loaded
+
+    @functools.cached_property
+    def keeps_thoughts(self) -> bool:
+        """Whether the thoughts of earlier turns stay in the prompt, which then only grows.
+
+        Templates that drop them rewrite the last answer as soon as the next question is there.
+        """
+        history = [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "b", "reasoning_content": "c"},
+        ]
+        question = {"role": "user", "content": "d"}
+        try:
+            before = self.encode(history, generation_prompt=False).tokens
+            after = self.encode([*history, question], generation_prompt=False).tokens
+        except TemplateError:
+            return False
+        return after[: len(before)] == before
 
     def encode(
         self,
@@ -84,18 +131,21 @@ class ChatFormat:
         tools: Sequence[ToolSpecification] = (),
         *,
         generation_prompt: bool = True,
-        thinking: bool | None = None,
+        thinking: Thinking | None = None,
+        preserve_thinking: bool | None = None,
     ) -> Prompt:
         """Render and encode a conversation.
 
-        `thinking` switches the model's thinking where the template can; None is its default.
-        Raises `punie.models.mlx.renderer.TemplateError` if the template refuses the messages.
+        `thinking` switches the model's thinking, or says how hard it is to think, and
+        `preserve_thinking` keeps or drops the thoughts of earlier turns, where the template can;
+        None is its default. Raises `punie.models.mlx.renderer.TemplateError` if the template
+        refuses the messages.
         """
         tokens = self._renderer.tokens(
             [self._prepare(message) for message in messages],
             [_tool_dictionary(tool) for tool in tools],
             generation_prompt=generation_prompt,
-            options={} if thinking is None else {"enable_thinking": thinking},
+            options=self._options(thinking, preserve_thinking),
         )
         return Prompt(tokens, generation_prompt and self._ends_in_thought(tokens))
 
@@ -109,6 +159,19 @@ class ChatFormat:
     def decoder(self) -> TextDecoder:
         """Return a decoder for one response."""
         return TextDecoder(self.vocabulary)
+
+    def _options(
+        self, thinking: Thinking | None, preserve_thinking: bool | None
+    ) -> dict[str, object]:
+        options: dict[str, object] = {}
+        if thinking is not None:
+            if self.traits.thinking_switch:
+                options["enable_thinking"] = thinking is not False
+            if thinking in self.traits.efforts:
+                options["reasoning_effort"] = thinking
+        if preserve_thinking is not None and self.traits.preserve_thinking:
+            options["preserve_thinking"] = preserve_thinking
+        return options
 
     def _prepare(self, message: ChatMessage) -> dict[str, Any]:
         prepared = {"content": "", **message}
@@ -138,9 +201,14 @@ class ChatFormat:
         return False
 
 
-def detect_syntax(template: str) -> CallSyntax:
-    """Tell from a chat template's text how the model writes tool calls."""
-    return "xml" if "<function=" in template else "json"
+def _check_markers(directory: Path, template: str, vocabulary: Vocabulary) -> None:
+    """Refuse a tokenizer without a control token that the template writes."""
+    for marker in _MARKERS:
+        if marker in template and marker not in vocabulary.control:
+            raise ModelUnavailable(
+                f"The tokenizer of the model in {directory} has no token {marker}, which its chat "
+                "template writes; they belong to different models, so pull or convert it again."
+            )
 
 
 def _tool_dictionary(tool: ToolSpecification) -> dict[str, Any]:
@@ -150,22 +218,6 @@ def _tool_dictionary(tool: ToolSpecification) -> dict[str, Any]:
         "parameters": {"type": "object", "properties": {}, **tool.parameters},
     }
     return {"type": "function", "function": function}
-
-
-def _template(directory: Path, config: Mapping[str, Any]) -> str:
-    file = directory / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    template = config.get("chat_template")
-    if isinstance(template, list):
-        named = {entry.get("name"): entry.get("template") for entry in template}
-        template = named.get("tool_use") or named.get("default")
-    if not isinstance(template, str):
-        raise ModelUnavailable(
-            f"The model in {directory} has no chat template; choose an instruction-tuned model "
-            "or add its chat_template.jinja."
-        )
-    return template
 
 
 def _literal(value: Any) -> str | None:

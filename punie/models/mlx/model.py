@@ -19,6 +19,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
+from punie.models.architecture import context_window
 from punie.models.mlx.chat_format import ChatFormat, Prompt, ToolSpecification
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import EngineError, GenerateRequest
@@ -26,9 +27,6 @@ from punie.models.mlx.messages import chat_messages
 from punie.models.mlx.renderer import TemplateError
 from punie.models.mlx.stream import PROVIDER, MlxStream
 from punie.models.streaming import StreamingModel
-
-DEFAULT_CONTEXT_WINDOW = 32_768
-"""Tokens, for a model whose config.json does not tell."""
 
 
 class MlxModel(StreamingModel):
@@ -55,7 +53,7 @@ class MlxModel(StreamingModel):
                 # Kept as they are: wrapping would change the system prompt, the cached prefix.
                 supports_inline_system_prompts=True,
                 default_framing_announcement="never",
-                supports_thinking=chat_format.can_switch_thinking,
+                supports_thinking=bool(chat_format.traits.thinking_levels),
                 context_window=self._window,
             )
         )
@@ -141,8 +139,7 @@ class MlxModel(StreamingModel):
         tools: Sequence[ToolSpecification],
     ) -> Prompt:
         chat = chat_messages(messages, _instructions(messages, parameters))
-        thinking = None if parameters.thinking is None else parameters.thinking is not False
-        encode = functools.partial(self._format.encode, chat, tools, thinking=thinking)
+        encode = functools.partial(self._format.encode, chat, tools, thinking=parameters.thinking)
         try:
             # A long history takes a while to encode, and the loop has other sessions to serve.
             return await anyio.to_thread.run_sync(encode)
@@ -165,14 +162,6 @@ class MlxModel(StreamingModel):
             stop_ids=self._format.stop_ids,
             seed=settings.get("seed"),
         )
-
-
-def context_window(config: dict[str, Any]) -> int:
-    """Return how many tokens a model reads, from the content of its config.json."""
-    for place in (config, config.get("text_config") or {}):
-        if isinstance(length := place.get("max_position_embeddings"), int):
-            return length
-    return DEFAULT_CONTEXT_WINDOW
 
 
 def _instructions(messages: list[ModelMessage], parameters: ModelRequestParameters) -> str | None:
