@@ -223,7 +223,7 @@ class _XmlGrammar:
             f"SPACE: /{SPACE}*/",
             "TEXT: /(?s:.*)/",
             f"closed[lazy]: CLOSED\nCLOSED: TEXT {literal(CLOSE_PARAMETER)}",
-            f'last[lazy]: LAST\nLAST: CLOSED SPACE "</function>"',
+            'last[lazy]: LAST\nLAST: CLOSED SPACE "</function>"',
         ]
         for name, rule in self._followers.items():
             tag = literal(f"<parameter={name}>")
