@@ -23,7 +23,7 @@ PREFIX = "PUNIE_"
 FILE_NAME = "settings.toml"
 # A cloned repository must not be able to switch permission questions off or move the user's data.
 _MODES_OF_A_PROJECT = frozenset({"ask", "plan"})
-_NOT_OF_A_PROJECT = frozenset({"state_dir"})
+_NOT_OF_A_PROJECT = frozenset({"state_dir", "memory_gb", "idle_minutes", "prefix_cache_gb"})
 
 
 class SettingsError(Exception):
@@ -55,6 +55,15 @@ class Settings(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     result_chars: int | None = Field(default=None, ge=200)
     """Characters of one tool result that the model reads; None leaves it to the model's window."""
+
+    draft_model: str | None = None
+    """Reference of a small model with the same tokens, whose guesses make a large one faster."""
+    memory_gb: float | None = Field(default=None, gt=0)
+    """Gigabytes that models may take; None leaves it to the machine."""
+    idle_minutes: float = Field(default=30.0, ge=0)
+    """Minutes without a request after which a model's memory is released; 0 keeps it."""
+    prefix_cache_gb: float = Field(default=8.0, ge=0)
+    """Gigabytes on disk for what models have read of prompts, for the next start; 0 for none."""
 
     _flags: dict[str, Any] = PrivateAttr(default_factory=dict)
 

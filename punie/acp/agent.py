@@ -43,8 +43,10 @@ from punie.acp.sessions import LiveSession, RunningTurn
 from punie.acp.transport import StdioTransport
 from punie.acp.turns import TurnRunner
 from punie.acp.updates import SessionUpdate
+from punie.acp.warm_up import warm_up
 from punie.acp.wire import Incoming
 from punie.logs.setup import get_logger, open_log
+from punie.models.options import engine_options
 from punie.settings import Settings
 
 _TAIL_SECONDS = 0.03
@@ -59,7 +61,7 @@ class PunieAgent:
         self._tasks = tasks
         self._transport = transport
         self._history = SavedHistory(settings.sessions_file)
-        self._models = ModelPool(tasks)
+        self._models = ModelPool(tasks, engine_options(settings))
         self._sessions: dict[str, LiveSession] = {}
         self._loading = anyio.Lock()
         self._warm = False
@@ -308,7 +310,11 @@ class PunieAgent:
         if request is not None:
             give_servers(session, request, self._history, self._tasks)
         _log.info("session opened", session=session.id, project=str(session.cwd))
-        self._after(request, lambda: self._models.begin(session.model))
+
+        def begin() -> None:
+            self._tasks.start_soon(warm_up, session, self._models)
+
+        self._after(request, begin)
 
     def _tell_commands(self, request: Incoming | None, session: LiveSession) -> None:
         """Send the commands as soon as the client has its answer and so knows the session."""

@@ -11,14 +11,15 @@ from anyio.abc import TaskGroup
 from punie.acp.heavy import import_turn
 from punie.logs.setup import get_logger
 from punie.models.catalog import BUNDLED_ID, ModelChoice, ModelUnavailable, resolve_model
+from punie.models.options import EngineOptions
 
 if TYPE_CHECKING:
-    from pydantic_ai.models import Model
+    from punie.models.streaming import StreamingModel
 
 Say = Callable[[str], Awaitable[None]]
 """Tells the person one line of progress."""
 
-Loader = Callable[[ModelChoice, Say], Awaitable["Model"]]
+Loader = Callable[[ModelChoice, Say, EngineOptions], Awaitable["StreamingModel"]]
 """Opens a model; `punie.models.load.open_model` is the one, and its import takes seconds."""
 
 LOADING = "Loading the model…"
@@ -31,7 +32,7 @@ class _Load:
     """One attempt to open a model."""
 
     done: anyio.Event = field(default_factory=anyio.Event)
-    model: "Model | None" = None
+    model: "StreamingModel | None" = None
     trouble: str = ""
     listeners: list[Say] = field(default_factory=list)
 
@@ -43,8 +44,14 @@ class _Load:
 class ModelPool:
     """Opens each model once; a model that failed is tried again when it is next asked for."""
 
-    def __init__(self, tasks: TaskGroup, import_loader: Callable[[], "Loader"] | None = None):
+    def __init__(
+        self,
+        tasks: TaskGroup,
+        options: EngineOptions,
+        import_loader: Callable[[], "Loader"] | None = None,
+    ) -> None:
         self._tasks = tasks
+        self._options = options
         self._import_loader = import_loader or _import_loader
         self._loads: dict[str, _Load] = {}
 
@@ -52,7 +59,7 @@ class ModelPool:
         """Start to open a model in the background."""
         self._load(reference)
 
-    async def get(self, reference: str, say: Say) -> "Model":
+    async def get(self, reference: str, say: Say) -> "StreamingModel":
         """Return the open model, telling the person while it takes time.
 
         Raises `ModelUnavailable` with one sentence and the cure.
@@ -82,7 +89,7 @@ class ModelPool:
         try:
             open_model = await anyio.to_thread.run_sync(self._import_loader, abandon_on_cancel=True)
             choice = await anyio.to_thread.run_sync(resolve_model, reference)
-            load.model = await open_model(choice, load.say)
+            load.model = await open_model(choice, load.say, self._options)
         except ModelUnavailable as error:
             load.trouble = str(error)
         except Exception:

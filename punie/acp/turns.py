@@ -117,7 +117,10 @@ class _Turn:
         from punie.agent.journal import PastTurns
         from punie.agent.turn import run_turn
         from punie.agent.turn_config import turn_config
+        from punie.models.streaming import ModelUse
 
+        use = ModelUse(owner=session.id, say=self._say_aside)
+        model = model.used_by(use)
         tools, notices = await turn_tools(session, context_window(model))
         for notice in notices:
             await self.emit(notice)
@@ -203,6 +206,13 @@ class _Turn:
 
     async def _say(self, text: str) -> None:
         await self.emit(Notice(severity="info", text=text))
+
+    async def _say_aside(self, text: str) -> None:
+        """Say what is of interest now and not worth keeping."""
+        session = self._session
+        async with session.order:
+            notice = Notice(severity="info", text=text)
+            await self._show(self._translator.updates(notice, -len(session.events) - 1))
 
     async def _ask(self, asked: PermissionAsked) -> str | None:
         return await ask_client(self._client, self._session.id, self._translator, asked)

@@ -10,6 +10,7 @@ from pydantic_ai.messages import InstructionPart, ToolCallPart
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
+from punie.agent.instructions import INSTRUCTIONS
 from punie.tools.base import AnyTool, Effect, ToolArguments
 from punie.tools.presentation import Presentation, ToolKind
 from punie.tools.shape import shape
@@ -47,6 +48,11 @@ def request_parameters(
         function_tools=list(definitions),
         instruction_parts=[InstructionPart(content=instructions)],
     )
+
+
+def turn_parameters(tools: Sequence[AnyTool]) -> ModelRequestParameters:
+    """Return what every request of a turn with these tools says besides its messages."""
+    return request_parameters(tool_definitions(tools), INSTRUCTIONS)
 
 
 def _schema(tool: AnyTool) -> dict[str, Any]:

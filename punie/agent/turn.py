@@ -40,10 +40,9 @@ from punie.agent.events import (
     UsageChanged,
     UserMessage,
 )
-from punie.agent.instructions import INSTRUCTIONS
 from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.policy import CANCELLED
-from punie.agent.toolset import read_call, request_parameters, tool_definitions
+from punie.agent.toolset import read_call, turn_parameters
 from punie.agent.turn_config import TurnConfig
 from punie.tools.base import PlanStep, ToolContext
 
@@ -139,7 +138,7 @@ class _Turn:
         self._config = config
         self._journal = journal
         self._window = context_window(config.model)
-        self._parameters = request_parameters(tool_definitions(config.tools), INSTRUCTIONS)
+        self._parameters = turn_parameters(config.tools)
         self._settings = _model_settings(config)
         self._budget = Budget(config.model, self._parameters, reserve=config.max_tokens)
         self._runner = CallRunner(

@@ -13,7 +13,7 @@ from punie.tools.base import AnyTool, ReadLedger, ToolLimits
 from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
 from punie.workspace.base import Workspace
 
-__all__ = ["TurnConfig", "turn_config"]
+__all__ = ["TurnConfig", "turn_config", "turn_tools"]
 
 _DEFAULT_LIMITS = ToolLimits()
 
@@ -78,7 +78,7 @@ def turn_config(
         model=model,
         workspace=workspace,
         reads=reads,
-        tools=(*(UNATTENDED_TOOLS if ask_user is None else ALL_TOOLS), *more_tools),
+        tools=turn_tools(more_tools, attended=ask_user is not None),
         mode=mode,
         limits=limits,
         max_requests=settings.max_requests,
@@ -88,3 +88,8 @@ def turn_config(
         ask_user=ask_user,
         permissions=permissions,
     )
+
+
+def turn_tools(more_tools: Sequence[AnyTool], *, attended: bool) -> tuple[AnyTool, ...]:
+    """Return all tools of a turn; `attended` tells that somebody can answer questions."""
+    return (*(ALL_TOOLS if attended else UNATTENDED_TOOLS), *more_tools)

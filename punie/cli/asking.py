@@ -31,6 +31,8 @@ from punie.cli.screen import JsonScreen, Screen, TerminalScreen, open_terminal
 from punie.logs.setup import configure_logging, get_logger, log_context
 from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
+from punie.models.options import engine_options
+from punie.models.streaming import ModelUse
 from punie.sessions.store import SessionStore, StoreError
 from punie.settings import Settings, config_dir
 from punie.tools.base import ReadLedger
@@ -110,8 +112,9 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
     terminal = open_terminal()
     screen: Screen
     screen = JsonScreen(terminal) if asking.as_json else TerminalScreen(terminal)
-    model = await open_model(choice, screen.progress)
+    model = await open_model(choice, screen.progress, engine_options(settings))
     session_id = str(uuid4())
+    use = ModelUse(owner=session_id, say=screen.progress)
     recorder = await _Recorder.open(asking, session_id, choice.id)
     trouble = False
 
@@ -134,7 +137,7 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
     workspace = LocalWorkspace([asking.cwd])
     config = turn_config(
         settings,
-        model,
+        model.used_by(use),
         workspace,
         ReadLedger(),
         lambda: settings.mode,

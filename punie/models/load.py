@@ -2,23 +2,38 @@
 
 import importlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 import anyio
 import anyio.to_thread
 
-from punie.models.catalog import ModelChoice, ModelUnavailable
+from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
 from punie.models.checking import check_model
+from punie.models.options import EngineOptions
 
 if TYPE_CHECKING:
-    from pydantic_ai.models import Model
-
+    from punie.models.mlx.call_guide import CallGrammar
     from punie.models.mlx.chat_format import ChatFormat
     from punie.models.mlx.engine import Engine
+    from punie.models.mlx.sampling import Sampling
+    from punie.models.streaming import StreamingModel
+
+_DEFAULT_OPTIONS = EngineOptions()
 
 Progress = Callable[[str], Awaitable[None]]
 """Receives short sentences for the person who waits."""
+
+
+@dataclass(frozen=True)
+class _OpenModel:
+    """What all users of one model share."""
+
+    engine: "Engine"
+    chat_format: "ChatFormat"
+    grammar: "CallGrammar"
+    sampling: "Sampling"
 
 
 class _OpenModels:
@@ -26,16 +41,20 @@ class _OpenModels:
 
     def __init__(self) -> None:
         self.lock = anyio.Lock()
-        self.engines: dict[Path, tuple[Engine, ChatFormat]] = {}
+        self.models: dict[Path, _OpenModel] = {}
 
 
 _open_models = _OpenModels()
 
 
-async def open_model(choice: ModelChoice, on_progress: Progress | None = None) -> "Model":
+async def open_model(
+    choice: ModelChoice,
+    on_progress: Progress | None = None,
+    options: EngineOptions = _DEFAULT_OPTIONS,
+) -> "StreamingModel":
     """Open a model for use; one that is open already is shared, with its caches.
 
-    Raises `ModelUnavailable`.
+    `options` hold for one that has to be loaded. Raises `ModelUnavailable`.
     """
     if choice.path is None:
         raise ModelUnavailable(f"The model {choice.id} has no files here; choose another one.")
@@ -43,7 +62,7 @@ async def open_model(choice: ModelChoice, on_progress: Progress | None = None) -
         case "scripted":
             return await _open_script(choice.id, choice.path)
         case "bundled" | "directory" | "hub":
-            return await _open_mlx(choice, choice.path, on_progress)
+            return await _open_mlx(choice, choice.path, on_progress, options)
         case _:
             assert_never(choice.source)
 
@@ -51,51 +70,59 @@ async def open_model(choice: ModelChoice, on_progress: Progress | None = None) -
 async def close_models() -> None:
     """End every engine's thread and release the weights."""
     async with _open_models.lock:
-        engines, _open_models.engines = _open_models.engines, {}
+        models, _open_models.models = _open_models.models, {}
         with anyio.CancelScope(shield=True):
-            for engine, _ in engines.values():
-                await engine.aclose()
+            for model in models.values():
+                await model.engine.aclose()
 
 
-async def _open_script(name: str, path: Path) -> "Model":
+async def _open_script(name: str, path: Path) -> "StreamingModel":
     scripted = await anyio.to_thread.run_sync(
         importlib.import_module, "punie.models.scripted", abandon_on_cancel=True
     )
-    model: Model = scripted.ScriptedModel(scripted.load_script(path), name)
+    model: StreamingModel = scripted.ScriptedModel(scripted.load_script(path), name)
     return model
 
 
-async def _open_mlx(choice: ModelChoice, path: Path, on_progress: Progress | None) -> "Model":
+async def _open_mlx(
+    choice: ModelChoice, path: Path, on_progress: Progress | None, options: EngineOptions
+) -> "StreamingModel":
     async with _open_models.lock:
-        opened = _open_models.engines.get(path)
+        opened = _open_models.models.get(path)
         if opened is None:
             if on_progress is not None:
                 await on_progress(f"Loading {choice.title}…")
-            opened = await _load(path)
-            _open_models.engines[path] = opened
+            opened = await _load(path, options)
+            _open_models.models[path] = opened
     # Imported while loading, in a thread; from here on it costs nothing.
     from punie.models.mlx.model import MlxModel
 
-    engine, chat_format = opened
-    return MlxModel(engine, chat_format, choice.id)
+    return MlxModel(opened.engine, opened.chat_format, opened.grammar, choice.id, opened.sampling)
 
 
-async def _load(path: Path) -> "tuple[Engine, ChatFormat]":
+async def _load(path: Path, options: EngineOptions) -> _OpenModel:
     # The small files first: what is wrong there is found in a moment.
     await anyio.to_thread.run_sync(check_model, path, abandon_on_cancel=True)
     chat_format = await anyio.to_thread.run_sync(_load_format, path, abandon_on_cancel=True)
     for module in ("punie.models.mlx.engine", "punie.models.mlx.model"):
         await anyio.to_thread.run_sync(importlib.import_module, module, abandon_on_cancel=True)
+    from punie.models.mlx.call_guide import CallGrammar
     from punie.models.mlx.engine import Engine
+    from punie.models.mlx.sampling import published_sampling
 
-    engine = Engine()
+    sampling = await anyio.to_thread.run_sync(published_sampling, path)
+    engine = Engine(options)
     try:
-        await engine.load(path)
+        draft = None if options.draft_model is None else resolve_model(options.draft_model).path
+        await engine.load(path, draft)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await engine.aclose()
         raise
-    return engine, chat_format
+    vocabulary, ends = chat_format.vocabulary, chat_format.stop_ids
+    width = engine.vocabulary_size or max(vocabulary.control.values(), default=0) + 1
+    grammar = CallGrammar(vocabulary, width, ends)
+    return _OpenModel(engine, chat_format, grammar, sampling)
 
 
 def _load_format(path: Path) -> "ChatFormat":

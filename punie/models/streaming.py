@@ -1,5 +1,8 @@
 """What the models of this room have in common: they stream; a whole response is a drained one."""
 
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic_ai.messages import (
@@ -18,8 +21,59 @@ from pydantic_ai.settings import ModelSettings
 _PLAIN = (UserPromptPart, TextPart, ThinkingPart, ToolCallPart, ToolReturnPart)
 
 
+Say = Callable[[str], Awaitable[None]]
+
+Progress = Callable[[int, int], Awaitable[None]]
+"""Is told how many of a prompt's tokens the model has read, of how many."""
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """Who uses a model: `owner` is a session, `watched` tells that a person waits for it.
+
+    `say` tells that person a line about what takes long.
+    """
+
+    owner: str | None = None
+    watched: bool = True
+    say: Say | None = None
+
+
+_SILENT_SECONDS = 2.0
+_SAY_EVERY_SECONDS = 5.0
+
+
+def spoken_progress(say: Say) -> Progress:
+    """Return a `Progress` that says a line now and then while a prompt takes long to read."""
+    state = _Spoken()
+
+    async def tell(done: int, total: int) -> None:
+        now = time.monotonic()
+        if done < state.done or state.due == 0:
+            state.due = now + _SILENT_SECONDS  # another prompt
+        state.done = done
+        if now >= state.due and done < total:
+            state.due = now + _SAY_EVERY_SECONDS
+            await say(f"Reading the conversation: {done:,} of {total:,} tokens.")
+
+    return tell
+
+
+@dataclass
+class _Spoken:
+    done: int = 0
+    due: float = 0.0
+
+
 class StreamingModel(Model[Any]):
     """A model whose one way to answer is `request_stream`."""
+
+    def used_by(self, use: ModelUse) -> "StreamingModel":
+        """Return this model as one session uses it; for most models that is no difference."""
+        return self
+
+    async def warm_up(self, model_request_parameters: ModelRequestParameters) -> None:
+        """Prepare for requests with these instructions and tools, where that saves time later."""
 
     async def request(
         self,

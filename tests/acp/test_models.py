@@ -8,6 +8,7 @@ from pydantic_ai.models.test import TestModel
 
 from punie.acp.models import LOADING, Loader, ModelPool, Say, default_reference
 from punie.models.catalog import BUNDLED_ID, ModelChoice, ModelUnavailable
+from punie.models.options import EngineOptions
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ async def test_waiting_is_never_silent_and_a_model_is_opened_once(reference: str
         return open_slowly
 
     async with anyio.create_task_group() as tasks:
-        pool = ModelPool(tasks, loader)
+        pool = ModelPool(tasks, EngineOptions(), loader)
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(get, pool)
             waiting.start_soon(get, pool)
@@ -73,7 +74,7 @@ async def test_trouble_is_one_sentence_and_is_tried_again(reference: str) -> Non
         pass
 
     async with anyio.create_task_group() as tasks:
-        pool = ModelPool(tasks, lambda: open_badly)
+        pool = ModelPool(tasks, EngineOptions(), lambda: open_badly)
         with pytest.raises(ModelUnavailable, match="fetch them again"):
             await pool.get(reference, say)
         with pytest.raises(ModelUnavailable, match="could not be loaded") as trouble:

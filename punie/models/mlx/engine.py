@@ -4,85 +4,95 @@ Importing this module imports MLX and transformers, which takes seconds: do it i
 """
 
 import atexit
-import copy
-import os
+import gc
 import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import anyio.to_thread
 import mlx.core as mx
-from mlx.utils import tree_flatten
-from mlx_lm.generate import generate_step, generation_stream
-from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
-from mlx_lm.sample_utils import make_sampler
+from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_model
 
+from punie.models.architecture import read_architecture
 from punie.models.catalog import ModelUnavailable
-from punie.models.mlx.generation import (
-    EngineError,
-    Finished,
-    GenerateRequest,
-    Generation,
-    Prefilled,
-)
-from punie.models.mlx.prefix_cache import PrefixCache, Slot
+from punie.models.mlx.admission import MemoryBudget
+from punie.models.mlx.draft_model import DraftModel
+from punie.models.mlx.generation import EngineError, GenerateRequest, Generation
+from punie.models.mlx.prefix_cache import PrefixCache
+from punie.models.mlx.scheduler import Scheduler, one_line
+from punie.models.options import EngineOptions
 
-PREFILL_STEP = 512
-"""Prompt tokens per step; a cancel in the prompt waits for at most one step."""
-
-_GIB = 1 << 30
+_DEFAULT_OPTIONS = EngineOptions()
+_DRAFT_CACHE = 1 << 30
+"""Bytes for what a draft model has read."""
+_QUIET_SECONDS = 1.0
+"""How often an idle engine looks for work that waits for quiet."""
 _Result = TypeVar("_Result")
 
 
-class _CancelledInPrompt(Exception):  # noqa: N818 - control flow, not an error
-    """Raised through mlx-lm's progress callback, its only way out of a running prefill."""
-
-
 class Engine:
-    """A model in memory and the thread that runs it; requests are served in turn.
+    """A model in memory and the thread that runs it, for many sessions at once.
 
-    `slots` and `cache_bytes` bound the key-value caches kept between requests.
+    `cache_bytes` bounds the key-value caches kept between requests; None leaves it to the machine.
     """
 
-    def __init__(self, *, slots: int = 4, cache_bytes: int | None = None) -> None:
+    def __init__(
+        self, options: EngineOptions = _DEFAULT_OPTIONS, *, cache_bytes: int | None = None
+    ) -> None:
+        self._options = options
+        self._cache_bytes = cache_bytes
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._prefixes = PrefixCache(slots, cache_bytes or max(_GIB, _memory_bytes() // 8))
-        self._model: Any = None
-        self._vocabulary_size: int | None = None
+        self._scheduler: Scheduler | None = None
+        self._prefixes: PrefixCache | None = None
+        self._prefilled = 0
+        self._idle_since = time.monotonic()
         self._closed = False
+        self.vocabulary_size: int | None = None
+        """Width of the model's logits, if its configuration tells."""
         self.directory: Path | None = None
+        self._draft: Path | None = None
         self.config: dict[str, Any] = {}
-        self.prefilled_tokens = 0
-        """Prompt tokens that went through the model since the start, over all requests."""
         self._thread = threading.Thread(target=self._serve, name="punie-mlx", daemon=True)
         self._thread.start()
         # A thread that is inside MLX when the interpreter goes away aborts the process.
         atexit.register(self._close, 10.0)
 
-    async def load(self, directory: Path) -> None:
-        """Load the model that lies in `directory`; raise `ModelUnavailable`."""
-        await self._call(lambda: self._load(directory))
+    async def load(self, directory: Path, draft: Path | None = None) -> None:
+        """Load the model that lies in `directory`, and a draft model; raise `ModelUnavailable`."""
+        await self._call(lambda: self._load(directory, draft))
+
+    @property
+    def prefilled_tokens(self) -> int:
+        """Prompt tokens that went through the model since the start, over all requests."""
+        running = self._scheduler
+        return self._prefilled + (0 if running is None else running.prefilled_tokens)
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether the weights were released and the next request loads them again."""
+        return self.directory is not None and self._scheduler is None
 
     @asynccontextmanager
     async def generate(self, request: GenerateRequest) -> AsyncIterator[Generation]:
         """Queue a request; leaving the context cancels what is still to be generated."""
         if not request.tokens:
             raise ValueError("A prompt has at least one token.")
-        if self._vocabulary_size is not None and max(request.tokens) >= self._vocabulary_size:
+        if self.vocabulary_size is not None and max(request.tokens) >= self.vocabulary_size:
             # MLX does not check bounds: such a token would end the process.
             raise EngineError(
                 f"The prompt has token {max(request.tokens)} and the model knows only "
-                f"{self._vocabulary_size}; its tokenizer belongs to another model."
+                f"{self.vocabulary_size}; its tokenizer belongs to another model."
             )
-        if self._closed:
+        if self._closed or self.directory is None:
             raise EngineError("The model is closed; open it again.")
         generation = Generation(request)
-        self._jobs.put(lambda: self._run(generation))
+        self._jobs.put(lambda: self._add(generation))
         try:
             yield generation
         finally:
@@ -99,10 +109,6 @@ class Engine:
             self._jobs.put(None)
         self._thread.join(seconds)
 
-    def is_unwanted(self, generation: Generation) -> bool:
-        """Tell whether a generation should end: its consumer left, or the engine closes."""
-        return self._closed or generation.is_cancelled()
-
     async def _call(self, job: Callable[[], _Result]) -> _Result:
         future: Future[_Result] = Future()
 
@@ -118,120 +124,86 @@ class Engine:
     # Below, everything runs on the engine's thread.
 
     def _serve(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-        self._prefixes.clear()
-        self._model = None
-        mx.clear_cache()
+        while self._take_jobs():
+            if self._scheduler is not None and self._scheduler.busy:
+                self._scheduler.step()
+                self._idle_since = time.monotonic()
+        if self._scheduler is not None and self._scheduler.busy:
+            self._scheduler.step()  # closing: everything is unwanted
+        self._release()
         # Streams still at work when the interpreter goes away abort the process.
-        mx.synchronize(generation_stream)
+        mx.synchronize()
         mx.clear_streams()
 
-    def _load(self, directory: Path) -> None:
+    def _take_jobs(self) -> bool:
+        """Run the jobs that wait, and wait for one if nothing else is to do; False at the end."""
+        busy = self._scheduler is not None and self._scheduler.busy
+        while True:
+            try:
+                job = self._jobs.get(block=not busy, timeout=None if busy else self._idle())
+            except queue.Empty:
+                if busy:
+                    return True
+                continue
+            if job is None:
+                return False
+            job()
+            busy = True
+
+    def _idle(self) -> float | None:
+        """Do a piece of what waits for quiet; return the seconds until there may be more."""
+        if self._scheduler is None:
+            return None
+        assert self._prefixes is not None
+        if self._prefixes.idle():
+            return 0.05
+        idle = self._options.idle_seconds
+        if idle is None:
+            return _QUIET_SECONDS
+        left = self._idle_since + idle - time.monotonic()
+        if left <= 0:
+            self._release()
+            return None
+        return min(left, _QUIET_SECONDS)
+
+    def _add(self, generation: Generation) -> None:
         try:
-            self._model, self.config = load_model(directory)
+            if self._scheduler is None:
+                assert self.directory is not None
+                self._load(self.directory, self._draft)
+            assert self._scheduler is not None
+            self._scheduler.add(generation)
+        except Exception as error:
+            generation.post(EngineError(one_line(error) + "."))
+
+    def _load(self, directory: Path, draft: Path | None) -> None:
+        try:
+            model, self.config = load_model(directory)
         except Exception as error:
             raise ModelUnavailable(
-                f"The model in {directory} cannot be loaded ({_one_line(error)}); "
+                f"The model in {directory} cannot be loaded ({one_line(error)}); "
                 "download or convert it again."
             ) from error
-        self.directory = directory
         size = self.config.get("vocab_size") or self.config.get("text_config", {}).get("vocab_size")
-        self._vocabulary_size = int(size) if size else None
-        _limit_wired_memory(self._model)
+        self.vocabulary_size = int(size) if size else None
+        architecture = read_architecture(self.config)
+        drafter = None if draft is None else DraftModel(draft, directory, _DRAFT_CACHE)
+        memory = MemoryBudget.of_machine(architecture, self._options.memory_limit)
+        self._limits = memory.set_limits()
+        cache_bytes = self._cache_bytes or memory.cache_bytes()
+        self._prefixes = PrefixCache(lambda: make_prompt_cache(model), cache_bytes)
+        self._scheduler = Scheduler(model, self._prefixes, memory, drafter, lambda: self._closed)
+        self._idle_since = time.monotonic()
+        self.directory, self._draft = directory, draft
 
-    def _run(self, generation: Generation) -> None:
-        try:
-            generation.post(self._generate(generation))
-        except Exception as error:
-            generation.post(EngineError(f"The model failed: {_one_line(error)}"))
-
-    def _generate(self, generation: Generation) -> Finished:
-        request = generation.request
-        prompt = list(request.tokens)
-        if self.is_unwanted(generation):
-            return Finished("cancelled", len(prompt), 0, 0, 0)
-        slot = self._prefixes.take(prompt)
-        if slot is None:
-            slot = Slot([], make_prompt_cache(self._model), 0)
-        slot.prompt_length = len(prompt)
-        cached = len(slot.tokens)
-        prefill = _Prefill(self, generation, slot, cached)
-        if request.seed is not None:
-            mx.random.seed(request.seed)  # random state is the thread's own
-        steps = generate_step(
-            mx.array(prompt[cached:]),
-            self._model,
-            max_tokens=request.max_tokens,
-            sampler=make_sampler(request.temperature, request.top_p),
-            prompt_cache=slot.cache,
-            prefill_step_size=PREFILL_STEP,
-            prompt_progress_callback=prefill.progress,
-        )
-        reason: Literal["stop", "length", "cancelled"] = "length"
-        output = 0
-        try:
-            for token, _ in steps:
-                number = int(token)
-                # mlx-lm has already queued the step that feeds this token: it is in the cache.
-                slot.tokens.append(number)
-                if number in request.stop_ids:
-                    reason = "stop"
-                    break
-                if self.is_unwanted(generation):
-                    reason = "cancelled"
-                    break
-                output += 1
-                generation.post(number)
-        except _CancelledInPrompt:
-            reason = "cancelled"
-        finally:
-            steps.close()
-        self._prefixes.put(slot)
-        return Finished(reason, len(prompt), cached, prefill.done, output)
-
-    def keep_checkpoint(self, slot: Slot) -> None:
-        """Keep a copy of a cache that cannot be trimmed, where the next turn can take it up."""
-        self._prefixes.put(Slot(list(slot.tokens), copy.deepcopy(slot.cache), len(slot.tokens)))
-
-
-class _Prefill:
-    """Follows one prefill: keeps the slot's tokens true, reports, and ends it on a cancel."""
-
-    def __init__(self, engine: Engine, generation: Generation, slot: Slot, cached: int) -> None:
-        self._engine = engine
-        self._generation = generation
-        self._slot = slot
-        self._cached = cached
-        self.done = 0
-
-    def progress(self, done: int, total: int) -> None:
-        """Take note that `done` of the `total` tokens to prefill went through the model."""
-        prompt = self._generation.request.tokens
-        new = prompt[self._cached + self.done : self._cached + done]
-        self._slot.tokens.extend(new)
-        self._engine.prefilled_tokens += len(new)
-        self.done = done
-        self._generation.post(Prefilled(self._cached + done, len(prompt)))
-        if done < total and self._engine.is_unwanted(self._generation):
-            raise _CancelledInPrompt
-        if done == total - 1 and done and not can_trim_prompt_cache(self._slot.cache):
-            self._engine.keep_checkpoint(self._slot)
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _one_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _limit_wired_memory(model: Any) -> None:
-    """On Metal, keep the weights and some room wired, not all that the machine would allow."""
-    if not mx.metal.is_available():
-        return
-    parameters: list[tuple[str, Any]] = tree_flatten(model.parameters())  # type: ignore[assignment]
-    weights = sum(array.nbytes for _, array in parameters)
-    allowed = int(mx.device_info()["max_recommended_working_set_size"])
-    mx.set_wired_limit(min(allowed, weights + weights // 8 + 2 * _GIB))
+    def _release(self) -> None:
+        """Let go of the weights and all caches."""
+        if self._scheduler is None:
+            return
+        assert self._prefixes is not None
+        self._prefilled += self._scheduler.prefilled_tokens
+        self._prefixes.clear()
+        self._scheduler = self._prefixes = None
+        gc.collect()  # a model holds itself in circles
+        mx.clear_cache()
+        self._limits.restore()

@@ -9,10 +9,16 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import anyio
+
+from punie.models.mlx.sampling import Sampling
+
+if TYPE_CHECKING:
+    from punie.models.mlx.guide import Guide
+    from punie.models.mlx.prefix_cache import Kind
 
 _WAKE_SECONDS = 0.01
 """A token that follows another one sooner than this waits for the next one, or the end."""
@@ -22,16 +28,29 @@ class EngineError(Exception):
     """A generation failed inside the engine; the message is one sentence."""
 
 
+FinishReason = Literal["stop", "length", "cancelled"]
+Priority = Literal["watched", "background"]
+"""Whether a person is waiting for the response; a watched one goes first where only one can."""
+
+
 @dataclass(frozen=True)
 class GenerateRequest:
-    """What to generate: `tokens` is the whole prompt; temperature 0 takes the likeliest token."""
+    """What to generate: `tokens` is the whole prompt; with 0 `max_tokens` it is only read.
+
+    `owner` names the session whose prompt it is, so that its keys and values are found again.
+    `guide` steers the response. `speculate` allows drafts, which never change the result.
+    """
 
     tokens: tuple[int, ...]
     max_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
+    sampling: Sampling = field(default_factory=Sampling)
     stop_ids: frozenset[int] = frozenset()
-    seed: int | None = None
+    owner: str | None = None
+    priority: Priority = "watched"
+    guide: "Guide | None" = None
+    checkpoints: tuple[tuple[int, "Kind"], ...] = ()
+    """Positions in the prompt at which a later prompt may go on, and what kind of place it is."""
+    speculate: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,13 +70,18 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end, with counts in tokens: `prompt` = `cached` + `prefilled` unless cancelled."""
+    """The end, with counts in tokens: `prompt` = `cached` + `prefilled` unless cancelled.
 
-    reason: Literal["stop", "length", "cancelled"]
+    `passes` counts the runs of the model that wrote the `output`; fewer than tokens where drafts
+    were right or the grammar left no choice.
+    """
+
+    reason: FinishReason
     prompt: int
     cached: int
     prefilled: int
     output: int
+    passes: int = 0
 
 
 EngineEvent = Prefilled | Decoded | Finished

@@ -1,8 +1,11 @@
 """The Model seam: a local MLX model as pydantic-ai sees it."""
 
+import copy
 import functools
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio.to_thread
@@ -12,33 +15,52 @@ from pydantic_ai.messages import (
     InstructionPart,
     ModelMessage,
     ModelRequest,
+    UserPromptPart,
 )
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
-from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from punie.models.architecture import context_window
+from punie.models.mlx.call_guide import CallGrammar
 from punie.models.mlx.chat_format import ChatFormat, Prompt, ToolSpecification
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import EngineError, GenerateRequest
 from punie.models.mlx.messages import chat_messages
 from punie.models.mlx.renderer import TemplateError
+from punie.models.mlx.sampling import Sampling
 from punie.models.mlx.stream import PROVIDER, MlxStream
-from punie.models.streaming import StreamingModel
+from punie.models.streaming import ModelUse, StreamingModel, spoken_progress
+from punie.models.traits import Thinking
+
+_log = logging.getLogger(__name__)
+
+
+_THOUGHT_TOKENS: dict[Thinking, int] = {"minimal": 256, "low": 1024, "medium": 4096}
 
 
 class MlxModel(StreamingModel):
     """Answers requests with a model in this process; many sessions may share it."""
 
     unsupported_settings = frozenset(
-        {"presence_penalty", "frequency_penalty", "logit_bias", "parallel_tool_calls", "top_k"}
+        {"presence_penalty", "frequency_penalty", "logit_bias", "parallel_tool_calls"}
     )
     _announces_lookalike_notes = False
 
-    def __init__(self, engine: Engine, chat_format: ChatFormat, name: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        chat_format: ChatFormat,
+        grammar: CallGrammar,
+        name: str,
+        sampling: Sampling,
+    ) -> None:
+        """`sampling` is how the model's own files say that tokens are chosen."""
         self._engine = engine
+        self._grammar = grammar
+        self._sampling = sampling
+        self._use = ModelUse()
         self._format = chat_format
         self._name = name
         self._window = context_window(engine.config)
@@ -73,6 +95,38 @@ class MlxModel(StreamingModel):
         """The engine that runs the model, for its counters."""
         return self._engine
 
+    def used_by(self, use: ModelUse) -> "MlxModel":
+        """Return this model as one session uses it."""
+        view = copy.copy(self)
+        view._use = use
+        return view
+
+    async def warm_up(self, model_request_parameters: ModelRequestParameters) -> None:
+        """Let the model read the system prompt with the tools, so that no first turn waits for it.
+
+        It runs behind everything that a person waits for; trouble is left to the first turn.
+        """
+        greeting: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart("")])]
+        _, parameters = self.prepare_request(None, model_request_parameters)
+        tools = {tool.name: tool.parameters for tool in _tools(parameters)}
+        await anyio.to_thread.run_sync(self._grammar.prepare, tools, self._format.syntax)
+        try:
+            prompt = await self._encode(greeting, parameters, _tools(parameters))
+            length = prompt.checkpoints.system
+            if not 0 < length < self._window:
+                return
+            request = GenerateRequest(
+                tokens=tuple(prompt.tokens[: length + 1]),
+                max_tokens=0,
+                priority="background",
+                checkpoints=((length, "system"),),
+            )
+            async with self._engine.generate(request) as generation:
+                async for _ in generation:
+                    pass
+        except (EngineError, ModelAPIError):
+            _log.info("the system prompt was not read ahead", exc_info=True)
+
     @property
     def chat_format(self) -> ChatFormat:
         """How the model reads and writes conversations."""
@@ -92,12 +146,12 @@ class MlxModel(StreamingModel):
         `ModelAPIError` if the template refuses the messages or the engine fails.
         """
         settings, parameters = self.prepare_request(model_settings, model_request_parameters)
-        tools = [
-            _specification(tool)
-            for tool in [*parameters.declared_function_tools, *parameters.output_tools]
-        ]
+        tools = _tools(parameters)
         prompt = await self._encode(messages, parameters, tools)
-        request = self._generate_request(prompt, settings or {})
+        request = self._generate_request(prompt, settings or {}, parameters.thinking, tools)
+        say = self._use.say
+        if say is not None and self._engine.is_asleep:
+            await say("Loading the model again…")
         try:
             async with self._engine.generate(request) as generation:
                 yield MlxStream(
@@ -107,6 +161,7 @@ class MlxModel(StreamingModel):
                     parser=self._format.parser(tools, in_thought=prompt.in_thought),
                     stops=tuple((settings or {}).get("stop_sequences") or ()),
                     name=self._name,
+                    on_progress=None if say is None else spoken_progress(say),
                 )
         except EngineError as error:
             raise ModelAPIError(self._name, str(error)) from error
@@ -116,11 +171,7 @@ class MlxModel(StreamingModel):
     ) -> list[int]:
         """Return the token ids that a request with these messages sends to the engine."""
         _, parameters = self.prepare_request(None, model_request_parameters)
-        tools = [
-            _specification(tool)
-            for tool in [*parameters.declared_function_tools, *parameters.output_tools]
-        ]
-        return (await self._encode(messages, parameters, tools)).tokens
+        return (await self._encode(messages, parameters, _tools(parameters))).tokens
 
     async def count_tokens(
         self,
@@ -146,7 +197,13 @@ class MlxModel(StreamingModel):
         except TemplateError as error:
             raise ModelAPIError(self._name, str(error)) from error
 
-    def _generate_request(self, prompt: Prompt, settings: ModelSettings) -> GenerateRequest:
+    def _generate_request(
+        self,
+        prompt: Prompt,
+        settings: ModelSettings,
+        thinking: Thinking | None,
+        tools: Sequence[ToolSpecification],
+    ) -> GenerateRequest:
         room = self._window - len(prompt.tokens)
         if room < 1:
             raise ModelContextWindowExceededError(
@@ -154,14 +211,50 @@ class MlxModel(StreamingModel):
                 f"The conversation has {len(prompt.tokens)} tokens and {self._name} reads at most "
                 f"{self._window - 1}; start a new session or shorten it.",
             )
+        checkpoints = prompt.checkpoints
+        max_tokens = min(room, settings.get("max_tokens") or room)
         return GenerateRequest(
             tokens=tuple(prompt.tokens),
-            max_tokens=min(room, settings.get("max_tokens") or room),
-            temperature=settings.get("temperature") or 0.0,
-            top_p=settings.get("top_p", 1.0),
+            max_tokens=max_tokens,
+            guide=self._grammar.guide(
+                {tool.name: tool.parameters for tool in tools},
+                self._format.syntax,
+                in_thought=prompt.in_thought,
+                thinking_budget=_thinking_budget(max_tokens, thinking),
+            ),
+            sampling=self._chosen_sampling(settings),
             stop_ids=self._format.stop_ids,
-            seed=settings.get("seed"),
+            owner=self._use.owner,
+            priority="watched" if self._use.watched else "background",
+            checkpoints=(
+                (checkpoints.system, "system"),
+                (checkpoints.turn, "turn"),
+                (checkpoints.message, "turn"),
+            ),
         )
+
+    def _chosen_sampling(self, settings: ModelSettings) -> Sampling:
+        chosen = replace(self._sampling, seed=settings.get("seed"))
+        if (temperature := settings.get("temperature")) is not None:
+            chosen = replace(chosen, temperature=temperature)
+        if (top_p := settings.get("top_p")) is not None:
+            chosen = replace(chosen, top_p=top_p)
+        if (top_k := settings.get("top_k")) is not None:
+            chosen = replace(chosen, top_k=top_k)
+        return chosen
+
+
+def _thinking_budget(max_tokens: int, thinking: Thinking | None) -> int:
+    """Return how many tokens a response may think; what is left is for its answer."""
+    most = max_tokens // 2
+    return min(most, _THOUGHT_TOKENS.get(thinking, most)) if isinstance(thinking, str) else most
+
+
+def _tools(parameters: ModelRequestParameters) -> list[ToolSpecification]:
+    return [
+        ToolSpecification(tool.name, tool.description or "", tool.parameters_json_schema)
+        for tool in [*parameters.declared_function_tools, *parameters.output_tools]
+    ]
 
 
 def _instructions(messages: list[ModelMessage], parameters: ModelRequestParameters) -> str | None:
@@ -170,7 +263,3 @@ def _instructions(messages: list[ModelMessage], parameters: ModelRequestParamete
     # A direct request, outside an agent, has them in the history only.
     requests = [message for message in messages if isinstance(message, ModelRequest)]
     return next((r.instructions for r in reversed(requests) if r.instructions is not None), None)
-
-
-def _specification(tool: ToolDefinition) -> ToolSpecification:
-    return ToolSpecification(tool.name, tool.description or "", tool.parameters_json_schema)

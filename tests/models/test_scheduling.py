@@ -1,0 +1,195 @@
+"""Who gets the next pass: fairness, watched turns first, and memory that is not there."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import mlx.core as mx
+import pytest
+
+from punie.models.machine import machine_memory
+from punie.models.mlx.engine import Engine
+from punie.models.mlx.generation import Decoded, EngineError, Finished, GenerateRequest, Prefilled
+from punie.models.mlx.prefill import LARGEST_CHUNK, SMALLEST_CHUNK, ChunkSize
+from punie.models.options import EngineOptions
+from tests.models.families import FAMILIES, Family, FamilyDirectories, Size, build_family
+from tests.models.test_decoding import run
+
+pytestmark = pytest.mark.anyio
+
+
+def prompt(length: int, salt: int) -> tuple[int, ...]:
+    return tuple((index * salt + index // 7) % 250 for index in range(length))
+
+
+@pytest.fixture
+async def engine(family_directories: FamilyDirectories) -> AsyncIterator[Engine]:
+    opened = Engine()
+    await opened.load(family_directories.own("qwen3"))
+    yield opened
+    await opened.aclose()
+
+
+class Order:
+    """Notes in which order requests finish."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.finished: list[str] = []
+
+    async def one(self, name: str, request: GenerateRequest) -> None:
+        await run(self._engine, request)
+        self.finished.append(name)
+
+
+async def test_a_short_prompt_does_not_wait_for_a_long_one(engine: Engine) -> None:
+    order = Order(engine)
+    async with anyio.create_task_group() as group:
+        group.start_soon(order.one, "long", GenerateRequest(prompt(4_000, 3), max_tokens=1))
+        await anyio.sleep(0.05)
+        group.start_soon(order.one, "short", GenerateRequest(prompt(20, 5), max_tokens=1))
+    assert order.finished == ["short", "long"]
+
+
+async def test_a_watched_prompt_is_read_before_those_in_the_background(engine: Engine) -> None:
+    order = Order(engine)
+    async with anyio.create_task_group() as group:
+        for number in range(3):
+            behind = GenerateRequest(prompt(3_000, 3 + number), 1, priority="background")
+            group.start_soon(order.one, "background", behind)
+        await anyio.sleep(0.02)
+        group.start_soon(order.one, "watched", GenerateRequest(prompt(1_500, 11), max_tokens=1))
+    assert order.finished[0] == "watched"
+
+
+async def test_writing_goes_on_while_others_are_read(engine: Engine) -> None:
+    """Between two chunks of somebody's prompt a response that is being written gets its passes."""
+    seen: list[str] = []
+
+    async def write() -> None:
+        async with engine.generate(GenerateRequest(prompt(30, 3), max_tokens=4000)) as generation:
+            async for event in generation:
+                if isinstance(event, Decoded):
+                    seen.append("written")
+                if seen.count("read") >= 8:
+                    break
+
+    async def read() -> None:
+        asked = GenerateRequest(prompt(30_000, 5), max_tokens=1, priority="background")
+        async with engine.generate(asked) as generation:
+            async for event in generation:
+                if isinstance(event, Prefilled):
+                    seen.append("read")
+                if seen.count("read") >= 8:
+                    break
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(write)
+        while "written" not in seen:
+            await anyio.sleep(0.01)
+        group.start_soon(read)
+    first = seen.index("read")
+    assert "written" in seen[first : len(seen) - 1 - seen[::-1].index("read")]
+
+
+async def test_more_than_fit_at_once_are_all_served(engine: Engine) -> None:
+    order = Order(engine)
+    async with anyio.create_task_group() as group:
+        for number in range(40):
+            asked = GenerateRequest(prompt(10 + number, 3), max_tokens=3 + number % 5)
+            group.start_soon(order.one, str(number), asked)
+    assert sorted(order.finished, key=int) == [str(number) for number in range(40)]
+
+
+def test_chunks_follow_speed_patience_and_memory() -> None:
+    chunk = ChunkSize()
+    for _ in range(20):
+        chunk.record(256, seconds=256 / 200)  # a big dense model: 200 tokens a second
+    assert chunk.tokens(lambda size: True, beside_others=False) == 64
+    assert chunk.tokens(lambda size: True, beside_others=True) == SMALLEST_CHUNK
+    for _ in range(20):
+        chunk.record(1024, seconds=0.1)
+    assert chunk.tokens(lambda size: True, beside_others=False) == LARGEST_CHUNK
+    assert chunk.tokens(lambda size: size <= 512, beside_others=False) == 512
+    assert chunk.tokens(lambda size: False, beside_others=False) == SMALLEST_CHUNK
+
+
+@pytest.fixture(scope="module")
+def wide_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys and values of 8 KB for each token, and a head that can be packed."""
+    return build_family(
+        tmp_path_factory.mktemp("wide") / "qwen3", "qwen3", size=Size(hidden=128, heads=4, layers=4)
+    )
+
+
+async def small(directory: Path, spare: int) -> Engine:
+    """Return an engine that may hold only `spare` bytes beside its weights."""
+    probe = Engine()
+    await probe.load(directory)
+    weights = mx.get_active_memory()
+    await probe.aclose()
+    engine = Engine(EngineOptions(memory_limit=weights + spare))
+    await engine.load(directory)
+    return engine
+
+
+async def test_a_prompt_that_cannot_fit_is_refused_before_it_is_read(wide_directory: Path) -> None:
+    engine = await small(wide_directory, 8_000_000)
+    try:
+        with pytest.raises(EngineError, match=r"30,000 tokens and needs about .* are left beside"):
+            await run(engine, GenerateRequest(prompt(30_000, 3), max_tokens=5))
+        assert engine.prefilled_tokens == 0
+        tokens, _ = await run(engine, GenerateRequest(prompt(100, 3), max_tokens=5))
+        assert len(tokens) == 5
+    finally:
+        await engine.aclose()
+
+
+async def test_what_is_kept_makes_room(wide_directory: Path) -> None:
+    engine = await small(wide_directory, 16_000_000)
+    try:
+        for salt in (3, 5, 7, 11, 13, 17):
+            asked = GenerateRequest(prompt(400, salt), max_tokens=4, owner=str(salt))
+            tokens, _ = await run(engine, asked)
+            assert len(tokens) == 4
+    finally:
+        await engine.aclose()
+
+
+async def test_two_that_do_not_fit_together_run_one_after_the_other(wide_directory: Path) -> None:
+    engine = await small(wide_directory, 9_000_000)
+    try:
+        asked = [GenerateRequest(prompt(500, salt), max_tokens=20) for salt in (3, 5, 7)]
+        alone = [(await run(engine, request))[0] for request in asked]
+        together: dict[int, list[int]] = {}
+
+        async def one(number: int) -> None:
+            together[number], _ = await run(engine, asked[number])
+
+        async with anyio.create_task_group() as group:
+            for number in range(3):
+                group.start_soon(one, number)
+        assert [together[number] for number in range(3)] == alone
+    finally:
+        await engine.aclose()
+
+
+async def test_the_machines_own_limit_lets_small_models_run(engine: Engine) -> None:
+    assert machine_memory().available > 0
+    tokens, _ = await run(engine, GenerateRequest(prompt(2_000, 3), max_tokens=3))
+    assert len(tokens) == 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+async def test_every_family_is_admitted_and_counts_what_it_reads(
+    family: Family, family_directories: FamilyDirectories
+) -> None:
+    engine = Engine()
+    await engine.load(family_directories.own(family))
+    try:
+        request = GenerateRequest(prompt(700, 3), max_tokens=4, owner="a")
+        _, end = await run(engine, request)
+        assert replace(end, passes=0) == Finished("length", 700, 0, 700, 4)
+    finally:
+        await engine.aclose()
