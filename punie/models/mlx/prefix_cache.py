@@ -1,110 +1,323 @@
 """Keys and values of earlier prompts, kept so that a turn prefills only what is new.
 
+Every entry holds the tokens that went through the model and the cache layers after them. A
+prompt takes the entry with which it shares the longest beginning. Where the layers can be cut
+after any token, any beginning will do; a running state (Qwen3-Next, Qwen3.5) is usable only
+whole, so snapshots are kept at places where later prompts are known to go on (`checkpoint`).
+
 Belongs to the engine's thread, like everything that holds MLX arrays.
 """
 
-import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
-from mlx_lm.models.cache import can_trim_prompt_cache, trim_prompt_cache
+import numpy as np
+from numpy.typing import NDArray
 
-_BLOCK = 1024
-_REWRITTEN_TAIL = 16
-"""Tokens at a prompt's end that a template may write differently when the session goes on."""
+from punie.models.mlx.cache_layers import (
+    Layers,
+    check,
+    compact,
+    cut,
+    fixed_bytes,
+    growing_bytes,
+    is_cuttable,
+    share,
+    snapshot,
+    stays_cuttable,
+)
+
+Kind = Literal["system", "turn", "session"]
+"""What an entry is: the system prompt that sessions share, a place inside a session where a
+prompt may go on, or the last state of a session."""
+
+TokenArray = NDArray[np.int32]
+
+_CHECKPOINTS_PER_OWNER = 4
+_SYSTEM_SHARE = 2
+"""System prefixes are safe from eviction while they take less than this part of the budget."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Slot:
-    """A cache and the tokens it holds; the first `prompt_length` of them were a prompt."""
+    """A cache in use and the tokens it holds; belongs to whoever took it, until it is put.
+
+    `uses` counts the prompts it has served. `origin` is how many tokens it held when taken, and
+    `is_copy` tells that the cache still has them too.
+    """
 
     tokens: list[int]
-    cache: list[Any]
-    prompt_length: int
+    layers: Layers
+    uses: int = 0
+    origin: int = 0
+    is_copy: bool = False
 
     @property
     def nbytes(self) -> int:
         """Memory of the arrays, in bytes."""
-        return sum(int(layer.nbytes) for layer in self.cache if not layer.empty())
+        return growing_bytes(self.layers) + fixed_bytes(self.layers)
 
 
-def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+@dataclass
+class Counters:
+    """What happened since the start; `reused_tokens` did not have to be prefilled."""
+
+    hits: int = 0
+    misses: int = 0
+    reused_tokens: int = 0
+    evictions: int = 0
+
+
+@dataclass(eq=False)
+class Entry:
+    """A state that is kept; nobody writes to its layers.
+
+    `pinned` are the bytes of the buffers behind its growing tensors, `fixed` those of the rest.
+    With a `carrier` the growing tensors are views of the carrier's, and take nothing more.
+    """
+
+    tokens: TokenArray
+    layers: Layers
+    kind: Kind
+    owner: str | None
+    uses: int
+    clock: float
+    fixed: int
+    pinned: int
+    carrier: "Entry | None" = field(default=None, repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes beyond its carrier's, in bytes."""
+        return self.fixed + (0 if self.carrier else self.pinned)
+
+    def usable(self, prompt: TokenArray, limit: int) -> int:
+        """Return how many of the first `limit` tokens of `prompt` it saves from prefilling."""
+        length = min(common_prefix(self.tokens, prompt), limit)
+        return length if length == len(self.tokens) or is_cuttable(self.layers) else 0
+
+
+def common_prefix(left: TokenArray, right: TokenArray) -> int:
     """Return how many first tokens two sequences share."""
     length = min(len(left), len(right))
-    start = 0
-    while start < length and left[start : start + _BLOCK] == right[start : start + _BLOCK]:
-        start += _BLOCK
-    start = min(start, length)
-    end = min(start + _BLOCK, length)
-    while start < end and left[start] == right[start]:
-        start += 1
-    return start
+    different = left[:length] != right[:length]
+    first = int(different.argmax()) if length else 0
+    return first if length and different[first] else length
 
 
 class PrefixCache:
-    """A few slots, the least recently used dropped first.
+    """The entries, in at most `budget` bytes; the newest session's state always stays.
 
-    At most `max_slots` slots and about `max_bytes` bytes are kept; the newest always stays.
+    What goes first is decided by GreedyDual-Size-Frequency (Cherkasova, Improving WWW Proxies
+    Performance with Greedy-Dual-Size-Frequency Caching Policy, HP Labs HPL-98-69, 1998): the
+    entry with the least `clock + uses * cost / size`, where the cost is the tokens that a prompt
+    would have to prefill again beyond the next best entry. The clock of an entry is set when it
+    is used, to the value of the last one that went, so that fame fades.
+
+    System prefixes go last, as long as they take less than half of the budget.
     """
 
-    def __init__(self, max_slots: int, max_bytes: int) -> None:
-        self._max_slots = max_slots
-        self._max_bytes = max_bytes
-        self._slots: list[Slot] = []  # least recently used first
+    def __init__(self, make_layers: Callable[[], Layers], budget: int) -> None:
+        """`make_layers` returns the empty cache of the model."""
+        self._make_layers = make_layers
+        self._budget = budget
+        self._entries: list[Entry] = []
+        self._clock = 0.0
+        self.counters = Counters()
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._entries)
 
-    def take(self, tokens: list[int]) -> Slot | None:
-        """Return a slot that holds the longest usable beginning of `tokens`, and nothing else.
+    @property
+    def nbytes(self) -> int:
+        """Memory of all entries, in bytes."""
+        return sum(entry.nbytes for entry in self._entries)
 
-        At least the last token is left to prefill. The slot is the caller's until `put`. A
-        session that goes on gets its own slot; where a prompt only shares a beginning with
-        another session's, that one keeps its slot and the caller gets a copy.
+    def take(self, tokens: Sequence[int], owner: str | None) -> Slot:
+        """Return a slot with the longest beginning of `tokens` that is known, and nothing else.
+
+        At least the last token is left to prefill. The last state of the session `owner` is
+        handed over as it is; everything else stays in the cache and the slot copies on write.
         """
-        best: Slot | None = None
-        best_length = 0
-        for slot in self._slots:
-            length = min(common_prefix(slot.tokens, tokens), len(tokens) - 1)
-            if length < len(slot.tokens) and not can_trim_prompt_cache(slot.cache):
-                continue
-            if length > best_length or (length == best_length and length > 0):
-                best, best_length = slot, length
+        prompt = np.array(tokens, np.int32)
+        best, length = self._best(prompt, max(0, len(prompt) - 1), owner)
         if best is None:
-            return None
-        if best_length >= best.prompt_length - _REWRITTEN_TAIL:
-            self._slots.remove(best)
-            taken = best
-        else:
-            taken = Slot(list(best.tokens), copy.deepcopy(best.cache), best.prompt_length)
-        surplus = len(taken.tokens) - best_length
-        if surplus:
-            trimmed: Any = trim_prompt_cache(taken.cache, surplus)
-            if trimmed != surplus:
-                return None
-            del taken.tokens[best_length:]
-        return taken
+            self.counters.misses += 1
+            return Slot([], self._make_layers())
+        self.counters.hits += 1
+        self.counters.reused_tokens += length
+        held = len(best.tokens)
+        # A side request of the session, such as one for its title, must not take it all.
+        if best.kind == "session" and best.owner == owner is not None and 2 * length >= held:
+            self._remove(best)
+            cut(best.layers, held, length)
+            return Slot(list(tokens[:length]), best.layers, best.uses + 1, length)
+        best.uses += 1
+        best.clock = self._clock
+        layers = snapshot(best.layers, held, length)
+        return Slot(list(tokens[:length]), layers, 1, length, is_copy=True)
 
-    def put(self, slot: Slot) -> None:
-        """Keep a slot as the most recently used one; drop others beyond the limits."""
-        if not slot.tokens:
+    def put(self, slot: Slot, kind: Kind, owner: str | None) -> None:
+        """Keep a slot that is not used any more; drop what is worth least beyond the budget.
+
+        Raises `UnknownLayerError` if the layers do not hold just the slot's tokens.
+        """
+        if not slot.tokens or (slot.is_copy and len(slot.tokens) == slot.origin):
             return
-        slot.prompt_length = min(slot.prompt_length, len(slot.tokens))
-        # A slot that is a mere beginning of this one can serve nothing better than this one can.
-        if can_trim_prompt_cache(slot.cache):
-            self._slots = [
-                other
-                for other in self._slots
-                if common_prefix(other.tokens, slot.tokens) < len(other.tokens)
-            ]
-        self._slots.append(slot)
-        while len(self._slots) > 1 and (
-            len(self._slots) > self._max_slots
-            or sum(kept.nbytes for kept in self._slots) > self._max_bytes
-        ):
-            del self._slots[0]
+        check(slot.layers, len(slot.tokens))
+        self._insert(slot, slot.layers, growing_bytes(slot.layers), kind, owner)
+
+    def checkpoint(self, slot: Slot, kind: Kind, owner: str | None) -> None:
+        """Keep the slot's state as it is now, while the slot goes on.
+
+        Does nothing where the session's last state can be cut back to this place. Raises
+        `UnknownLayerError` if the layers do not hold just the slot's tokens.
+        """
+        if not slot.tokens or (kind != "system" and stays_cuttable(slot.layers)):
+            return
+        tokens = np.array(slot.tokens, np.int32)
+        for entry in self._entries:
+            if entry.kind in (kind, "system") and np.array_equal(entry.tokens, tokens):
+                entry.clock = self._clock
+                return
+        held = len(tokens)
+        layers = snapshot(slot.layers, held, held)
+        # The slot writes on into buffers of its own and leaves these to the snapshot.
+        pinned = compact(layers, growing_bytes(layers), growing_bytes(slot.layers))
+        self._insert(slot, layers, pinned, kind, owner)
+
+    def shrink(self, max_bytes: int) -> None:
+        """Drop what is worth least until at most `max_bytes` bytes are kept."""
+        self._evict(max_bytes, None)
+
+    def set_budget(self, budget: int) -> None:
+        """Keep at most `budget` bytes from now on."""
+        self._budget = budget
+        self._evict(budget, None)
+
+    def forget(self, owner: str) -> None:
+        """Drop what only the session `owner` can use."""
+        for entry in [entry for entry in self._entries if entry.owner == owner]:
+            self._remove(entry)
 
     def clear(self) -> None:
         """Drop everything."""
-        self._slots.clear()
+        self._entries.clear()
+
+    def _best(self, prompt: TokenArray, limit: int, owner: str | None) -> tuple[Entry | None, int]:
+        found = [(entry.usable(prompt, limit), entry) for entry in self._entries]
+
+        def rank(pair: tuple[int, Entry]) -> tuple[int, bool]:
+            length, entry = pair
+            return length, entry.kind == "session" and entry.owner == owner is not None
+
+        length, best = max(found, key=rank, default=(0, None))
+        return (best, length) if length else (None, 0)
+
+    def _insert(
+        self, slot: Slot, layers: Layers, pinned: int, kind: Kind, owner: str | None
+    ) -> None:
+        entry = Entry(
+            np.array(slot.tokens, np.int32),
+            layers,
+            kind,
+            None if kind == "system" else owner,
+            max(1, slot.uses) if kind == "session" else 1,
+            self._clock,
+            fixed_bytes(layers),
+            pinned,
+        )
+        for other in self._superseded(entry):
+            self._remove(other)
+        if not stays_cuttable(layers):
+            self._carry(entry)
+        self._entries.append(entry)
+        own = [e for e in self._entries if e.kind == "turn" and e.owner == entry.owner]
+        if len(own) > _CHECKPOINTS_PER_OWNER:
+            self._remove(min((e for e in own if e is not entry), key=self._worth))
+        self._evict(self._budget, entry if kind == "session" else None)
+
+    def _superseded(self, new: Entry) -> list[Entry]:
+        """Return the entries that serve nothing any more beside the new one."""
+        if new.kind != "session":
+            return [
+                other
+                for other in self._entries
+                if other.kind == new.kind
+                and other.owner == new.owner
+                and np.array_equal(other.tokens, new.tokens)
+            ]
+        cuttable = stays_cuttable(new.layers)
+        gone: list[Entry] = []
+        for other in self._entries:
+            if other.kind == "system":
+                # It must be there for others while the session is in use, or after it has gone.
+                continue
+            shared = common_prefix(other.tokens, new.tokens)
+            covered = cuttable and shared == len(other.tokens) and other.owner in (None, new.owner)
+            is_own = other.kind == "session" and other.owner == new.owner is not None
+            earlier = is_own and 2 * shared >= len(other.tokens)
+            if covered or earlier:
+                gone.append(other)
+        return gone
+
+    def _carry(self, entry: Entry) -> None:
+        """Let the beginnings of `entry` that are kept for themselves use its buffers."""
+        shared: dict[int, Layers] = {}
+        for index, other in enumerate(self._entries):
+            length = len(other.tokens)
+            if length > len(entry.tokens) or common_prefix(other.tokens, entry.tokens) < length:
+                continue
+            layers = share(other.layers, length, entry.layers)
+            if layers is not None:
+                shared[index] = layers
+        changed = {index: self._entries[index] for index in shared}
+        for index, other in changed.items():
+            self._release(other, changed.values())
+            other.layers, other.carrier = shared[index], entry
+
+    def _remove(self, entry: Entry) -> None:
+        self._entries.remove(entry)
+        self._release(entry)
+
+    def _release(self, entry: Entry, leaving: Iterable[Entry] = ()) -> None:
+        """Let the longest beginning that used the buffers of `entry` keep them for the others.
+
+        Those in `leaving` are about to use other buffers.
+        """
+        gone = {id(other) for other in leaving}
+        carried = [e for e in self._entries if e.carrier is entry and id(e) not in gone]
+        if not carried:
+            return
+        heir = max(carried, key=lambda other: len(other.tokens))
+        heir.carrier = None
+        heir.pinned = compact(heir.layers, growing_bytes(heir.layers), entry.pinned)
+        for other in carried:
+            if other is heir:
+                continue
+            layers = share(other.layers, len(other.tokens), heir.layers)
+            assert layers is not None  # both were cut out of the same tensors
+            other.layers, other.carrier = layers, heir
+
+    def _evict(self, max_bytes: int, kept: Entry | None) -> None:
+        while self.nbytes > max_bytes:
+            candidates = [entry for entry in self._entries if entry is not kept]
+            if not candidates:
+                return
+            system = sum(entry.nbytes for entry in self._entries if entry.kind == "system")
+            spare_system = system * _SYSTEM_SHARE <= self._budget
+            worth = {id(entry): self._worth(entry) for entry in candidates}
+            victim = min(
+                candidates,
+                key=lambda entry: (spare_system and entry.kind == "system", worth[id(entry)]),
+            )
+            self._clock = max(self._clock, worth[id(victim)])
+            self._remove(victim)
+            self.counters.evictions += 1
+
+    def _worth(self, entry: Entry) -> float:
+        length = len(entry.tokens)
+        others = (e.usable(entry.tokens, length) for e in self._entries if e is not entry)
+        cost = length - max(others, default=0)
+        return entry.clock + entry.uses * cost / max(1, entry.nbytes >> 10)
