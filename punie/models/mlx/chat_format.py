@@ -12,6 +12,7 @@ from typing import Any
 
 from punie.models.catalog import ModelUnavailable, read_json_object
 from punie.models.mlx.calls import CLOSE_CALL, ToolSchemas
+from punie.models.mlx.checkpoints import Checkpoints, find_checkpoints
 from punie.models.mlx.parser import CLOSE_THOUGHT, OPEN_CALL, OPEN_THOUGHT, ResponseParser
 from punie.models.mlx.renderer import TemplateError, TemplateRenderer
 from punie.models.mlx.values import value_text
@@ -40,6 +41,7 @@ class Prompt:
 
     tokens: list[int]
     in_thought: bool
+    checkpoints: Checkpoints
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,13 @@ class ChatFormat:
             generation_prompt=generation_prompt,
             options=self._options(thinking, preserve_thinking),
         )
-        return Prompt(tokens, generation_prompt and self._ends_in_thought(tokens))
+        checkpoints = find_checkpoints(
+            tokens,
+            self.vocabulary,
+            [message["role"] for message in messages],
+            generation_prompt=generation_prompt,
+        )
+        return Prompt(tokens, generation_prompt and self._ends_in_thought(tokens), checkpoints)
 
     def parser(
         self, tools: Sequence[ToolSpecification] = (), *, in_thought: bool = False
