@@ -18,7 +18,8 @@ import llguidance
 import numpy as np
 
 from punie.logs.setup import get_logger
-from punie.models.mlx.calls import CLOSE_CALL, FUNCTION, ToolSchemas
+from punie.models.mlx.bare_call import find_start
+from punie.models.mlx.calls import CLOSE_CALL, ToolSchemas
 from punie.models.mlx.grammar import GrammarError, Markers, call_grammar
 from punie.models.mlx.guide import TokenMask
 from punie.models.mlx.parser import CLOSE_THOUGHT, OPEN_CALL, OPEN_THOUGHT, CallSyntax
@@ -27,7 +28,6 @@ from punie.models.mlx.vocabulary import Vocabulary
 _KEPT_GRAMMARS = 8
 """Tool sets whose grammars stay compiled; a session has one, a sub-agent may have another."""
 
-_BARE = FUNCTION.encode()
 _NEVER = sys.maxsize
 
 _log = get_logger(__name__)
@@ -43,8 +43,7 @@ class CallGrammar:
     def __init__(self, vocabulary: Vocabulary, width: int, end_ids: Iterable[int] = ()) -> None:
         self.vocabulary = vocabulary
         self.width = width
-        self.control_ids = frozenset(vocabulary.control.values())
-        self.size = max([width, *(number + 1 for number in self.control_ids)])
+        self.size = max([width, *(number + 1 for number in vocabulary.control.values())])
         self.unavailable: str | None = None
         self.markers: Markers | None = None
         missing = [name for name in (OPEN_CALL, CLOSE_CALL) if name not in vocabulary.control]
@@ -136,8 +135,7 @@ class CallGrammar:
 
     def _prepare_tokenizer(self) -> llguidance.LLTokenizer:
         if self._tokenizer is None:
-            tokens = [self.vocabulary.token_bytes(number) for number in range(self.size)]
-            adapter = _Tokenizer(self.vocabulary, tokens, self.markers)
+            adapter = _Tokenizer(self.vocabulary, self.size)
             self._tokenizer = llguidance.LLTokenizer(llguidance.TokenizerWrapper(adapter))
         return self._tokenizer
 
@@ -148,18 +146,19 @@ class CallGrammar:
 
 
 class _Tokenizer:
-    """A vocabulary as llguidance's `TokenizerWrapper` takes it."""
+    """A vocabulary as llguidance's `TokenizerWrapper` takes it, with one more token at the end.
+
+    llguidance treats the token that ends its grammar in a way of its own. Ours ends nothing, so
+    that the tokens that end a turn are ordinary parts of a grammar.
+    """
 
     bos_token_id = None
 
-    def __init__(
-        self, vocabulary: Vocabulary, tokens: list[bytes], markers: Markers | None
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, size: int) -> None:
         self._vocabulary = vocabulary
-        self.tokens = tokens
-        self.special_token_ids = sorted(vocabulary.control.values())
-        ends = markers.ends if markers else ()
-        self.eos_token_id = next(iter(ends), self.special_token_ids[0])
+        self.tokens = [*map(vocabulary.token_bytes, range(size)), b"<end of grammar>"]
+        self.eos_token_id = size
+        self.special_token_ids = [*sorted(vocabulary.control.values()), size]
 
     def __call__(self, text: bytes) -> list[int]:
         return self._vocabulary.encode_text(text.decode())
@@ -175,7 +174,7 @@ class _State(NamedTuple):
     mode: Literal["answer", "thought", "call"]
     left: int
     limit: int = _NEVER
-    watched: int = -1
+    watched: int | None = None
     due: tuple[int, ...] = ()
 
 
@@ -223,7 +222,7 @@ class CallGuide:
         self._sees_bare = markers is not None and syntax == "xml"
         self._tokens: list[int] = []
         self._calls: list[_Call] = []
-        self._words = np.zeros((grammar.size + 31) // 32, np.uint32)
+        self._words = np.zeros(grammar.size // 32 + 1, np.uint32)
         self._shown = self._words[: (grammar.width + 31) // 32]
         self._state = _State("answer", _NEVER if thinking_budget is None else thinking_budget)
         if in_thought:
@@ -312,7 +311,7 @@ class CallGuide:
             if len(self._tokens) >= state.limit and not self._is_inside_character():
                 self._set(state._replace(due=self._end_of_thought()))
         elif self._sees_bare and (
-            state.watched >= 0 or b"<" in self._vocabulary.token_bytes(token)
+            state.watched is not None or b"<" in self._vocabulary.token_bytes(token)
         ):
             self._watch()
 
@@ -345,40 +344,15 @@ class CallGuide:
         self._set(state)
 
     def _watch(self) -> None:
-        """Look whether the text since the last `<` is, or may become, the start of a bare call."""
         watched = self._state.watched
-        if watched >= 0 and self._go_on_watching(watched):
-            return
-        last = len(self._tokens) - 1
-        before, angle, _ = self._bytes(self._tokens[last:]).rpartition(b"<")
-        if angle and self._starts_line(before, last) and self._go_on_watching(last):
-            return
-        if watched >= 0:
-            self._set(self._state._replace(watched=-1))
-
-    def _go_on_watching(self, watched: int) -> bool:
-        begin = self._vocabulary.token_bytes(self._tokens[watched])
-        text = begin[begin.rindex(b"<") :] + self._bytes(self._tokens[watched + 1 :])
-        if text.startswith(_BARE):
-            return self._arm(bare=True, first=watched)
-        if not _BARE.startswith(text):
-            return False
-        if self._state.watched != watched:
-            self._set(self._state._replace(watched=watched))
-        return True
-
-    def _starts_line(self, before: bytes, position: int) -> bool:
-        """Tell whether only blanks stand between a line's start and `before`, which ends there."""
-        while True:
-            line = before.rpartition(b"\n")
-            if line[2].strip():
-                return False
-            if line[1] or position == 0:
-                return True
-            position -= 1
-            if self._tokens[position] in self._grammar.control_ids:
-                return True
-            before = self._bytes(self._tokens[position : position + 1])
+        start = find_start(self._tokens, watched, self._vocabulary)
+        if start is not None and start.whole:
+            if self._arm(bare=True, first=start.position):
+                return
+            start = None  # no tool of the session has such a name
+        position = None if start is None else start.position
+        if position != watched:
+            self._set(self._state._replace(watched=position))
 
     def _arm(self, *, bare: bool, first: int | None = None) -> bool:
         """Let the grammar hold from here on; tell whether it does."""

@@ -293,7 +293,7 @@ class _XmlGrammar:
 
 
 def _fits_in_tag(name: str) -> bool:
-    return bool(name) and name == name.strip() and not set(">\r\n") & set(name)
+    return bool(name) and name == name.strip() and not set("<>\r\n") & set(name)
 
 
 class _JsonGrammar:

@@ -12,6 +12,8 @@ from typing import Any
 
 import llguidance
 
+from punie.models.mlx.values import coerce
+
 Schema = Mapping[str, Any]
 Check = Callable[[str], str]
 """Returns what is wrong with a Lark grammar; an empty text when nothing is."""
@@ -26,6 +28,9 @@ _DEPTH = 8
 
 _PLACE = re.compile(r"^at \d+\(\d+\): (?:failed to compile JSON schema: )?")
 _DEFINITIONS = ("$defs", "definitions")
+_ABOUT_OTHERS = frozenset({"additionalProperties", "patternProperties", "unevaluatedProperties"})
+_BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+_VALUES = frozenset({"const", "enum", "default", "examples", "x-guidance"})
 _COMBINING = ("$ref", "anyOf", "oneOf", "allOf")
 _TYPES: dict[type, str] = {
     str: "string",
@@ -89,7 +94,7 @@ def xml_value(schema: Any, root: Schema, check: Check | None) -> Value:
     if any(not branch_types(branch) for branch in branches):
         return Value(RawText())
     if "string" in types:
-        return _text_value(branches, check)
+        return _text_value(schema, root, branches, check)
     return json_value(schema, root, check)
 
 
@@ -100,6 +105,8 @@ def json_value(schema: Any, root: Schema, check: Check | None) -> Value:
         for place in _DEFINITIONS:
             if isinstance(shared := root.get(place), Mapping):
                 content[place] = {**shared, **content.get(place, {})}
+    if not _is_composed(content):
+        content = _closed(content)
     types = sorted({name for branch in expand(schema, root) for name in branch_types(branch)})
     problem = None
     for candidate in (
@@ -144,7 +151,43 @@ def branch_types(branch: Schema) -> tuple[str, ...]:
     return tuple(_TYPES[type(value)] for value in _listed(branch) if type(value) in _TYPES)
 
 
-def _text_value(branches: list[dict[str, Any]], check: Check | None) -> Value:
+def _closed(schema: Any) -> Any:
+    """Return a schema whose objects have the properties it lists and no others.
+
+    Where a schema says nothing about others it allows any, but a model that adds some errs.
+    """
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    closed = {
+        key: {name: _closed(item) for name, item in value.items()}
+        if key in _BY_NAME and isinstance(value, Mapping)
+        else value
+        if key in _VALUES
+        else _closed(value)
+        for key, value in schema.items()
+    }
+    if schema.get("properties") and not _ABOUT_OTHERS & schema.keys():
+        closed["additionalProperties"] = False
+    return closed
+
+
+def _is_composed(schema: Any) -> bool:
+    """Tell whether properties of one object come from several schemas somewhere."""
+    if isinstance(schema, list):
+        return any(map(_is_composed, schema))
+    if not isinstance(schema, Mapping):
+        return False
+    parts = {"anyOf", "oneOf", "$ref", "if"} & schema.keys()
+    if "allOf" in schema or ("properties" in schema and parts):
+        return True
+    return any(map(_is_composed, schema.values()))
+
+
+def _text_value(
+    schema: Any, root: Schema, branches: list[dict[str, Any]], check: Check | None
+) -> Value:
     words: list[str] = []
     patterns: list[str] = []
     problem = None
@@ -155,7 +198,13 @@ def _text_value(branches: list[dict[str, Any]], check: Check | None) -> Value:
         if "string" not in types:
             continue
         if _is_listed(branch):
-            words += [value for value in _listed(branch) if isinstance(value, str)]
+            words += [
+                written
+                for word in _listed(branch)
+                if isinstance(word, str)
+                for written in (word, json.dumps(word, ensure_ascii=False))
+                if coerce(written, schema, root) == word
+            ]
             continue
         pattern, left_out = _pattern(branch, check)
         problem = problem or left_out
