@@ -12,6 +12,7 @@ from transformers.utils.chat_template_utils import render_jinja_template
 from punie.models.catalog import ModelUnavailable
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
 from punie.models.mlx.renderer import ESCAPE
+from punie.models.mlx.vocabulary import ControlToken, Piece
 from tests.assets import ASSETS, TEMPLATES, chat_format, needs_assets, template, vocabulary
 from tests.models.tiny_model import CONTROL, XML_TEMPLATE
 
@@ -239,17 +240,58 @@ def test_tokenizer_vectors_encode_as_published() -> None:
 
 
 @needs_assets
-@settings(max_examples=80, deadline=None)
-@given(text=st.text(max_size=60), sizes=st.lists(st.integers(1, 4), min_size=1))
-def test_decoder_returns_the_text_however_it_is_cut(text: str, sizes: list[int]) -> None:
-    ids = vocabulary().encode_text(text)
+@settings(max_examples=80)
+@given(
+    runs=st.lists(st.text(max_size=20) | st.sampled_from(CONTROL), max_size=6),
+    spelled=st.booleans(),
+    sizes=st.lists(st.integers(1, 4), min_size=1),
+)
+def test_decoder_tells_control_tokens_from_text_however_it_is_cut(
+    runs: list[str], spelled: bool, sizes: list[int]
+) -> None:
+    known = vocabulary()
+    ids: list[int] = []
+    expected: list[Piece] = []
+    for run in runs:
+        is_token = run in CONTROL and not spelled
+        tokens = [known.control[run]] if is_token else known.encode_text(run)
+        ids += tokens
+        if is_token:
+            expected.append(ControlToken(run))
+        elif tokens:
+            expected.append(known.text(tokens))
     decoder = chat_format(CODER).decoder()
-    pieces, start = [], 0
+    found: list[Piece] = []
+    start = 0
     for size in sizes * len(ids):
-        pieces.append(decoder.feed(ids[start : start + size]))
+        found += decoder.feed(ids[start : start + size])
         start += size
-    assert "".join(pieces) + decoder.finish() == vocabulary().text(ids)
-    assert "�" not in "".join(pieces) or "�" in vocabulary().text(ids)
+    found.append(decoder.finish())
+    assert joined(found) == joined(expected)
+
+
+def joined(pieces: list[Piece]) -> list[Piece]:
+    result: list[Piece] = []
+    for piece in pieces:
+        last = result[-1] if result else None
+        if isinstance(piece, str) and isinstance(last, str):
+            result[-1] = last + piece
+        elif piece:
+            result.append(piece)
+    return result
+
+
+@needs_assets
+def test_a_character_that_a_control_token_cuts_is_replaced() -> None:
+    known = vocabulary()
+    cut = known.encode_text("\U00010fff")
+    assert len(cut) > 1
+    decoder = chat_format(CODER).decoder()
+    assert decoder.feed([*cut[:-1], known.control["</think>"], *known.encode_text("x")]) == [
+        "\ufffd",
+        ControlToken("</think>"),
+        "x",
+    ]
 
 
 def test_lone_surrogates_are_replaced(model_directory: Path) -> None:

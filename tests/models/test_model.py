@@ -1,4 +1,6 @@
 import contextlib
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,12 +19,14 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelResponse,
     PartDeltaEvent,
+    PartEndEvent,
     PartStartEvent,
     RetryPromptPart,
     SystemPromptPart,
     TextPart,
     ThinkingPart,
     ToolCallPart,
+    ToolCallPartDelta,
     ToolReturnPart,
     UserPromptPart,
 )
@@ -33,7 +37,7 @@ from pydantic_ai.tools import ToolDefinition
 from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.mlx.engine import PREFILL_STEP
-from punie.models.mlx.messages import chat_messages
+from punie.models.mlx.messages import MALFORMED, chat_messages
 from punie.models.mlx.model import MlxModel
 from tests.models.tiny_model import build_model
 
@@ -77,7 +81,7 @@ async def test_thinking_becomes_a_part_of_its_own(taught: MlxModel) -> None:
 async def test_tool_calls_have_unique_ids(taught: MlxModel) -> None:
     response = await respond(taught, "both", max_tokens=120)
     calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
-    assert [(call.tool_name, call.args) for call in calls] == [
+    assert [(call.tool_name, call.args_as_dict()) for call in calls] == [
         ("read_file", {"path": "a.py"}),
         ("read_file", {"path": "a.py"}),
     ]
@@ -95,6 +99,28 @@ async def test_streamed_answer_is_the_same(taught: MlxModel) -> None:
             deltas += isinstance(event, (PartStartEvent, PartDeltaEvent))
     assert deltas >= 1
     assert stream.get().parts == [TextPart("The answer is four and five, é!")]
+
+
+async def test_arguments_stream_while_the_call_is_written(taught: MlxModel) -> None:
+    events: list[Any] = []
+    async with taught.request_stream(ask("both"), {"max_tokens": 120}, PARAMETERS) as stream:
+        events = [event async for event in stream]
+    starts = [e for e in events if isinstance(e, PartStartEvent)]
+    ends = [e for e in events if isinstance(e, PartEndEvent)]
+    assert [e.index for e in starts] == [e.index for e in ends] == [0, 1]
+    for index in (0, 1):
+        told = "".join(
+            str(event.delta.args_delta)
+            for event in events
+            if isinstance(event, PartDeltaEvent)
+            and event.index == index
+            and isinstance(event.delta, ToolCallPartDelta)
+        )
+        part = starts[index].part
+        assert isinstance(part, ToolCallPart)
+        assert (part.tool_name, part.args) == ("read_file", None)
+        assert json.loads(told) == {"path": "a.py"}
+        assert ends[index].part == replace(part, args=told)
 
 
 async def test_length_limit(taught: MlxModel) -> None:
@@ -156,6 +182,7 @@ async def test_malformed_call_is_answered_with_a_retry(taught: MlxModel) -> None
     assert isinstance(part, ToolCallPart)
     assert part.tool_name == "unknown"
     assert "names no function" in str(part.args)
+    assert "names no function" in (part.provider_details or {})[MALFORMED]
     assert "read it" in str(part.args)
 
 

@@ -19,10 +19,11 @@ import numpy as np
 
 from punie.logs.setup import get_logger
 from punie.models.mlx.bare_call import find_start
-from punie.models.mlx.calls import CLOSE_CALL, ToolSchemas
+from punie.models.mlx.calls import ToolSchemas
 from punie.models.mlx.grammar import GrammarError, Markers, call_grammar
 from punie.models.mlx.guide import TokenMask
-from punie.models.mlx.parser import CLOSE_THOUGHT, OPEN_CALL, OPEN_THOUGHT, CallSyntax
+from punie.models.mlx.markup import CLOSE_CALL, CLOSE_THOUGHT, OPEN_CALL, OPEN_THOUGHT
+from punie.models.mlx.parser import CallSyntax
 from punie.models.mlx.vocabulary import Vocabulary
 
 _KEPT_GRAMMARS = 8

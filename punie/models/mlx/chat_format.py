@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from punie.models.catalog import ModelUnavailable, read_json_object
-from punie.models.mlx.calls import CLOSE_CALL, ToolSchemas
+from punie.models.mlx.calls import ToolSchemas, properties_of
 from punie.models.mlx.checkpoints import Checkpoints, find_checkpoints
-from punie.models.mlx.parser import CLOSE_THOUGHT, OPEN_CALL, OPEN_THOUGHT, ResponseParser
+from punie.models.mlx.markup import CLOSE_CALL, CLOSE_THOUGHT, OPEN_CALL, OPEN_THOUGHT
+from punie.models.mlx.parser import ResponseParser
 from punie.models.mlx.renderer import TemplateError, TemplateRenderer
 from punie.models.mlx.values import value_text
 from punie.models.mlx.vocabulary import TextDecoder, Vocabulary
@@ -143,8 +144,9 @@ class ChatFormat:
         None is its default. Raises `punie.models.mlx.renderer.TemplateError` if the template
         refuses the messages.
         """
+        schemas: ToolSchemas = {tool.name: tool.parameters for tool in tools}
         tokens = self._renderer.tokens(
-            [self._prepare(message) for message in messages],
+            [self._prepare(message, schemas) for message in messages],
             [_tool_dictionary(tool) for tool in tools],
             generation_prompt=generation_prompt,
             options=self._options(thinking, preserve_thinking),
@@ -162,7 +164,8 @@ class ChatFormat:
     ) -> ResponseParser:
         """Return a parser for one response to a prompt with these tools."""
         schemas: ToolSchemas = {tool.name: tool.parameters for tool in tools}
-        return ResponseParser(schemas, self.syntax, in_thought=in_thought)
+        control = self.vocabulary.control
+        return ResponseParser(schemas, self.syntax, in_thought=in_thought, control=control)
 
     def decoder(self) -> TextDecoder:
         """Return a decoder for one response."""
@@ -181,20 +184,25 @@ class ChatFormat:
             options["preserve_thinking"] = preserve_thinking
         return options
 
-    def _prepare(self, message: ChatMessage) -> dict[str, Any]:
+    def _prepare(self, message: ChatMessage, schemas: ToolSchemas) -> dict[str, Any]:
         prepared = {"content": "", **message}
         if calls := prepared.get("tool_calls"):
             prepared["tool_calls"] = [
-                {"type": "function", "function": self._prepare_call(call)} for call in calls
+                {"type": "function", "function": self._prepare_call(call, schemas)}
+                for call in calls
             ]
         return prepared
 
-    def _prepare_call(self, call: Mapping[str, Any]) -> dict[str, Any]:
+    def _prepare_call(self, call: Mapping[str, Any], schemas: ToolSchemas) -> dict[str, Any]:
         function = call.get("function", call)
         arguments = function["arguments"]
         if self.syntax == "xml":
             # XML templates print values with Python's str; models write and read JSON.
-            arguments = {key: value_text(value) for key, value in arguments.items()}
+            schema = schemas.get(function["name"], {})
+            known = properties_of(schema)
+            arguments = {
+                key: value_text(value, known.get(key), schema) for key, value in arguments.items()
+            }
         return {"name": function["name"], "arguments": arguments}
 
     def _ends_in_thought(self, tokens: list[int]) -> bool:

@@ -23,7 +23,9 @@ from pydantic_ai.messages import (
 )
 
 MALFORMED = "malformed tool call"
-"""What the arguments of a call that could not be read begin with; never valid JSON."""
+"""What the arguments of a call that could not be read begin with; never valid JSON.
+
+It is also the key of the reason in the part's `provider_details`."""
 
 
 def chat_messages(

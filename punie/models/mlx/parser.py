@@ -1,35 +1,28 @@
-"""Streaming parser of a model's text: answer, thoughts and tool calls.
+"""Streaming parser of a model's output: answer, thoughts and tool calls.
 
 Markup never reaches the reader: what could be the start of a marker is held back until it is
 clear. A call that cannot be read becomes a `MalformedCall`, never text and never nothing.
 """
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from punie.models.mlx.calls import (
-    CLOSE_CALL,
-    FUNCTION,
-    Fault,
-    ToolSchemas,
-    likely_name,
-    scan_call,
-    scan_xml,
-)
+from punie.models.mlx.blocks import BlockEnd, BlockReader
+from punie.models.mlx.calls import Call, Fault, ToolSchemas
+from punie.models.mlx.drafts import Draft, begin_draft
+from punie.models.mlx.markup import FUNCTION, MARK, Markers, is_mark
+from punie.models.mlx.vocabulary import Piece
 
 CallSyntax = Literal["xml", "json"]
 
-OPEN_CALL = "<tool_call>"
-OPEN_THOUGHT = "<think>"
-CLOSE_THOUGHT = "</think>"
-
-_MARKERS = (OPEN_CALL, CLOSE_CALL, OPEN_THOUGHT, CLOSE_THOUGHT, FUNCTION)
-_MARKER = re.compile("|".join(map(re.escape, _MARKERS)))
-_FUNCTION_NAME = re.compile(r"<function=([^>\n]*)([>\n])")
-_LONGEST_NAME = 200
-"""Characters; a bare `<function=` with a longer name is prose."""
+_BARE_HEAD = re.compile(r"<function=([^<>\n]*)[>\n]\s*(?=<parameter=|</function>)")
+_BARE_BEGUN = re.compile(r"<function=[^<>\n]*(?:[>\n]\s*(?:<[a-z/=]*)?)?\Z")
+_LONGEST_HEAD = 300
+"""Characters; a bare `<function=` behind which no call has begun by then is prose."""
+_NAME = re.compile(r'<function=\s*([\w.:-]+)|"name"\s*:\s*"([^"\\]*)"')
 
 
 @dataclass(frozen=True)
@@ -47,8 +40,25 @@ class ThoughtText:
 
 
 @dataclass(frozen=True)
+class CallStarted:
+    """The model has begun to write a call of this tool; a `ToolCall` or `MalformedCall` follows."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class CallArguments:
+    """More of the arguments of the call that was started.
+
+    The pieces that come before a `ToolCall` are together the JSON of its arguments.
+    """
+
+    json: str
+
+
+@dataclass(frozen=True)
 class ToolCall:
-    """A whole tool call with its arguments as the tool's schema types them."""
+    """A whole tool call, started before, with its arguments as the tool's schema types them."""
 
     name: str
     arguments: dict[str, Any]
@@ -63,30 +73,51 @@ class MalformedCall:
     raw: str
 
 
-ParserEvent = AnswerText | ThoughtText | ToolCall | MalformedCall
+ParserEvent = AnswerText | ThoughtText | CallStarted | CallArguments | ToolCall | MalformedCall
 
 
 class ResponseParser:
-    """Parses one response. `in_thought` tells that the prompt ended inside an open `<think>`."""
+    """Parses one response.
 
-    def __init__(self, tools: ToolSchemas, syntax: CallSyntax, *, in_thought: bool = False) -> None:
+    `in_thought` tells that the prompt ended inside an open `<think>`. `control` names the markers
+    that arrive as `ControlToken`: the same letters in text are content then. Other markers are
+    looked for in the text.
+    """
+
+    def __init__(
+        self,
+        tools: ToolSchemas,
+        syntax: CallSyntax,
+        *,
+        in_thought: bool = False,
+        control: Collection[str] = (),
+    ) -> None:
         self._tools = tools
         self._syntax = syntax
-        self._state: Literal["text", "thought", "call", "bare"] = (
-            "thought" if in_thought else "text"
-        )
+        self._markers = markers = Markers(control)
+        self._state: Literal["text", "thought", "call"] = "thought" if in_thought else "text"
+        words = (markers.open_call, markers.close_call, markers.open_thought, markers.close_thought)
+        self._words = tuple(word for word in (*words, FUNCTION) if not is_mark(word))
+        self._marker = re.compile("|".join(map(re.escape, (*words, FUNCTION))))
+        ends = [markers.close_thought, *filter(is_mark, [markers.open_call])]
+        self._thought_end = re.compile("|".join(map(re.escape, ends)))
         self._buffer = ""
         self._spaces = ""  # whitespace held back: dropped unless more of the same kind follows
         self._begun = False  # whether the current stretch of text or thought shows anything yet
         self._line_blank = True
         self._after_call = False
+        self._reader = BlockReader(tools, markers)
+        self._draft: Draft | None = None
+        self._drafted = False  # whether the draft's call was told of
+        self._told = ""  # of its arguments
 
-    def feed(self, text: str) -> list[ParserEvent]:
-        """Return what `text` makes clear."""
-        self._buffer += text
-        if self._state in ("call", "bare") and not (">" in text or "}" in text):
-            return []
-        return list(self._parse(final=False))
+    def feed(self, pieces: Sequence[Piece]) -> list[ParserEvent]:
+        """Return what these pieces of output make clear; a string is one piece."""
+        events: list[ParserEvent] = []
+        for piece in (pieces,) if isinstance(pieces, str) else pieces:
+            self._buffer += self._markers.write(piece)
+            events += self._parse(final=False)
+        return events
 
     def finish(self) -> list[ParserEvent]:
         """Return what is left at the end of the response."""
@@ -101,94 +132,131 @@ class ResponseParser:
                     yield from self._parse_text(final=final)
                 case "thought":
                     yield from self._parse_thought(final=final)
-                case "call" | "bare":
+                case "call":
                     yield from self._parse_call(final=final)
             progress = (self._state, len(self._buffer)) != before
-        if final and self._state in ("call", "bare"):
+        if final and self._state == "call":
             # The response ended right behind the marker.
             yield from self._parse_call(final=True)
 
     def _parse_text(self, *, final: bool) -> Iterator[ParserEvent]:
+        markers = self._markers
         position = 0
-        while marker := _MARKER.search(self._buffer, position):
+        while marker := self._marker.search(self._buffer, position):
             before = self._buffer[: marker.start()]
             blank = not self._begun and not before.strip()
             word = marker.group()
-            if word == OPEN_CALL:
+            if word == markers.open_call:
                 yield from self._visible(before)
                 self._enter("call", marker.end())
                 return
             if word == FUNCTION and self._syntax == "xml" and self._starts_line(before):
-                name = _FUNCTION_NAME.match(self._buffer, marker.start())
-                room = len(self._buffer) - marker.end() < _LONGEST_NAME
-                if name is None and room and not final:
+                begun = self._bare_call(marker.start(), final=final)
+                if begun is not False:
                     yield from self._visible(before)
                     self._buffer = self._buffer[marker.start() :]
+                    if begun:
+                        self._enter("call", 0)
                     return
-                if name is not None and name.group(1).strip() in self._tools:
-                    yield from self._visible(before)
-                    self._enter("bare", marker.start())
-                    return
-            if word == OPEN_THOUGHT and blank:
+            if word == markers.open_thought and (blank or is_mark(word)):
+                yield from self._visible(before)
                 self._enter("thought", marker.end())
                 return
-            if (word == CLOSE_THOUGHT and blank) or (
-                word == CLOSE_CALL and blank and self._after_call
+            if (word == markers.close_thought and (blank or is_mark(word))) or (
+                word == markers.close_call and (is_mark(word) or (blank and self._after_call))
             ):
+                yield from self._visible(before)
                 self._buffer = self._buffer[marker.end() :]
                 position = 0
                 continue
             position = marker.end()
-        keep = 0 if final else _held_back(self._buffer, _MARKERS, position)
+        keep = 0 if final else _held_back(self._buffer, self._words, position)
         cut = len(self._buffer) - keep
         yield from self._visible(self._buffer[:cut])
         self._buffer = self._buffer[cut:]
+
+    def _bare_call(self, start: int, *, final: bool) -> bool | None:
+        """Tell whether a call without its opening marker begins; None while that is not clear."""
+        if head := _BARE_HEAD.match(self._buffer, start):
+            return head.group(1).strip() in self._tools
+        if final or len(self._buffer) - start > _LONGEST_HEAD:
+            return False
+        return None if _BARE_BEGUN.match(self._buffer, start) else False
 
     def _starts_line(self, before: str) -> bool:
         line = before.rpartition("\n")
         return not line[2].strip() and (bool(line[1]) or self._line_blank)
 
     def _parse_thought(self, *, final: bool) -> Iterator[ParserEvent]:
-        inside, marker, rest = self._buffer.partition(CLOSE_THOUGHT)
-        if marker:
-            yield from self._visible(inside)
-            self._enter("text", len(self._buffer) - len(rest))
+        if end := self._thought_end.search(self._buffer):
+            yield from self._visible(self._buffer[: end.start()])
+            called = end.group() == self._markers.open_call
+            self._enter("call" if called else "text", end.end())
             return
-        keep = 0 if final else _held_back(self._buffer, (CLOSE_THOUGHT,), 0)
+        keep = 0 if final else _held_back(self._buffer, self._words, 0)
         cut = len(self._buffer) - keep
         yield from self._visible(self._buffer[:cut])
         self._buffer = self._buffer[cut:]
 
     def _parse_call(self, *, final: bool) -> Iterator[ParserEvent]:
-        if self._state == "call":
-            result = scan_call(self._buffer, self._tools, final=final)
-        else:
-            result = scan_xml(self._buffer, 0, self._tools, final=final)
-        if result is None:
+        yield from self._follow_draft()
+        block = self._reader.advance(self._buffer, final=final)
+        if block is None:
             return
-        raw = self._buffer[: result.end]
-        if isinstance(result, Fault):
-            yield MalformedCall(likely_name(raw), result.reason, raw.strip())
-        else:
-            yield ToolCall(result.name, result.arguments)
-        self._enter("text", result.end)
+        yield from self._block(block)
+        self._enter("text", block.end)
         self._after_call = True
 
-    def _enter(self, state: Literal["text", "thought", "call", "bare"], position: int) -> None:
+    def _follow_draft(self) -> Iterator[ParserEvent]:
+        if self._draft is None:
+            self._draft = begin_draft(self._buffer, self._tools, self._markers)
+        if self._draft is None:
+            return
+        more = self._draft.advance(self._buffer)
+        if self._draft.name and not self._drafted:
+            self._drafted = True
+            yield CallStarted(self._draft.name)
+        if more:
+            self._told += more
+            yield CallArguments(more)
+
+    def _block(self, block: BlockEnd) -> Iterator[ParserEvent]:
+        if isinstance(block.found, Fault):
+            raw = self._markers.read(self._buffer[: block.end])
+            drafted = self._draft.name if self._draft and self._drafted else None
+            yield MalformedCall(drafted or likely_name(raw), block.found.reason, raw.strip())
+            return
+        for call in block.found.calls:
+            yield from self._call(call)
+
+    def _call(self, call: Call) -> Iterator[ParserEvent]:
+        if not self._drafted:
+            yield CallStarted(call.name)
+        whole = json.dumps(call.arguments, ensure_ascii=False)
+        if rest := whole[len(self._told) :]:
+            yield CallArguments(rest)
+        yield ToolCall(call.name, call.arguments)
+        self._drafted, self._told = False, ""
+
+    def _enter(self, state: Literal["text", "thought", "call"], position: int) -> None:
         self._state = state
         self._buffer = self._buffer[position:]
         self._spaces = ""
         self._begun = False
         self._line_blank = True
         self._after_call = False
+        if state == "call":
+            self._reader = BlockReader(self._tools, self._markers)
+            self._draft, self._drafted, self._told = None, False, ""
 
     def _visible(self, text: str) -> Iterator[ParserEvent]:
-        """Yield text without the whitespace around the whole stretch."""
+        """Yield text without control tokens and the whitespace around the whole stretch."""
+        if not text.isascii():
+            text = MARK.sub("", text)
         if not text:
             return
-        head, newline, tail = text.rpartition("\n")
+        _, newline, tail = text.rpartition("\n")
         self._line_blank = not tail.strip() and (bool(newline) or self._line_blank)
-        del head
         text = self._spaces + text
         if not self._begun:
             text = text.lstrip()
@@ -197,6 +265,12 @@ class ResponseParser:
         if shown:
             self._begun = True
             yield ThoughtText(shown) if self._state == "thought" else AnswerText(shown)
+
+
+def likely_name(raw: str) -> str | None:
+    """Return the tool that a broken call seems to mean."""
+    match = _NAME.search(raw)
+    return (match.group(1) or match.group(2)) if match else None
 
 
 def _held_back(text: str, markers: tuple[str, ...], start: int) -> int:

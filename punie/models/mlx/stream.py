@@ -1,10 +1,10 @@
 """A response on its way out of the engine, as pydantic-ai's stream."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, assert_never
+from typing import assert_never
 
 from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.models import StreamedResponse
@@ -15,12 +15,15 @@ from punie.models.mlx.generation import Decoded, Finished, Generation, Prefilled
 from punie.models.mlx.messages import MALFORMED
 from punie.models.mlx.parser import (
     AnswerText,
+    CallArguments,
+    CallStarted,
     MalformedCall,
     ParserEvent,
     ResponseParser,
     ThoughtText,
     ToolCall,
 )
+from punie.models.mlx.vocabulary import Piece
 
 PROVIDER = "mlx"
 
@@ -37,6 +40,7 @@ class MlxStream(StreamedResponse):
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     _calls: int = field(default=0, init=False)
+    _call_id: str | None = field(default=None, init=False)
 
     async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
         decoder = self.chat_format.decoder()
@@ -47,8 +51,8 @@ class MlxStream(StreamedResponse):
                     pass
                 case Decoded(tokens=tokens):
                     self._usage.output_tokens += len(tokens)
-                    text = stops.feed(decoder.feed(tokens))
-                    for part in self._handle(self.parser.feed(text)):
+                    pieces = stops.feed(decoder.feed(tokens))
+                    for part in self._handle(self.parser.feed(pieces)):
                         yield part
                     if stops.hit:
                         self.generation.cancel()  # and wait for the counts
@@ -59,7 +63,7 @@ class MlxStream(StreamedResponse):
         if self.cancelled:
             return
         if not stops.hit:
-            rest = stops.feed(decoder.finish()) + stops.finish()
+            rest = [*stops.feed([decoder.finish()]), stops.finish()]
             for part in self._handle(self.parser.feed(rest)):
                 yield part
         for part in self._handle(self.parser.finish()):
@@ -74,32 +78,44 @@ class MlxStream(StreamedResponse):
         self.finish_reason = "length" if end.reason == "length" else None
 
     def _handle(self, events: Iterable[ParserEvent]) -> Iterator[ModelResponseStreamEvent]:
+        manager = self._parts_manager
         for event in events:
             match event:
                 case AnswerText(text=text):
-                    yield from self._parts_manager.handle_text_delta(
-                        vendor_part_id=None, content=text
-                    )
+                    yield from manager.handle_text_delta(vendor_part_id=None, content=text)
                 case ThoughtText(text=text):
-                    yield from self._parts_manager.handle_thinking_delta(
-                        vendor_part_id=None, content=text
+                    yield from manager.handle_thinking_delta(vendor_part_id=None, content=text)
+                case CallStarted(name=name):
+                    self._call_id = f"call_{uuid.uuid4().hex}"
+                    yield from manager.handle_tool_call_delta_events(
+                        vendor_part_id=self._call_id, tool_name=name, tool_call_id=self._call_id
                     )
-                case ToolCall(name=name, arguments=arguments):
-                    yield self._tool_call(name, arguments)
-                case MalformedCall(name=name, reason=reason, raw=raw):
-                    # Not JSON, so validation fails and the model is told what it wrote and why
-                    # it cannot be used.
-                    yield self._tool_call(name or "unknown", f"{MALFORMED}: {reason}\n{raw}")
+                case CallArguments(json=more):
+                    yield from manager.handle_tool_call_delta_events(
+                        vendor_part_id=self._call_id, args=more
+                    )
+                case ToolCall():
+                    self._calls += 1
+                    self._call_id = None
+                case MalformedCall():
+                    yield self._malformed(event)
                 case _:
                     assert_never(event)
 
-    def _tool_call(self, name: str, arguments: dict[str, Any] | str) -> ModelResponseStreamEvent:
+    def _malformed(self, event: MalformedCall) -> ModelResponseStreamEvent:
+        """Put what the model wrote, and why it cannot be used, where the arguments belong.
+
+        That is no JSON, so validation fails; the reason is in the part's details as well.
+        """
         self._calls += 1
+        call_id, self._call_id = self._call_id or f"call_{uuid.uuid4().hex}", None
         return self._parts_manager.handle_tool_call_part(
-            vendor_part_id=None,
-            tool_name=name,
-            args=arguments,
-            tool_call_id=f"call_{uuid.uuid4().hex}",
+            vendor_part_id=call_id,
+            tool_name=event.name or "unknown",
+            args=f"{MALFORMED}: {event.reason}\n{event.raw}",
+            tool_call_id=call_id,
+            provider_name=PROVIDER,
+            provider_details={MALFORMED: event.reason},
         )
 
     async def close_stream(self) -> None:
@@ -127,16 +143,32 @@ class MlxStream(StreamedResponse):
 
 
 class _StopText:
-    """Cuts a stream of text at the first stop sequence; `hit` tells that one was found."""
+    """Cuts a stream at the first stop sequence; `hit` tells that one was found."""
 
     def __init__(self, sequences: tuple[str, ...]) -> None:
         self._sequences = tuple(sequence for sequence in sequences if sequence)
         self._held = ""
         self.hit = False
 
-    def feed(self, text: str) -> str:
-        if not self._sequences or self.hit:
-            return "" if self.hit else text
+    def feed(self, pieces: Sequence[Piece]) -> list[Piece]:
+        """Return the pieces up to a stop sequence, without what could be the start of one."""
+        passed: list[Piece] = []
+        for piece in pieces:
+            if self.hit:
+                break
+            if isinstance(piece, str):
+                passed.append(self._feed_text(piece))
+                continue
+            # A sequence does not go on behind a control token, but may be the name of one.
+            passed.append(self.finish())
+            self.hit = piece.literal in self._sequences
+            if not self.hit:
+                passed.append(piece)
+        return passed
+
+    def _feed_text(self, text: str) -> str:
+        if not self._sequences:
+            return text
         self._held += text
         found = [at for word in self._sequences if (at := self._held.find(word)) >= 0]
         if found:
@@ -156,5 +188,6 @@ class _StopText:
         return text
 
     def finish(self) -> str:
+        """Return what was held back."""
         text, self._held = self._held, ""
         return text

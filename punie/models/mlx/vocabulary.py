@@ -7,6 +7,7 @@ has none. Control tokens are only ever written by their id, by the chat template
 import codecs
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Vocabulary:
         tokens = {int(token["id"]): str(token["content"]) for token in description["added_tokens"]}
         tokens.update(added or {})
         self.control: dict[str, int] = {literal: number for number, literal in tokens.items()}
-        self._control_bytes = {number: literal.encode() for number, literal in tokens.items()}
+        self._control_names = tokens
         # Without added tokens nothing in a text is special; the post-processor could add some.
         plain = {**description, "added_tokens": [], "post_processor": None}
         plain |= {"truncation": None, "padding": None}
@@ -52,7 +53,9 @@ class Vocabulary:
             raise ModelUnavailable(
                 f"The model's tokenizer.json is damaged ({error}); download the model again."
             ) from error
-        self._bytes: dict[int, bytes] = dict(self._control_bytes)
+        self._bytes: dict[int, bytes] = {
+            number: literal.encode() for number, literal in tokens.items()
+        }
 
     @classmethod
     def load(cls, directory: Path) -> "Vocabulary":
@@ -72,7 +75,7 @@ class Vocabulary:
         except (UnicodeEncodeError, TypeError):
             # Lone surrogates, as a file name with broken bytes has them, cannot be encoded.
             ids = self._encode(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-        if not self._control_bytes.keys().isdisjoint(ids):
+        if not self._control_names.keys().isdisjoint(ids):
             # Some tokenizers look whole words up in the vocabulary, where the names stand too.
             ids = [number for character in text for number in self._encode(character)]
         return ids
@@ -90,21 +93,50 @@ class Vocabulary:
             self._bytes[number] = known
         return known
 
+    def control_name(self, number: int) -> str | None:
+        """Return the name of a control token, None for any other token."""
+        return self._control_names.get(number)
+
     def text(self, ids: Iterable[int]) -> str:
         """Return the text of `ids`, control tokens by their names."""
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
 
 
+@dataclass(frozen=True)
+class ControlToken:
+    """A control token in a model's output, by its name; text with the same letters is not one."""
+
+    literal: str
+
+
+Piece = str | ControlToken
+"""A piece of a model's output."""
+
+
 class TextDecoder:
-    """Turns a stream of ids into text, holding back unfinished characters."""
+    """Turns a stream of ids into text and control tokens, holding back unfinished characters."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def feed(self, ids: Iterable[int]) -> str:
-        """Return the text that `ids` complete."""
-        return self._utf8.decode(b"".join(map(self._vocabulary.token_bytes, ids)))
+    def feed(self, ids: Iterable[int]) -> list[Piece]:
+        """Return what `ids` complete; neighbouring text comes as one piece."""
+        pieces: list[Piece] = []
+        raw: list[bytes] = []
+        for number in ids:
+            literal = self._vocabulary.control_name(number)
+            if literal is None:
+                raw.append(self._vocabulary.token_bytes(number))
+                continue
+            # No character goes on behind a control token.
+            text = self._utf8.decode(b"".join(raw), final=True)
+            self._utf8.reset()
+            raw.clear()
+            pieces += [text, ControlToken(literal)] if text else [ControlToken(literal)]
+        if text := self._utf8.decode(b"".join(raw)):
+            pieces.append(text)
+        return pieces
 
     def finish(self) -> str:
         """Return what is left, with a replacement character for a cut one."""
