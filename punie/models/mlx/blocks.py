@@ -6,7 +6,7 @@ value too, as a document about tool calls has it.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from punie.models.mlx.calls import (
     CUT_OFF,
@@ -124,7 +124,9 @@ class BlockReader:
         if self._broken is not None or self._loose is not None:
             earlier = self._broken.found if self._broken is not None else Fault(NOT_CLOSED)
             return BlockEnd(earlier, len(text))
-        return BlockEnd(found, len(text) - (len(found.rest) if isinstance(found, Block) else 0))
+        if isinstance(found, Block):
+            return BlockEnd(replace(found, rest=""), len(text) - len(found.rest))
+        return BlockEnd(found, len(text))
 
 
 def _has_markup(text: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from punie.models.mlx.blocks import BlockEnd, BlockReader
-from punie.models.mlx.calls import Call, Fault, ToolSchemas
+from punie.models.mlx.calls import Block, Call, Fault, ToolSchemas
 from punie.models.mlx.drafts import Draft, begin_draft
 from punie.models.mlx.markup import FUNCTION, MARK, Markers, is_mark
 from punie.models.mlx.vocabulary import Piece
@@ -205,6 +205,8 @@ class ResponseParser:
             return
         yield from self._block(block)
         self._enter("text", block.end)
+        if isinstance(block.found, Block):
+            yield from self._visible(block.found.rest)
         self._after_call = True
 
     def _follow_draft(self) -> Iterator[ParserEvent]:

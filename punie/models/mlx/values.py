@@ -27,6 +27,12 @@ _JSON_TYPES: dict[type, str] = {
 }
 _EVERY_TYPE = frozenset(_JSON_TYPES.values())
 _DEEPEST = 8
+_LITERAL = re.compile(
+    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"""
+    r"|True|False|None",
+    re.DOTALL,
+)
+"""A string, number or word as Python writes it, of those that have a twin in JSON."""
 _STRING_OR_COMMA = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[\]}])', re.DOTALL)
 
 
@@ -105,7 +111,8 @@ def read_json(text: str) -> Any:
         # Models that learned from Python write True, None and single quotes.
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # an escape that Python does not know is no string
-            return _plain(ast.parse(text.strip(), mode="eval").body)
+            source = text.strip()
+            return _plain(ast.parse(source, mode="eval").body, source)
     except DuplicateKeyError:
         raise
     except (ValueError, SyntaxError, MemoryError, RecursionError, Warning):
@@ -136,10 +143,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise NotJsonError(f"{text} is too large")
-    return value
+    return float(_finite(float(text)))
 
 
 def _refuse_constant(name: str) -> None:
@@ -249,25 +253,32 @@ def _followed(schema: Schema, root: Schema, depth: int) -> Schema:
     return schema
 
 
-def _plain(node: ast.expr) -> Any:
-    """Return the value of a Python literal that JSON could say too; raise `ValueError`."""
+def _plain(node: ast.expr, source: str) -> Any:
+    """Return the value of a Python literal that JSON could say too; raise `NotJsonError`."""
     match node:
         case ast.Constant(value=str() | bool() | int() | float() | None as value):
-            if isinstance(value, float) and not math.isfinite(value):
-                raise NotJsonError("a number is too large")
-            return value
+            # No prefixes, no strings side by side, no other bases: JSON has none of them.
+            if _LITERAL.fullmatch(ast.get_source_segment(source, node) or ""):
+                return _finite(value)
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
             if not isinstance(value, bool):
-                return -value
+                return -_plain(node.operand, source)
         case ast.List(elts=items):
-            return [_plain(item) for item in items]
+            return [_plain(item, source) for item in items]
         case ast.Dict(keys=keys, values=items):
-            names = [None if key is None else _plain(key) for key in keys]
+            names = [None if key is None else _plain(key, source) for key in keys]
             if all(isinstance(name, str) for name in names):
-                return _pairs([(str(n), _plain(i)) for n, i in zip(names, items, strict=True)])
+                values = [_plain(item, source) for item in items]
+                return _pairs([(str(name), item) for name, item in zip(names, values, strict=True)])
         case _:
             pass
     raise NotJsonError("this is no JSON")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise NotJsonError("a number is too large")
+    return value
 
 
 def _types(schema: Schema, root: Schema, depth: int) -> Iterator[str]:
