@@ -205,8 +205,10 @@ def check_supported(directory: Path) -> None:
             "choose another model."
         )
     if not is_supported(config):
-        model_type = str(config.get("model_type", ""))[:60]
-        named = f"of the kind {model_type!r}" if model_type else "of an unknown kind"
+        kind = config.get("model_type")
+        named = (
+            f"of the kind {kind[:60]!r}" if isinstance(kind, str) and kind else "of no known kind"
+        )
         raise ModelUnavailable(
             f"The model in {directory} is {named}, which the installed mlx-lm does not know; "
             "update Punie and mlx-lm, or choose another model."

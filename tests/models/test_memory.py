@@ -47,7 +47,8 @@ def build(directory: Path, family: Family, dtype: DType) -> tuple[Any, Architect
     mx.eval(model.parameters())
     architecture = read_architecture(config)
     assert architecture is not None
-    weights = sum(weight.nbytes for _, weight in tree_flatten(model.parameters()))
+    parameters: list[tuple[str, Any]] = tree_flatten(model.parameters())  # type: ignore[assignment]
+    weights = sum(weight.nbytes for _, weight in parameters)
     return model, architecture, weights
 
 
