@@ -5,6 +5,7 @@ the start of `punie acp` more than everything else in this file together.
 """
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -131,6 +132,39 @@ def load_settings(project: Path | None = None, **flags: Any) -> Settings:
         raise SettingsError(_sentence(error, origin)) from None
     settings._flags = given
     return settings
+
+
+def store_user_setting(name: str, value: str) -> Path:
+    """Write one setting into the user's own file and return its path; the rest stays as it is.
+
+    Comments and order are kept, and the file is replaced in one step. Raises `SettingsError` if
+    the file cannot be read or written.
+    """
+    path = user_settings_file()
+    # A link, as those who keep their settings elsewhere have it, stays a link.
+    target = path.resolve()
+    _read_file(path)  # What is wrong in it is told, not written over.
+    import tomlkit
+
+    try:
+        document = tomlkit.parse(target.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError):
+        document = tomlkit.document()
+    document[name] = value
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(tomlkit.dumps(document))
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, unfinished)
+        unfinished.replace(target)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise SettingsError(f"{path} cannot be written: {error.strerror}.") from None
+    return path
 
 
 def _read_file(path: Path) -> dict[str, Any]:

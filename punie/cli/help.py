@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,6 +37,21 @@ def run_typed(function: Callable[..., Any], arguments: Sequence[str], name: str)
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name)(function)
     return _exit_code(app, list(arguments), f"punie {name}")
+
+
+def run_group(
+    commands: Mapping[str, Callable[..., Any]], arguments: Sequence[str], name: str
+) -> int:
+    """Run one of several typer command functions by the first argument, as `run_typed` does."""
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+    )
+    for command, function in commands.items():
+        app.command(command)(function)
+    return _exit_code(app, list(arguments) or ["--help"], f"punie {name}")
 
 
 def say(sentence: str) -> None:

@@ -5,17 +5,32 @@ network. Opening a model is `punie.models.load`'s work.
 """
 
 import json
-import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from punie.models.architecture import quantization_of, read_architecture
+from punie.models.hub import is_hub_id, repositories, repository
+from punie.models.machine import machine_memory
+from punie.models.memory import Level, fits, gigabytes
+
 BUNDLED_ID = "punie-tiny"
 SCRIPT_PREFIX = "scripted:"
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+USUAL_CONTEXT = 32_768
+"""Tokens that a session in a project often comes to; what models are judged by."""
+
+PULL_AGAIN = "pull or convert the model again"
+"""The cure for files that are not whole."""
+
+FITS: dict[Level, str] = {
+    "fits": "fits",
+    "tight": "fits when other programs are closed",
+    "short": "fits with less context",
+    "no": "too big for this machine",
+}
+"""A verdict in a few words."""
 
 
 class ModelUnavailable(Exception):  # noqa: N818 - it names a state, as the user reads it
@@ -68,7 +83,7 @@ def resolve_model(reference: str | None) -> ModelChoice:
     if text.startswith(SCRIPT_PREFIX):
         return _scripted(text)
     directory = Path(text).expanduser()
-    if directory.exists() or not _HUB_ID.fullmatch(text):
+    if directory.exists() or not is_hub_id(text):
         return _directory(directory)
     return _from_hub(text)
 
@@ -84,12 +99,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise ModelUnavailable(
-            f"{path} cannot be read ({_first_line(error)}); download or convert the model again."
+            f"{path} cannot be read ({_first_line(error)}); {PULL_AGAIN}."
         ) from error
     if not isinstance(content, dict):
-        raise ModelUnavailable(
-            f"{path} does not hold a JSON object; download or convert the model again."
-        )
+        raise ModelUnavailable(f"{path} does not hold a JSON object; {PULL_AGAIN}.")
     return content
 
 
@@ -139,78 +152,73 @@ def _directory(directory: Path) -> ModelChoice:
             f"an MLX model, to the id of a downloaded hub model, or to {BUNDLED_ID}."
         )
     path = directory.resolve()
-    _check_directory(path)
+    config = _check_directory(path)
     return ModelChoice(
         id=str(path),
         title=path.name,
-        description=f"MLX model in {path}",
+        description=f"{_size_and_fit(path, config)}; MLX model in {path}",
         source="directory",
         path=path,
     )
 
 
 def _from_hub(hub_id: str) -> ModelChoice:
-    snapshot = _snapshot(_hub_cache() / f"models--{hub_id.replace('/', '--')}")
+    snapshot = repository(hub_id).snapshot
     if snapshot is None:
         raise ModelUnavailable(
             f"The model {hub_id} is not on this machine; "
             f"download it first with `punie models pull {hub_id}`."
         )
-    _check_directory(snapshot)
     return _hub_choice(hub_id, snapshot)
 
 
 def _hub_choice(hub_id: str, snapshot: Path) -> ModelChoice:
+    config = _check_directory(snapshot)
     return ModelChoice(
         id=hub_id,
         title=hub_id.partition("/")[2],
-        description=f"Downloaded from the hub ({hub_id})",
+        description=f"{_size_and_fit(snapshot, config)}; {hub_id}",
         source="hub",
         path=snapshot,
     )
 
 
-def _check_directory(path: Path) -> None:
-    read_json_object(path / "config.json")
+def _size_and_fit(path: Path, config: Mapping[str, Any]) -> str:
+    """Say in a few words how big a model is and whether it fits; costs two looks at each file."""
+    size = weight_bytes(path)
+    quantization = quantization_of(config)
+    bits = "" if quantization is None else f", {quantization.bits}-bit"
+    machine = machine_memory(measure_free=False)
+    fit = fits(read_architecture(config), size, machine, context=USUAL_CONTEXT)
+    return f"{gigabytes(size)}{bits}, {FITS[fit.level]}"
+
+
+def weight_bytes(directory: Path) -> int:
+    """Return the size of a model's weight files, without opening them."""
+    return sum(file.stat().st_size for file in directory.glob("model*.safetensors"))
+
+
+def _check_directory(path: Path) -> dict[str, Any]:
+    """Return the content of a model's config.json, if the files that it takes are there."""
+    config = read_json_object(path / "config.json")
     if not any(path.glob("model*.safetensors")):
         raise ModelUnavailable(
-            f"The model in {path} has no weights (model*.safetensors); "
-            "download or convert the model again."
+            f"The model in {path} has no weights (model*.safetensors); {PULL_AGAIN}."
         )
     if not (path / "tokenizer.json").is_file():
-        raise ModelUnavailable(
-            f"The model in {path} has no tokenizer.json; download or convert the model again."
-        )
-
-
-def _hub_cache() -> Path:
-    if cache := os.environ.get("HF_HUB_CACHE"):
-        return Path(cache).expanduser()
-    if home := os.environ.get("HF_HOME"):
-        return Path(home).expanduser() / "hub"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "huggingface" / "hub"
-
-
-def _snapshot(repository: Path) -> Path | None:
-    try:
-        revision = (repository / "refs" / "main").read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-    snapshot = repository / "snapshots" / revision
-    return snapshot if (snapshot / "config.json").is_file() else None
+        raise ModelUnavailable(f"The model in {path} has no tokenizer.json; {PULL_AGAIN}.")
+    return config
 
 
 def _cached_hub_models() -> Iterator[ModelChoice]:
-    for repository in sorted(_hub_cache().glob("models--*--*")):
-        snapshot = _snapshot(repository)
+    for found in repositories():
+        snapshot = found.snapshot
         if snapshot is None:
             continue
         try:
-            _check_directory(snapshot)
-            config = read_json_object(snapshot / "config.json")
+            choice = _hub_choice(found.id, snapshot)
         except ModelUnavailable:
             continue
+        config = read_json_object(snapshot / "config.json")
         if str(config.get("model_type", "")).startswith("qwen"):
-            _, organisation, name = repository.name.split("--", 2)
-            yield _hub_choice(f"{organisation}/{name}", snapshot)
+            yield choice

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from punie.models.architecture import quantization_of, text_config
-from punie.models.catalog import ModelUnavailable, read_json_object
+from punie.models.catalog import PULL_AGAIN, ModelUnavailable, read_json_object
 from punie.models.traits import check_supported
-from punie.models.weights import PULL_AGAIN, Weights, read_weights
+from punie.models.weights import Weights, read_weights
 
 _LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 

@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -48,11 +48,17 @@ class MachineMemory:
         return self.bound in ("metal", "metal_setting")
 
 
-def machine_memory() -> MachineMemory:
-    """Look at this machine; takes a millisecond on Linux and some ten on a Mac."""
+def machine_memory(*, measure_free: bool = True) -> MachineMemory:
+    """Look at this machine; takes about a millisecond, and on a Mac the time of a process more.
+
+    Without `measure_free` what is free is not looked at, and all that is usable counts as such.
+    """
     if sys.platform == "darwin":
-        return mac_memory(_ram(), _sysctl("iogpu.wired_limit_mb"), _vm_stat())
-    return linux_memory(Path("/"))
+        vm_stat = _vm_stat() if measure_free else ""
+        found = mac_memory(_ram(), _sysctl("iogpu.wired_limit_mb"), vm_stat)
+    else:
+        found = linux_memory(Path("/"))
+    return found if measure_free else replace(found, available=found.usable)
 
 
 def mac_memory(total: int, limit_mb: int, vm_stat: str) -> MachineMemory:

@@ -202,14 +202,15 @@ def largest_context(
     return low * CACHE_STEP
 
 
+Level = Literal["fits", "tight", "short", "no"]
+"""Whether a model can be used: "tight" needs other programs closed, "short" less context."""
+
+
 @dataclass(frozen=True)
 class Fit:
-    """Whether a model can be used on a machine, and one sentence about it with the cure.
+    """A verdict, one sentence about it with the cure, and the bytes that are needed."""
 
-    "tight" needs other programs closed, "short" works with less context than asked for.
-    """
-
-    level: Literal["fits", "tight", "short", "no"]
+    level: Level
     sentence: str
     needed: int
 

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from punie.models.catalog import ModelUnavailable, read_json_object
-
-PULL_AGAIN = "pull or convert the model again"
+from punie.models.catalog import PULL_AGAIN, ModelUnavailable, read_json_object
 
 _LONGEST_HEADER = 100_000_000
 """Bytes; the format's own bound."""
@@ -86,11 +84,6 @@ def read_weights(directory: Path) -> Weights:
         tensors.update(read_header(file))
     _check_index(directory, tensors)
     return Weights(tensors)
-
-
-def weight_bytes(directory: Path) -> int:
-    """Return the size of the weight files; as good as `Weights.nbytes`, and does not open them."""
-    return sum(file.stat().st_size for file in directory.glob("model*.safetensors"))
 
 
 def read_header(path: Path) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic_ai.messages import ModelRequest, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 
 from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
@@ -102,7 +102,7 @@ async def test_the_level_reaches_the_prompt(tmp_path: Path) -> None:
     model = await open_model(resolve_model(str(directory)))
     assert isinstance(model, MlxModel)
     words = model.chat_format.vocabulary.text
-    history = [ModelRequest([UserPromptPart("hi")])]
+    history: list[ModelMessage] = [ModelRequest([UserPromptPart("hi")])]
 
     async def prompt(thinking: Thinking | None) -> str:
         settings = None if thinking is None else {"thinking": thinking}

@@ -1,0 +1,205 @@
+"""`punie models`: which models there are, and downloading, choosing and removing them."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from punie.cli.help import run_group, say
+from punie.cli.model_report import (
+    report,
+    report_json,
+    report_lines,
+    rows,
+    unfinished_downloads,
+    used_models,
+)
+from punie.models import hub
+from punie.models.advice import advice_for
+from punie.models.architecture import read_architecture
+from punie.models.catalog import (
+    BUNDLED_ID,
+    FITS,
+    USUAL_CONTEXT,
+    ModelChoice,
+    ModelUnavailable,
+    read_json_object,
+    resolve_model,
+)
+from punie.models.checking import check_model
+from punie.models.machine import machine_memory
+from punie.models.memory import Fit, fits, gigabytes
+from punie.models.traits import check_supported
+from punie.settings import SettingsError, load_settings, store_user_setting
+
+_Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="organisation/name, a folder, or punie-tiny.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+_Force = Annotated[bool, typer.Option(help="Also when the model is too big for this machine.")]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; exit codes: 0 done, 1 it could not be done, 2 wrong usage, 130 stopped."""
+    commands: dict[str, Callable[..., None]] = {
+        "list": list_models,
+        "info": info,
+        "pull": pull,
+        "use": use,
+        "rm": rm,
+    }
+    return run_group(commands, arguments, "models")
+
+
+def list_models(as_json: _Json = False) -> None:
+    """List the models on this machine, and what is worth a download."""
+    machine = machine_memory()
+    model = _chosen_model()
+    used = used_models(model, Path.home())
+    found = rows(model, used, machine)
+    if as_json:
+        print(json.dumps([row.as_json() for row in found], indent=2, ensure_ascii=False))
+        return
+    for row in found:
+        print(f"{'*' if row.in_use else ' '} {row.choice.id}")
+        print(f"    {row.line()}; {FITS[row.fit.level]}")
+    for part in unfinished_downloads():
+        size = gigabytes(part.unfinished)
+        print(f"  {part.id}")
+        print(f"    unfinished, {size} are there; go on with `punie models pull {part.id}`")
+    here = {row.choice.id for row in found}
+    for missing in (reference for reference in used if reference not in here):
+        if not missing.startswith("scripted:"):
+            print(f"* {missing}\n    not on this machine")
+    more = [one for one in advice_for(machine.total) if one.id not in here]
+    if more:
+        print(f"\nFor the {gigabytes(machine.total)} of this machine (see docs/models.md):")
+        for one in more:
+            print(f"  punie models pull {one.id}")
+            print(f"    {gigabytes(one.size)}; {one.note}")
+
+
+def info(model: _Model, as_json: _Json = False) -> None:
+    """Tell what a model is, what it can do and how much memory it needs."""
+    choice = _resolve(model)
+    try:
+        found = report(choice, used_models(_chosen_model(), Path.home()), machine_memory())
+    except ModelUnavailable as error:
+        _refuse(str(error))
+    if as_json:
+        print(json.dumps(report_json(found), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(report_lines(found)))
+
+
+def pull(model: _Model, force: _Force = False) -> None:
+    """Download a model from the hub, or go on with a download that was interrupted.
+
+    Everything is checked against the hub's checksums. Afterwards no network is needed.
+    """
+    # Imported here: it takes a while, and no other command needs it.
+    from punie.cli.progress import Progress
+    from punie.models.download import check_space, fetch, fetch_configuration, plan_download
+
+    try:
+        download = plan_download(model)
+        check_space(download)
+        folder = fetch_configuration(download)
+        check_supported(folder)
+        fit = _fit(folder, download.weight_bytes)
+        if fit.level == "no" and not force:
+            _refuse(f"{fit.sentence[:-1]}, or use --force to download it all the same.")
+        print(f"{model}, {gigabytes(download.nbytes)}, into {download.repository.folder}")
+        with Progress(download.nbytes) as progress:
+            folder = fetch(download, progress)
+        check_model(folder)
+    except ModelUnavailable as error:
+        _refuse(str(error))
+    except KeyboardInterrupt:
+        say(f"stopped; `punie models pull {model}` goes on from here.")
+        raise typer.Exit(130) from None
+    print(f"{model} is complete. {fit.sentence}")
+    print(f"Use it from now on with `punie models use {model}`.")
+
+
+def use(model: _Model, force: _Force = False) -> None:
+    """Choose the model for new sessions, in your own settings file."""
+    choice = _resolve(model)
+    if choice.path is None or choice.source == "scripted":
+        _refuse(f"{model} is a script for tests; choose a model.")
+    from punie.models.mlx.chat_format import ChatFormat
+
+    try:
+        weights = check_model(choice.path)
+        ChatFormat.load(choice.path)
+        fit = _fit(choice.path, weights.nbytes)
+        if fit.level == "no" and not force:
+            _refuse(f"{fit.sentence[:-1]}, or use --force to choose it all the same.")
+        path = store_user_setting("model", choice.id)
+        print(f"{choice.title} is the model from now on ({path}).")
+        if fit.level != "fits":
+            say(fit.sentence)
+        chosen = load_settings(Path.cwd()).model
+    except (ModelUnavailable, SettingsError) as error:
+        _refuse(str(error))
+    if chosen != choice.id:
+        say(
+            f"here it is {chosen} all the same: the project's own settings or PUNIE_MODEL say so, "
+            "and they win."
+        )
+    other = [one for one in used_models(choice.id, Path.home()) if one != choice.id]
+    if other:
+        say(f"the IDE starts Punie with {other[0]}; change that with `punie init --model MODEL`.")
+
+
+def rm(
+    model: _Model, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+) -> None:
+    """Delete a downloaded model from the hub's cache."""
+    if model == BUNDLED_ID:
+        _refuse(f"{BUNDLED_ID} is part of Punie and stays.")
+    if not hub.is_hub_id(model) or Path(model).expanduser().exists():
+        _refuse(f"{model} is a folder that Punie did not make; delete it yourself.")
+    found = hub.repository(model)
+    if not found.folder.is_dir():
+        _refuse(f"{model} is not on this machine; `punie models list` shows what is.")
+    if model in used_models(_chosen_model(), Path.home()):
+        _refuse(f"{model} is in use; choose another one first with `punie models use`.")
+    if not yes:
+        if not sys.stdin.isatty():
+            _refuse("nobody is there to ask; use --yes to delete it without a question.")
+        if not typer.confirm(f"Delete {model} ({gigabytes(found.nbytes)} in {found.folder})?"):
+            print("Nothing was deleted.")
+            return
+    try:
+        size = hub.remove(found)
+    except OSError as error:
+        _refuse(f"{found.folder} cannot be deleted ({error.strerror}); correct its permissions.")
+    print(f"{model} is deleted; {gigabytes(size)} are free again.")
+
+
+def _resolve(model: str) -> ModelChoice:
+    try:
+        return resolve_model(model)
+    except ModelUnavailable as error:
+        _refuse(str(error))
+
+
+def _chosen_model() -> str | None:
+    try:
+        return load_settings(Path.cwd()).model
+    except SettingsError as error:
+        _refuse(str(error))
+
+
+def _fit(folder: Path, weights: int) -> Fit:
+    architecture = read_architecture(read_json_object(folder / "config.json"))
+    return fits(architecture, weights, machine_memory(), context=USUAL_CONTEXT)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    say(sentence)
+    raise typer.Exit(1)
