@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -13,18 +12,49 @@ from pathlib import Path
 from typing import Literal
 
 from punie.cli.jetbrains import NAME, JetBrainsConfigError, config_path, read_config
-from punie.models.catalog import BUNDLED_ID, ModelUnavailable, resolve_model
+from punie.models.architecture import read_architecture
+from punie.models.catalog import (
+    BUNDLED_ID,
+    USUAL_CONTEXT,
+    ModelUnavailable,
+    read_json_object,
+    resolve_model,
+    weight_bytes,
+)
+from punie.models.checking import check_model
+from punie.models.machine import machine_memory
+from punie.models.memory import Level, fits, gigabytes
 from punie.settings import Settings
 
 _PROBE_SECONDS = 60
 _SLOW_GFLOPS = 15.0
-_GIB = 1024**3
-# Besides its weights a model needs its cache and scratch space.
-_MEMORY_FACTOR = 1.3
+_MEMORY: dict[Level, Literal["ok", "warning", "failure"]] = {
+    "fits": "ok",
+    "tight": "warning",
+    "short": "warning",
+    "no": "failure",
+}
 
 # MLX runs in a child, so that a broken installation that crashes is a finding as well.
+# A BLAS that was loaded before MLX's own takes its place; dladdr (dlfcn.h) tells which file it is.
 _MLX_PROBE = """
-import json, time
+import ctypes, json, time
+
+class Info(ctypes.Structure):
+    _fields_ = [("file", ctypes.c_char_p), ("base", ctypes.c_void_p),
+                ("name", ctypes.c_char_p), ("address", ctypes.c_void_p)]
+
+def blas():
+    try:
+        everything = ctypes.CDLL(None)
+        info = Info()
+        everything.dladdr.argtypes = [ctypes.c_void_p, ctypes.POINTER(Info)]
+        address = ctypes.cast(everything.cblas_sgemm, ctypes.c_void_p)
+        return info.file.decode() if everything.dladdr(address, ctypes.byref(info)) else None
+    except AttributeError:
+        return None
+
+found = blas()
 import mlx.core as mx
 a = mx.random.normal((512, 512))
 mx.eval(a)
@@ -34,7 +64,8 @@ for _ in range(4):
     mx.eval(a @ a)
     best = min(best, time.perf_counter() - start)
 kind = "gpu" if "gpu" in str(mx.default_device()) else "cpu"
-print(json.dumps({"version": mx.__version__, "device": kind, "gflops": 2 * 512**3 / best / 1e9}))
+gflops = 2 * 512**3 / best / 1e9
+print(json.dumps({"version": mx.__version__, "device": kind, "gflops": gflops, "blas": found}))
 """
 
 
@@ -123,16 +154,25 @@ def check_mlx(subject: Subject) -> Iterable[Finding]:
     else:
         yield Finding("ok", "MLX", f"{found['version']} on {device}")
     if sys.platform == "linux" and found["device"] == "cpu":
-        speed = f"{found['gflops']:.0f} GFLOPS in a matrix product"
-        if found["gflops"] >= _SLOW_GFLOPS:
-            yield Finding("ok", "BLAS", speed)
-        else:
-            yield Finding(
-                "warning",
-                "BLAS",
-                f"only {speed}: the wheel brings the slow reference BLAS",
-                "apt install libopenblas0-pthread and start with LD_PRELOAD=libopenblas.so.0",
-            )
+        yield _blas_finding(found["blas"], found["gflops"])
+
+
+def _blas_finding(library: str | None, gflops: float) -> Finding:
+    """Judge what multiplies matrices; `library` stands before MLX's own, None if there is none."""
+    speed = f"{gflops:.0f} GFLOPS in a matrix product"
+    if library is not None:
+        return Finding("ok", "BLAS", f"{Path(library).name}, {speed}")
+    if gflops >= _SLOW_GFLOPS:
+        return Finding("ok", "BLAS", speed)
+    return Finding(
+        "warning",
+        "BLAS",
+        f"only {speed}: MLX's Linux wheel brings the slow reference BLAS, and reading prompts "
+        "takes tens of times longer than it has to",
+        "install OpenBLAS (apt install libopenblas0-pthread) and start Punie with "
+        "LD_PRELOAD=libopenblas.so.0 "
+        "(for the IDE in the env of ~/.jetbrains/acp.json)",
+    )
 
 
 def check_bundled_model(subject: Subject) -> Iterable[Finding]:
@@ -144,29 +184,39 @@ def check_bundled_model(subject: Subject) -> Iterable[Finding]:
         yield Finding("failure" if needed else "warning", "bundled model", str(error))
         return
     assert choice.path is not None
-    yield Finding("ok", "bundled model", f"{choice.id}, {_weights(choice.path) / 1e6:.1f} MB")
+    yield Finding("ok", "bundled model", f"{choice.id}, {gigabytes(weight_bytes(choice.path))}")
 
 
 def check_chosen_model(subject: Subject) -> Iterable[Finding]:
-    """Tell whether the model of the settings is there and fits into memory."""
+    """Tell whether the model of the settings is there, whole, and fits into memory."""
     reference = subject.settings.model
     if reference in (None, BUNDLED_ID):
         yield Finding(
             "warning",
             "model",
             f"{BUNDLED_ID}, a demonstration model: it is no help with real work",
-            "choose one with PUNIE_MODEL or `punie init --model`; the README says which fits",
+            "`punie models list` says which one fits this machine",
         )
-        yield from _memory(0)
-        return
     try:
         choice = resolve_model(reference)
+        weights = None
+        if choice.path is not None and choice.source != "scripted":
+            weights = check_model(choice.path)
     except ModelUnavailable as error:
-        yield Finding("failure", "model", str(error))
+        if reference not in (None, BUNDLED_ID):
+            yield Finding("failure", "model", str(error))
         return
-    yield Finding("ok", "model", f"{choice.title} ({choice.source})")
-    size = 0 if choice.path is None or not choice.path.is_dir() else _weights(choice.path)
-    yield from _memory(size)
+    if reference not in (None, BUNDLED_ID):
+        yield Finding("ok", "model", f"{choice.title} ({choice.source})")
+    machine = machine_memory()
+    free = f"{gigabytes(machine.available)} of {gigabytes(machine.total)} free"
+    if weights is None or choice.path is None:
+        yield Finding("ok", "memory", free)
+        return
+    architecture = read_architecture(read_json_object(choice.path / "config.json"))
+    fit = fits(architecture, weights.nbytes, machine, context=USUAL_CONTEXT)
+    text, _, cure = fit.sentence.removesuffix(".").partition("; ")
+    yield Finding(_MEMORY[fit.level], "memory", f"{free}. {text}", cure)
 
 
 def check_model_opens(subject: Subject) -> Iterable[Finding]:
@@ -185,50 +235,6 @@ def check_model_opens(subject: Subject) -> Iterable[Finding]:
         yield Finding("failure", "loading", str(error))
     else:
         yield Finding("ok", "loading", "the model was loaded")
-
-
-def _weights(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-
-
-def _memory(weights: int) -> Iterable[Finding]:
-    total, free = _total_memory(), _available_memory()
-    text = f"{free / _GIB:.0f} of {total / _GIB:.0f} GiB free"
-    needed = weights * _MEMORY_FACTOR
-    if needed > total:
-        yield Finding(
-            "failure",
-            "memory",
-            f"{text}, the model needs about {needed / _GIB:.0f}",
-            "choose a smaller model or a stronger quantization",
-        )
-    elif needed > free:
-        yield Finding(
-            "warning",
-            "memory",
-            f"{text}, the model needs about {needed / _GIB:.0f}",
-            "close other programs before the first prompt",
-        )
-    else:
-        yield Finding("ok", "memory", text)
-
-
-def _total_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _available_memory() -> int:
-    if sys.platform == "darwin":
-        text = subprocess.run(
-            ["/usr/bin/vm_stat"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout
-        page = int(re.search(r"page size of (\d+)", text)[1])  # type: ignore[index]
-        kinds = r"Pages (?:free|inactive|speculative|purgeable):\s+(\d+)"
-        return page * sum(int(count) for count in re.findall(kinds, text))
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return _total_memory()
 
 
 def check_search(subject: Subject) -> Iterable[Finding]:

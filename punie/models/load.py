@@ -106,6 +106,7 @@ async def _load(path: Path, options: EngineOptions) -> _OpenModel:
     chat_format = await anyio.to_thread.run_sync(_load_format, path, abandon_on_cancel=True)
     for module in ("punie.models.mlx.engine", "punie.models.mlx.model"):
         await anyio.to_thread.run_sync(importlib.import_module, module, abandon_on_cancel=True)
+    _stay_offline()
     from punie.models.mlx.call_guide import CallGrammar
     from punie.models.mlx.engine import Engine
     from punie.models.mlx.sampling import published_sampling
@@ -123,6 +124,16 @@ async def _load(path: Path, options: EngineOptions) -> _OpenModel:
     width = engine.vocabulary_size or max(vocabulary.control.values(), default=0) + 1
     grammar = CallGrammar(vocabulary, width, ends)
     return _OpenModel(engine, chat_format, grammar, sampling)
+
+
+def _stay_offline() -> None:
+    """Keep the hub's library, which mlx-lm brings along, from ever asking the network.
+
+    Not by an environment variable: commands that the agent runs would inherit it.
+    """
+    from huggingface_hub import constants
+
+    constants.HF_HUB_OFFLINE = True
 
 
 def _load_format(path: Path) -> "ChatFormat":

@@ -238,7 +238,8 @@ def fits(
     if needed > machine.usable:
         limit = f"{gigabytes(machine.usable)} that models can use here"
         if most >= _LEAST_CONTEXT:
-            return Fit("short", f"{need}, and the {limit} hold up to {most:,} tokens.", needed)
+            text = f"{need}, and the {limit} hold up to {most:,} tokens"
+            return Fit("short", f"{text}; start new sessions before they grow so long.", needed)
         cure = "choose a smaller model or one of fewer bits"
         return Fit("no", f"{need}, more than the {limit}; {cure}.", needed)
     if needed > machine.available:

@@ -1,11 +1,18 @@
+import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from punie.cli import checks
 from punie.cli.checks import Finding, Subject, run_check
+from punie.models.machine import MachineMemory
 from punie.settings import Settings
+from punie.training import blas
 from tests.cli.conftest import Command
+from tests.models.tiny_model import build_model
 
 
 def line(done: "subprocess.CompletedProcess[str]", subject: str) -> str:
@@ -55,6 +62,54 @@ def test_a_missing_model_names_the_cure(punie: Command) -> None:
     assert line(done, "model").startswith("no ")
     assert "/no/such/model" in line(done, "model")
     assert done.returncode == 1
+
+
+def test_a_cut_off_model_is_told_without_loading_it(punie: Command, tmp_path: Path) -> None:
+    model = build_model(tmp_path / "model")
+    done = punie("doctor", "--model", str(model))
+    assert line(done, "model").startswith("ok ")
+    assert re.search(r"ok memory: .* free\. It needs about \d+ MB with 4,096 tokens", done.stdout)
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    done = punie("doctor", "--model", str(model))
+    assert line(done, "model").startswith("no ")
+    assert "pull or convert the model again" in line(done, "model")
+
+
+@pytest.mark.parametrize(
+    ("usable", "available", "status", "cure"),
+    [
+        (1 << 40, 1 << 40, "ok", ""),
+        (1 << 40, 1 << 10, "warning", "close other programs before using it"),
+        (1 << 10, 1 << 10, "failure", "choose a smaller model or one of fewer bits"),
+    ],
+)
+def test_whether_the_model_fits_into_memory(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    usable: int,
+    available: int,
+    status: str,
+    cure: str,
+) -> None:
+    model = build_model(tmp_path / "model")
+    memory = MachineMemory(1 << 40, usable, available, "ram")
+    monkeypatch.setattr(checks, "machine_memory", lambda: memory)
+    _, finding = run_check(checks.check_chosen_model, Subject(Settings(model=str(model)), tmp_path))
+    assert (finding.subject, finding.status, finding.cure) == ("memory", status, cure)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="MLX uses the platform's own BLAS elsewhere")
+def test_a_slow_blas_is_told_with_its_cure(punie: Command, tmp_path: Path) -> None:
+    found = line(punie("doctor"), "BLAS")
+    assert found.startswith("!  ")
+    assert "LD_PRELOAD" in found
+    compiler, openblas = shutil.which("cc"), blas._openblas_library()
+    if compiler is None or openblas is None:
+        pytest.skip("needs a C compiler and scipy-openblas32 to put OpenBLAS in front")
+    shim = blas._compiled_shim(compiler, openblas, tmp_path)
+    found = line(punie("doctor", LD_PRELOAD=str(shim)), "BLAS")
+    assert found.startswith(f"ok BLAS: {shim.name}, ")
 
 
 def test_a_model_that_cannot_be_loaded(punie: Command, tmp_path: Path) -> None:
