@@ -4,11 +4,11 @@ from pathlib import Path
 import anyio
 import pytest
 from pydantic_ai.models import Model
-from pydantic_ai.models.test import TestModel
 
 from punie.acp.models import LOADING, Loader, ModelPool, Say, default_reference
 from punie.models.catalog import BUNDLED_ID, ModelChoice, ModelUnavailable
 from punie.models.options import EngineOptions
+from punie.models.scripted import ScriptedModel, load_script
 
 
 @pytest.fixture
@@ -23,12 +23,12 @@ async def test_waiting_is_never_silent_and_a_model_is_opened_once(reference: str
     go = anyio.Event()
     opened: list[str] = []
 
-    async def open_slowly(choice: ModelChoice, say: Say) -> Model:
+    async def open_slowly(choice: ModelChoice, say: Say, _: EngineOptions) -> ScriptedModel:
         opened.append(choice.id)
         await say("half of it")
         await go.wait()
         await say("all of it")
-        return TestModel()
+        return scripted(choice)
 
     said: list[str] = []
     models: list[Model] = []
@@ -57,18 +57,23 @@ async def test_waiting_is_never_silent_and_a_model_is_opened_once(reference: str
     assert said == []
 
 
+def scripted(choice: ModelChoice) -> ScriptedModel:
+    assert choice.path is not None
+    return ScriptedModel(load_script(choice.path), choice.id)
+
+
 @pytest.mark.anyio
 async def test_trouble_is_one_sentence_and_is_tried_again(reference: str) -> None:
     attempts = 0
 
-    async def open_badly(choice: ModelChoice, say: Say) -> Model:
+    async def open_badly(choice: ModelChoice, say: Say, _: EngineOptions) -> ScriptedModel:
         nonlocal attempts
         attempts += 1
         if attempts == 1:
             raise ModelUnavailable("The weights are gone; fetch them again.")
         if attempts == 2:
             raise RuntimeError("a secret\nof ours")
-        return TestModel()
+        return scripted(choice)
 
     async def say(text: str) -> None:
         pass

@@ -20,7 +20,6 @@ from punie.agent.turn import run_turn
 from punie.agent.turn_config import TurnConfig
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
-from punie.models.mlx.engine import PREFILL_STEP
 from punie.models.mlx.model import MlxModel
 from punie.tools.base import ReadLedger
 from punie.tools.catalog import ALL_TOOLS
@@ -80,7 +79,7 @@ async def main(reference: str | None) -> None:
         known = call.input_tokens + call.output_tokens
     print(f"{len(calls)} model calls, {counted} tokens prefilled (engine), {total} (usage)")
     print(f"without reuse: {sum(call.input_tokens for call in calls)} tokens")
-    print(f"largest surplus over the new tokens: {worst} (a chunk is {PREFILL_STEP})")
+    print(f"largest surplus over the new tokens: {worst}")
 
 
 if __name__ == "__main__":

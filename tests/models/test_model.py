@@ -36,7 +36,6 @@ from pydantic_ai.tools import ToolDefinition
 
 from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
-from punie.models.mlx.engine import PREFILL_STEP
 from punie.models.mlx.messages import MALFORMED, chat_messages
 from punie.models.mlx.model import MlxModel
 from tests.models.tiny_model import build_model
@@ -172,7 +171,7 @@ async def test_turn_two_prefills_only_its_new_tokens(taught: MlxModel) -> None:
     before = taught.engine.prefilled_tokens
     answer = await taught.request(history, {"max_tokens": 5}, PARAMETERS)
     new = len(second) - len(first)
-    assert taught.engine.prefilled_tokens - before <= new <= PREFILL_STEP
+    assert taught.engine.prefilled_tokens - before <= new
     assert answer.usage.cache_read_tokens >= len(first)
 
 

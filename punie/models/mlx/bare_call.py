@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from punie.models.mlx.calls import FUNCTION
+from punie.models.mlx.markup import FUNCTION
 from punie.models.mlx.vocabulary import Vocabulary
 
 _BARE = FUNCTION.encode()

@@ -31,8 +31,6 @@ from punie.models.options import EngineOptions
 _DEFAULT_OPTIONS = EngineOptions()
 _DRAFT_CACHE = 1 << 30
 """Bytes for what a draft model has read."""
-_QUIET_SECONDS = 1.0
-"""How often an idle engine looks for work that waits for quiet."""
 _Result = TypeVar("_Result")
 
 
@@ -154,17 +152,14 @@ class Engine:
         """Do a piece of what waits for quiet; return the seconds until there may be more."""
         if self._scheduler is None:
             return None
-        assert self._prefixes is not None
-        if self._prefixes.idle():
-            return 0.05
         idle = self._options.idle_seconds
         if idle is None:
-            return _QUIET_SECONDS
+            return None
         left = self._idle_since + idle - time.monotonic()
         if left <= 0:
             self._release()
             return None
-        return min(left, _QUIET_SECONDS)
+        return left
 
     def _add(self, generation: Generation) -> None:
         try:

@@ -24,6 +24,7 @@ from punie.models.mlx.parser import (
     ToolCall,
 )
 from punie.models.mlx.vocabulary import Piece
+from punie.models.streaming import Progress
 
 PROVIDER = "mlx"
 
@@ -37,6 +38,7 @@ class MlxStream(StreamedResponse):
     parser: ResponseParser
     stops: tuple[str, ...]
     name: str
+    on_progress: Progress | None = None
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     _calls: int = field(default=0, init=False)
@@ -47,8 +49,8 @@ class MlxStream(StreamedResponse):
         stops = _StopText(self.stops)
         async for event in self.generation:
             match event:
-                case Prefilled():
-                    pass
+                case Prefilled(done=done, total=total):
+                    await self._tell(done, total)
                 case Decoded(tokens=tokens):
                     self._usage.output_tokens += len(tokens)
                     pieces = stops.feed(decoder.feed(tokens))
@@ -70,6 +72,10 @@ class MlxStream(StreamedResponse):
             yield part
         if self.finish_reason != "length":
             self.finish_reason = "tool_call" if self._calls else "stop"
+
+    async def _tell(self, done: int, total: int) -> None:
+        if self.on_progress is not None:
+            await self.on_progress(done, total)
 
     def _finish(self, end: Finished) -> None:
         self._usage = RequestUsage(
