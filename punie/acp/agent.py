@@ -1,6 +1,7 @@
 """The protocol's methods. Each checks what came, and leaves the work to its own module."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +38,13 @@ from punie.acp.mcp import give_servers, has_servers
 from punie.acp.models import ModelPool, default_reference
 from punie.acp.opening import SessionOpener, session_roots, unreadable
 from punie.acp.prompt import ContentBlock, user_message
+from punie.acp.read_ahead import read_ahead
 from punie.acp.replay import replay_updates
 from punie.acp.requests import answered, text_param
 from punie.acp.sessions import LiveSession, RunningTurn
 from punie.acp.transport import StdioTransport
 from punie.acp.turns import TurnRunner
 from punie.acp.updates import SessionUpdate
-from punie.acp.warm_up import warm_up
 from punie.acp.wire import Incoming
 from punie.logs.setup import get_logger, open_log
 from punie.models.options import engine_options
@@ -275,6 +276,7 @@ class PunieAgent:
         if session.profile.jetbrains:
             # Builds before 2026-08-14 lose updates that still wait in them when the answer comes.
             await anyio.sleep(_TAIL_SECONDS)
+        self._read_ahead(request, session, after_turn=True)
         return PromptResponse(stop_reason=ended.stop_reason)
 
     async def cancel(self, session_id: str, **_: Any) -> None:
@@ -311,8 +313,14 @@ class PunieAgent:
             give_servers(session, request, self._history, self._tasks)
         _log.info("session opened", session=session.id, project=str(session.cwd))
 
+        self._read_ahead(request, session, after_turn=False)
+
+    def _read_ahead(
+        self, request: Incoming | None, session: LiveSession, *, after_turn: bool
+    ) -> None:
         def begin() -> None:
-            self._tasks.start_soon(warm_up, session, self._models)
+            task = partial(read_ahead, session, self._models, after_turn=after_turn)
+            self._tasks.start_soon(task)
 
         self._after(request, begin)
 

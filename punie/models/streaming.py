@@ -72,8 +72,16 @@ class StreamingModel(Model[Any]):
         """Return this model as one session uses it; for most models that is no difference."""
         return self
 
-    async def warm_up(self, model_request_parameters: ModelRequestParameters) -> None:
-        """Prepare for requests with these instructions and tools, where that saves time later."""
+    async def read_ahead(
+        self,
+        messages: list[ModelMessage],
+        model_request_parameters: ModelRequestParameters,
+    ) -> None:
+        """Read what the next request will begin with, where that saves time then.
+
+        That is everything up to the person's next message: the instructions and tools, and
+        `messages` as they will be rendered once there is another one after them.
+        """
 
     async def request(
         self,

@@ -22,10 +22,12 @@ class Checkpoints:
     session with the same instructions and tools begins with it. `turn` goes to where the
     assistant's turn starts, after the last message of the user: all prompts of the session go
     on from there, also when the template strips this turn's thoughts later. `message` goes to
-    where the next answer starts: prompts with further tool results go on from there.
+    where the next answer starts: prompts with further tool results go on from there. `question`
+    goes to where the last message of the user starts.
     """
 
     system: int = 0
+    question: int = 0
     turn: int = 0
     message: int = 0
 
@@ -57,7 +59,10 @@ def find_checkpoints(
         if _role(tokens, at, vocabulary) == b"assistant":
             turn = at
             answers -= 1
-    return Checkpoints(system, 0 if answers else turn, starts[-1])
+    if answers:
+        return Checkpoints(system, message=starts[-1])
+    question = max((at for at in starts if at < turn), default=0)
+    return Checkpoints(system, question, turn, starts[-1])
 
 
 def _role(tokens: Sequence[int], at: int, vocabulary: Vocabulary) -> bytes:

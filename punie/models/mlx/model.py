@@ -28,6 +28,7 @@ from punie.models.mlx.chat_format import ChatFormat, Prompt, ToolSpecification
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import EngineError, GenerateRequest
 from punie.models.mlx.messages import chat_messages
+from punie.models.mlx.prefix_cache import Kind
 from punie.models.mlx.renderer import TemplateError
 from punie.models.mlx.sampling import Sampling
 from punie.models.mlx.stream import PROVIDER, MlxStream
@@ -101,31 +102,49 @@ class MlxModel(StreamingModel):
         view._use = use
         return view
 
-    async def warm_up(self, model_request_parameters: ModelRequestParameters) -> None:
-        """Let the model read the system prompt with the tools, so that no first turn waits for it.
+    async def read_ahead(
+        self,
+        messages: list[ModelMessage],
+        model_request_parameters: ModelRequestParameters,
+    ) -> None:
+        """Let the model read everything up to the person's next message.
 
-        It runs behind everything that a person waits for; trouble is left to the first turn.
+        So the first turn of a session does not wait for the system prompt, and where a template
+        drops the thoughts of a turn that is over, the next turn does not wait for the rest of it
+        to be read anew. It runs behind everything that a person waits for; trouble is left to the
+        next turn.
         """
-        greeting: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart("")])]
+        if messages and self._format.keeps_thoughts:
+            return  # The conversation is known as it will be.
+        next_message = ModelRequest(parts=[UserPromptPart("")])
         _, parameters = self.prepare_request(None, model_request_parameters)
         tools = {tool.name: tool.parameters for tool in _tools(parameters)}
         await anyio.to_thread.run_sync(self._grammar.prepare, tools, self._format.syntax)
         try:
-            prompt = await self._encode(greeting, parameters, _tools(parameters))
-            length = prompt.checkpoints.system
-            if not 0 < length < self._window:
+            prompt = await self._encode([*messages, next_message], parameters, _tools(parameters))
+            request = self._reading_request(prompt, bool(messages))
+            if request is None:
                 return
-            request = GenerateRequest(
-                tokens=tuple(prompt.tokens[: length + 1]),
-                max_tokens=0,
-                priority="background",
-                checkpoints=((length, "system"),),
-            )
             async with self._engine.generate(request) as generation:
                 async for _ in generation:
                     pass
         except (EngineError, ModelAPIError):
-            _log.info("the system prompt was not read ahead", exc_info=True)
+            _log.info("nothing was read ahead", exc_info=True)
+
+    def _reading_request(self, prompt: Prompt, is_conversation: bool) -> GenerateRequest | None:
+        places = prompt.checkpoints
+        length = places.question if is_conversation else places.system
+        if not 0 < length < min(self._window, len(prompt.tokens)):
+            return None
+        system: tuple[int, Kind] = (places.system, "system")
+        question: tuple[int, Kind] = (length, "turn")
+        return GenerateRequest(
+            tokens=tuple(prompt.tokens[: length + 1]),
+            max_tokens=0,
+            owner=self._use.owner if is_conversation else None,
+            priority="background",
+            checkpoints=(system, question) if is_conversation else (system,),
+        )
 
     @property
     def chat_format(self) -> ChatFormat:

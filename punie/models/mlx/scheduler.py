@@ -21,7 +21,7 @@ from punie.models.mlx.draft_model import DraftModel
 from punie.models.mlx.drafting import Drafting, lookup_source
 from punie.models.mlx.generation import EngineError, Finished, Generation
 from punie.models.mlx.prefill import LARGEST_CHUNK, ChunkSize, read_chunk
-from punie.models.mlx.prefix_cache import PrefixCache
+from punie.models.mlx.prefix_cache import Kind, PrefixCache
 from punie.models.mlx.rewind import can_rewind
 from punie.models.mlx.sampling import Sampler
 from punie.models.mlx.sequence import TokenSequence
@@ -120,13 +120,14 @@ class Scheduler:
             return None
         if self._draft is not None and request.speculate and request.max_tokens > 0:
             sequence.drafter = self._draft.drafter(request, sampler)
+        # Of two kinds at one place the system prefix counts more; it comes first.
+        places: dict[int, Kind] = {}
         trimmable = can_trim_prompt_cache(slot.layers)
-        sequence.checkpoints = [
-            (position, kind)
-            for position, kind in request.checkpoints
-            if sequence.cached < position < len(request.tokens)
-            and (kind == "system" or not trimmable)
-        ]
+        for position, kind in request.checkpoints:
+            ahead = sequence.cached < position < len(request.tokens)
+            if ahead and (kind == "system" or not trimmable):
+                places.setdefault(position, kind)
+        sequence.checkpoints = sorted(places.items())
         return sequence
 
     def _drop_unwanted(self) -> None:
@@ -137,9 +138,14 @@ class Scheduler:
             else:
                 kept.append(generation)
         self._waiting = kept
-        for sequence in [s for s in self._reading if self._unwanted(s.generation)]:
-            self._reading.remove(sequence)
-            self._end(sequence)
+        wanting = {g.request.owner for g in kept if g.request.max_tokens > 0} - {None}
+        for sequence in list(self._reading):
+            # Reading ahead ends when the session itself has something to ask.
+            request = sequence.generation.request
+            overtaken = request.max_tokens == 0 and request.owner in wanting
+            if overtaken or self._unwanted(sequence.generation):
+                self._reading.remove(sequence)
+                self._end(sequence)
         for sequence, decoder in [d for d in self._solo if self._unwanted(d[0].generation)]:
             self._end_solo(sequence, decoder)
         for sequence in [s for s in self._batch.sequences if self._unwanted(s.generation)]:
@@ -163,10 +169,13 @@ class Scheduler:
         sequence.generation.post(sequence.finished())
 
     def _keep(self, sequence: TokenSequence) -> None:
+        request = sequence.generation.request
+        if request.max_tokens == 0 and request.owner is None:
+            return  # Only its checkpoints were asked for.
         if self._draft is not None and sequence.drafter is not None:
-            self._draft.release(sequence.drafter, sequence.generation.request.owner)
+            self._draft.release(sequence.drafter, request.owner)
         try:
-            self._prefixes.put(sequence.slot, "session", sequence.generation.request.owner)
+            self._prefixes.put(sequence.slot, "session", request.owner)
         except UnknownLayerError:
             _log.exception("a response's cache is dropped")
 
@@ -271,9 +280,8 @@ class Scheduler:
                 if sequence.generation.request.max_tokens > 0:
                     self._begin(sequence)
                 else:
-                    # Only the checkpoints were asked for.
                     sequence.reason = "length"
-                    sequence.generation.post(sequence.finished())
+                    self._end(sequence)
             else:
                 # Equals take turns.
                 self._reading.remove(sequence)
