@@ -323,6 +323,8 @@ def try_exit(
     text = vocabulary.text(output)
     names = [key for schema in tools.values() for key in schema["properties"]]
     ways = ["\n</parameter>\n</function>\n", "</function>\n", '"}}\n', "}}\n"]
+    if random.random() < 0.5:
+        ways += ['"', "]", "}", ": 1", "1"]  # out of JSON of no known shape
     ways += [f"\n</parameter>\n<parameter={k}>\n" for k in names if f"<parameter={k}>" not in text]
     random.shuffle(ways)
     for way in ways:

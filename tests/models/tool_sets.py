@@ -9,7 +9,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
-from punie.models.mlx.parser import CallSyntax, ParserEvent
+from punie.models.mlx.parser import (
+    AnswerText,
+    CallSyntax,
+    MalformedCall,
+    ParserEvent,
+    ToolCall,
+)
 from punie.models.mlx.values import value_text
 from punie.models.mlx.vocabulary import Vocabulary
 from tests.models.tiny_model import XML_TEMPLATE, build_tokenizer
@@ -185,4 +191,5 @@ def parsed(
     assert chat_format.syntax == syntax
     parser = chat_format.parser([ToolSpecification(n, "", s) for n, s in tools.items()])
     decoder = chat_format.decoder()
-    return [*parser.feed(decoder.feed(ids)), *parser.finish()]
+    events = [*parser.feed(decoder.feed(ids)), *parser.finish()]
+    return [event for event in events if isinstance(event, (AnswerText, ToolCall, MalformedCall))]
