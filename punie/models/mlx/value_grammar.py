@@ -12,6 +12,7 @@ from typing import Any
 
 import llguidance
 
+from punie.models.mlx.narrow_schema import narrowed
 from punie.models.mlx.values import coerce
 
 Schema = Mapping[str, Any]
@@ -28,9 +29,6 @@ _DEPTH = 8
 
 _PLACE = re.compile(r"^at \d+\(\d+\): (?:failed to compile JSON schema: )?")
 _DEFINITIONS = ("$defs", "definitions")
-_ABOUT_OTHERS = frozenset({"additionalProperties", "patternProperties", "unevaluatedProperties"})
-_BY_NAME = frozenset({"properties", "patternProperties", "$defs", "definitions"})
-_VALUES = frozenset({"const", "enum", "default", "examples", "x-guidance"})
 _COMBINING = ("$ref", "anyOf", "oneOf", "allOf")
 _TYPES: dict[type, str] = {
     str: "string",
@@ -105,21 +103,19 @@ def json_value(schema: Any, root: Schema, check: Check | None) -> Value:
         for place in _DEFINITIONS:
             if isinstance(shared := root.get(place), Mapping):
                 content[place] = {**shared, **content.get(place, {})}
-    if not _is_composed(content):
-        content = _closed(content)
     types = sorted({name for branch in expand(schema, root) for name in branch_types(branch)})
     problem = None
     for candidate in (
-        {**content, "x-guidance": _LAYOUT},
-        {**content, "x-guidance": {**_LAYOUT, "lenient": True}},
-        {**({"type": types} if types else {}), "x-guidance": _LAYOUT},
+        {**narrowed(content), "x-guidance": _LAYOUT},
+        {**narrowed(content), "x-guidance": {**_LAYOUT, "lenient": True}},
+        {**narrowed({"type": types} if types else {}), "x-guidance": _LAYOUT},
     ):
         text = json.dumps(candidate, ensure_ascii=False)
         error = check(f"start: %json {text}") if check else ""
         if not error:
             return Value(JsonText(text), problem)
         problem = problem or grammar_error(error)
-    return Value(JsonText(json.dumps({"x-guidance": _LAYOUT})), problem)
+    return Value(JsonText(json.dumps({**narrowed({}), "x-guidance": _LAYOUT})), problem)
 
 
 def expand(schema: Any, root: Schema, depth: int = _DEPTH) -> list[dict[str, Any]]:
@@ -149,40 +145,6 @@ def branch_types(branch: Schema) -> tuple[str, ...]:
     if isinstance(declared, Sequence):
         return tuple(map(str, declared))
     return tuple(_TYPES[type(value)] for value in _listed(branch) if type(value) in _TYPES)
-
-
-def _closed(schema: Any) -> Any:
-    """Return a schema whose objects have the properties it lists and no others.
-
-    Where a schema says nothing about others it allows any, but a model that adds some errs.
-    """
-    if isinstance(schema, list):
-        return [_closed(item) for item in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    closed = {
-        key: {name: _closed(item) for name, item in value.items()}
-        if key in _BY_NAME and isinstance(value, Mapping)
-        else value
-        if key in _VALUES
-        else _closed(value)
-        for key, value in schema.items()
-    }
-    if schema.get("properties") and not _ABOUT_OTHERS & schema.keys():
-        closed["additionalProperties"] = False
-    return closed
-
-
-def _is_composed(schema: Any) -> bool:
-    """Tell whether properties of one object come from several schemas somewhere."""
-    if isinstance(schema, list):
-        return any(map(_is_composed, schema))
-    if not isinstance(schema, Mapping):
-        return False
-    parts = {"anyOf", "oneOf", "$ref", "if"} & schema.keys()
-    if "allOf" in schema or ("properties" in schema and parts):
-        return True
-    return any(map(_is_composed, schema.values()))
 
 
 def _text_value(
