@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from punie.agent.toolset import argument_schema
 from punie.models.mlx.call_guide import CallGrammar
 from punie.models.mlx.parser import CallSyntax
@@ -138,14 +136,19 @@ def measure_prose(grammar: CallGrammar, tools: dict[str, Any], runs: int) -> flo
     return statistics.median(seconds)
 
 
-def measure_application(runs: int) -> float:
-    """Return the seconds for putting a mask on one row of logits, on this machine's device."""
+def measure_application(grammar: CallGrammar, tools: dict[str, Any], runs: int) -> float:
+    """Return the seconds for putting the mask of a value on one row of logits, on this device."""
     import mlx.core as mx
 
     from punie.models.mlx.masking import apply_mask
 
     logits = mx.random.normal((1, WIDTH))
-    mask = np.random.default_rng(0).integers(0, 2**32, (WIDTH + 31) // 32, dtype=np.uint32)
+    guide = grammar.guide(tools, "xml")
+    assert guide is not None
+    head = grammar.vocabulary.encode_text("\n<function=write_file>\n<parameter=content>\nimport")
+    guide.accept([grammar.vocabulary.control["<tool_call>"], *head])
+    mask = guide.mask()
+    assert mask is not None
     mx.eval(logits)
     seconds = []
     for _ in range(10 * runs):
@@ -184,7 +187,8 @@ def main(directory: Path, runs: int) -> None:
         print(f"  forced tokens      {costs.given / tokens:.0%}")
         print(f"  compiling          {1e3 * compiling:.1f} ms for {len(tools) + 1} tools")
     print(f"prose               {1e6 * measure_prose(grammar, tools, runs):.2f} us for a token")
-    print(f"mask on logits      {1e6 * measure_application(runs):.0f} us for {WIDTH:,} logits")
+    applying = measure_application(grammar, tools, runs)
+    print(f"mask on logits      {1e6 * applying:.0f} us for {WIDTH:,} logits")
 
 
 if __name__ == "__main__":
