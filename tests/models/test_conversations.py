@@ -124,7 +124,9 @@ async def converse(directory: Path, *, thinks: bool, turns: int = TURNS) -> list
     try:
         one = Conversation(engine, chat, "one", [system])
         other = Conversation(engine, chat, "other", [system])
-        other.known = one.known  # the system prompt is read once
+        # The other session too finds the system prompt read already.
+        first = chat.encode([system, {"role": "user", "content": ""}], TOOLS)
+        other.known.append(first.tokens[: first.checkpoints.system])
         for number in range(turns):
             await one.turn(number, thinks=thinks)
             if number % 5 == 0:
