@@ -53,7 +53,31 @@ nasty = st.sampled_from(
         "\r", "\u2028", "é", "\U0001f9ff", "\U000f0001", "&lt;", "{{ x }}", "\x00", "\x85", "",
     ]
 )  # fmt: skip
-texts = st.lists(nasty | st.text(st.characters(codec="utf-8"), max_size=8), max_size=5).map("".join)
+# Mostly one of them alone, because most are only nasty alone.
+texts = nasty | st.lists(nasty | st.text(st.characters(codec="utf-8"), max_size=8), max_size=5).map(
+    "".join
+)
+misleading = st.sampled_from(
+    [
+        "null",
+        "None",
+        "true",
+        "True",
+        "5",
+        "-0",
+        "1.0",
+        "1.10",
+        "1e5",
+        "[]",
+        "[1]",
+        "{}",
+        '""',
+        '"x"',
+    ]
+    + [f'"{word}"' for word in ("null", "5", "true", "[]", "x", "")]
+    + [r'"\"5\""', " 5", ' "5"', "nul", "NaN"]
+)
+"""Strings that look like other values, which they must not become where both are allowed."""
 numbers = st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
 plain = st.none() | st.booleans() | numbers | texts
 anything = st.recursive(
@@ -78,11 +102,11 @@ def schema_and_value(draw: st.DrawFn) -> tuple[dict[str, Any], Any]:
     """Draw a schema of an argument, and a value that fits it."""
     form = draw(st.sampled_from(["type", "types", "anyOf", "enum", "$ref", "items", "nothing"]))
     types = draw(st.lists(st.sampled_from(list(OF_TYPE)), min_size=1, max_size=3, unique=True))
-    value = draw(OF_TYPE[draw(st.sampled_from(types))])
+    kind = draw(st.sampled_from(types))
+    value = draw(OF_TYPE[kind] if kind != "string" else misleading | texts)
     match form:
         case "type":
-            kind = types[0]
-            return {"type": kind}, draw(OF_TYPE[kind])
+            return {"type": kind}, value
         case "types":
             return {"type": types}, value
         case "anyOf":
@@ -91,13 +115,13 @@ def schema_and_value(draw: st.DrawFn) -> tuple[dict[str, Any], Any]:
             options = draw(st.lists(plain, min_size=1, max_size=4))
             return {"enum": options}, draw(st.sampled_from(options))
         case "$ref":
-            return {"$ref": f"#/$defs/{types[0]}"}, draw(OF_TYPE[types[0]])
+            return {"$ref": f"#/$defs/{kind}"}, value
         case "items":
             kind = draw(st.sampled_from(["string", "integer", "object"]))
             items = {"type": "array", "items": {"type": kind}}
             return items, draw(st.lists(OF_TYPE[kind], max_size=3))
         case _:
-            return {}, draw(anything)
+            return {}, draw(misleading | anything)
 
 
 @dataclass(frozen=True)
