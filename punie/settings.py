@@ -7,6 +7,7 @@ the start of `punie acp` more than everything else in this file together.
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,7 +163,8 @@ def store_user_setting(name: str, value: str) -> Path:
             shutil.copymode(target, unfinished)
         unfinished.replace(target)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
         raise SettingsError(f"{path} cannot be written: {error.strerror}.") from None
     return path
 

@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from punie.settings import Settings, SettingsError, load_settings, user_settings_file
+from punie.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    store_user_setting,
+    user_settings_file,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +114,27 @@ def test_a_project_may_be_stricter(home: Path) -> None:
 def test_a_project_cannot_move_the_state(home: Path) -> None:
     with pytest.raises(SettingsError, match="'state_dir'"):
         load_settings(project_with(home, "state_dir = '/tmp/x'\n"))
+
+
+def test_one_setting_is_stored_and_the_rest_kept() -> None:
+    path = user_settings_file()
+    assert store_user_setting("model", "org/name") == path
+    assert path.read_text() == 'model = "org/name"\n'
+    path.write_text('# first\nmax_tokens = 9 # few\n\nmodel = "a"\n# last\n')
+    store_user_setting("model", 'q"uote')
+    assert path.read_text() == '# first\nmax_tokens = 9 # few\n\nmodel = "q\\"uote"\n# last\n'
+    assert load_settings().model == 'q"uote'
+    assert [file.name for file in path.parent.iterdir()] == ["settings.toml"]
+
+
+def test_a_file_that_is_broken_or_closed_is_not_written_over(tmp_path: Path) -> None:
+    path = user_settings_file()
+    path.write_text("mode = 'wild'\nnonsense = 1\n")
+    with pytest.raises(SettingsError, match="nonsense"):
+        store_user_setting("model", "a")
+    assert path.read_text() == "mode = 'wild'\nnonsense = 1\n"
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.write_text("in the way")
+    with pytest.raises(SettingsError, match="cannot be written"):
+        store_user_setting("model", "a")

@@ -73,7 +73,7 @@ CLIENT_CAPABILITIES = {
     "fs.readTextFile": "`fs/read_text_file`; else the disk",
     "fs.writeTextFile": "`fs/write_text_file`; else the disk",
     "terminal": "`terminal/*`; else local processes",
-    "session.configOptions.boolean": "Thinking as a switch; else as a list of two values",
+    "session.configOptions.boolean": "Thinking as a switch, unless it has levels; else as a list",
     "session.notices": "`notice`",
     "session.compaction": "`compaction_update`",
     "elicitation.form": "`elicitation/create`",

@@ -96,3 +96,46 @@ def test_an_ide_that_stumbles_over_options_gets_modes_alone(
     client.request("session/set_mode", {"sessionId": session, "modeId": "plan"})
     client.prompt(session)
     assert not client.updates(session, "config_option_update")
+
+
+@pytest.fixture
+def graded(tmp_path: Path) -> str:
+    path = tmp_path / "graded.json"
+    answer = {"text": "Done.", "thought": "Hm."}
+    script = {"responses": [answer], "repeat": True, "thinking": ["low", "medium", "xhigh"]}
+    path.write_text(json.dumps(script))
+    return f"scripted:{path}"
+
+
+def test_levels_are_offered_where_the_model_has_them(
+    start: Start, graded: str, thinker: str, project: Path
+) -> None:
+    client = start(graded)
+    client.initialize(clientCapabilities={"session": {"configOptions": {"boolean": {}}}})
+    session, options = open_session(client, project)
+    offered = option(options)
+    assert offered is not None
+    values = [level["value"] for level in offered["options"]]
+    assert values == ["off", "on", "low", "medium", "xhigh"]
+    assert (offered["type"], offered["currentValue"]) == ("select", "on")
+    assert set_thinking(client, session, "xhigh")["currentValue"] == "xhigh"
+    client.prompt(session)
+    assert client.updates(session, "agent_thought_chunk")
+    with pytest.raises(Refused, match="there are off, on, low, medium and xhigh"):
+        set_thinking(client, session, "high")
+    client.kill()
+
+    again = start(graded)
+    again.initialize()
+    params = {"sessionId": session, "cwd": str(project), "mcpServers": []}
+    result = again.request("session/resume", params)
+    remembered = option(result["configOptions"])
+    assert remembered is not None
+    assert remembered["currentValue"] == "xhigh"
+    again.kill()
+
+    # Another model knows no levels: it thinks as it does by itself.
+    other = start(thinker)
+    other.initialize()
+    result = other.request("session/resume", params)
+    assert option(result["configOptions"]) is not None

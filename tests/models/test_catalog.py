@@ -13,8 +13,10 @@ from punie.models.catalog import (
     available_models,
     bundled_directory,
     resolve_model,
+    weight_bytes,
 )
 from punie.models.load import open_model
+from punie.models.memory import gigabytes
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,14 @@ def test_a_hub_id_resolves_only_from_the_cache(hub: Path, model_directory: Path)
     snapshot = put_in_cache(hub, model_directory, "some/model")
     choice = resolve_model("some/model")
     assert (choice.source, choice.path, choice.title) == ("hub", snapshot, "model")
+
+
+def test_a_description_tells_size_and_fit(hub: Path, model_directory: Path) -> None:
+    put_in_cache(hub, model_directory, "some/model")
+    size = gigabytes(weight_bytes(model_directory))
+    assert resolve_model("some/model").description == f"{size}, fits; some/model"
+    described = resolve_model(str(model_directory)).description
+    assert described == f"{size}, fits; MLX model in {model_directory}"
 
 
 def test_a_script(tmp_path: Path) -> None:
