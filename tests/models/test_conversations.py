@@ -84,7 +84,7 @@ class Conversation:
             checkpoints=(
                 (places.system, "system"),
                 (places.turn, "turn"),
-                (places.message, "turn"),
+                (places.message, "message"),
             ),
         )
         tokens, finished = await run(self.engine, request)

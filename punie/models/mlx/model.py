@@ -248,7 +248,7 @@ class MlxModel(StreamingModel):
             checkpoints=(
                 (checkpoints.system, "system"),
                 (checkpoints.turn, "turn"),
-                (checkpoints.message, "turn"),
+                (checkpoints.message, "message"),
             ),
         )
 

@@ -28,13 +28,13 @@ from punie.models.mlx.cache_layers import (
     stays_cuttable,
 )
 
-Kind = Literal["system", "turn", "session"]
-"""What an entry is: the system prompt that sessions share, a place inside a session where a
-prompt may go on, or the last state of a session."""
+Kind = Literal["system", "turn", "message", "session"]
+"""What an entry is: the system prompt that sessions share, the place where a turn's answer starts,
+the place where its latest message starts, or the last state of a session."""
 
 TokenArray = NDArray[np.int32]
 
-_CHECKPOINTS_PER_OWNER = 4
+_KEPT_OF_A_SESSION: dict[Kind, int] = {"turn": 4, "message": 1}
 _SYSTEM_SHARE = 2
 """System prefixes are safe from eviction while they take less than this part of the budget."""
 
@@ -233,8 +233,8 @@ class PrefixCache:
         if not stays_cuttable(layers):
             self._carry(entry)
         self._entries.append(entry)
-        own = [e for e in self._entries if e.kind == "turn" and e.owner == entry.owner]
-        if len(own) > _CHECKPOINTS_PER_OWNER:
+        own = [e for e in self._entries if e.kind == kind and e.owner == entry.owner]
+        if len(own) > _KEPT_OF_A_SESSION.get(kind, len(own)):
             self._remove(min((e for e in own if e is not entry), key=self._worth))
         self._evict(self._budget, entry if kind == "session" else None)
 
