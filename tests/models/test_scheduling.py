@@ -1,5 +1,6 @@
 """Who gets the next pass: fairness, watched turns first, and memory that is not there."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,9 @@ import anyio
 import mlx.core as mx
 import pytest
 
+from punie.models.architecture import read_architecture
 from punie.models.machine import machine_memory
+from punie.models.memory import KvQuantization, cache_bytes, working_bytes
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import Decoded, EngineError, Finished, GenerateRequest, Prefilled
 from punie.models.mlx.prefill import LARGEST_CHUNK, SMALLEST_CHUNK, ChunkSize
@@ -171,6 +174,28 @@ async def test_two_that_do_not_fit_together_run_one_after_the_other(wide_directo
             for number in range(3):
                 group.start_soon(one, number)
         assert [together[number] for number in range(3)] == alone
+    finally:
+        await engine.aclose()
+
+
+async def test_keys_are_packed_before_a_conversation_is_refused(wide_directory: Path) -> None:
+    """There is room for the tokens at eight bits each and not at sixteen."""
+    architecture = read_architecture(json.loads((wide_directory / "config.json").read_text()))
+    assert architecture is not None
+    tokens = 3_000
+    packed = cache_bytes(architecture, tokens + 20, KvQuantization(8, 32))
+    plain = cache_bytes(architecture, tokens + 20)
+    assert packed < 0.6 * plain
+    working = working_bytes(architecture, tokens + 20, SMALLEST_CHUNK, metal=False)
+    engine = await small(wide_directory, (packed + plain) // 2 + working)
+    try:
+        answer, end = await run(engine, GenerateRequest(prompt(tokens, 3), max_tokens=20))
+        assert (len(answer), end.prefilled) == (20, tokens)
+        following = GenerateRequest((*prompt(tokens, 3), *answer, 5, 6), max_tokens=5)
+        _, end = await run(engine, following)
+        assert end.prefilled == 2
+        with pytest.raises(EngineError, match="are left beside"):
+            await run(engine, GenerateRequest(prompt(20_000, 5), max_tokens=20))
     finally:
         await engine.aclose()
 

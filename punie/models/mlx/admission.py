@@ -91,7 +91,7 @@ class MemoryBudget:
             return True
         tokens = self._tokens(sequence)
         promised = sum(self._outstanding(other) for other in running)
-        for kv in (None, self._packing(sequence)):
+        for kv in self._packings(sequence):
             needed = self._needed(sequence, tokens, kv)
             free = self.limit - mx.get_active_memory() - promised
             if needed > free:
@@ -99,8 +99,7 @@ class MemoryBudget:
                 mx.clear_cache()
                 free = self.limit - mx.get_active_memory() - promised
             if needed <= free:
-                if kv is not None:
-                    _pack(sequence, kv)
+                _pack(sequence, kv)
                 sequence.reserved = self._cache(tokens, kv)
                 return True
         if running:
@@ -136,13 +135,20 @@ class MemoryBudget:
         return cache_bytes(self.architecture, tokens, kv)
 
     def _outstanding(self, sequence: TokenSequence) -> int:
-        return max(0, sequence.reserved - sequence.slot.nbytes)
+        # Counted and not measured: in a batch the sequence has no arrays of its own.
+        held = self._cache(len(sequence.slot.tokens), sequence.packing)
+        return max(0, sequence.reserved - held)
 
-    def _packing(self, sequence: TokenSequence) -> KvQuantization | None:
+    def _packings(self, sequence: TokenSequence) -> list[KvQuantization | None]:
+        """Return how keys and values may be packed, the best way for the result first."""
         assert self.architecture is not None
-        plain = all(type(layer) is KVCache for layer in sequence.layers)
+        for layer in sequence.layers:
+            if isinstance(layer, QuantizedKVCache):
+                return [KvQuantization(layer.bits, layer.group_size)]
         group = next((size for size in (64, 32) if self.architecture.head_dim % size == 0), None)
-        return KvQuantization(_KV_BITS, group) if plain and group else None
+        if group is None or any(type(layer) is not KVCache for layer in sequence.layers):
+            return [None]
+        return [None, KvQuantization(_KV_BITS, group)]
 
     def chunk_fits(self, sequence: TokenSequence, size: int) -> bool:
         """Tell whether there is memory for reading `size` tokens of a prompt at once."""
@@ -154,13 +160,15 @@ class MemoryBudget:
         return working <= self.limit - mx.get_active_memory()
 
 
-def _pack(sequence: TokenSequence, kv: KvQuantization) -> None:
+def _pack(sequence: TokenSequence, kv: KvQuantization | None) -> None:
     """Quantise the keys and values that a sequence has, and all that come."""
     sequence.packing = kv
+    if kv is None or any(isinstance(layer, QuantizedKVCache) for layer in sequence.layers):
+        return
     sequence.slot.layers = [
-        layer.to_quantized(kv.group_size, kv.bits)
-        if layer.keys is not None
-        else QuantizedKVCache(kv.group_size, kv.bits)
+        QuantizedKVCache(kv.group_size, kv.bits)
+        if layer.empty()
+        else layer.to_quantized(kv.group_size, kv.bits)
         for layer in sequence.layers
     ]
-    mx.eval([layer.state for layer in sequence.layers if layer.keys is not None])
+    mx.eval([layer.state for layer in sequence.layers if not layer.empty()])
