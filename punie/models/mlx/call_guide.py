@@ -92,11 +92,19 @@ class CallGrammar:
             if syntax == "xml":
                 self.matcher(tools, syntax, bare=True)
 
+    def prepare_aside(self, tools: ToolSchemas, syntax: CallSyntax) -> None:
+        """Do what `prepare` does in a thread of its own, unless it is done already."""
+        if tools and not self.unavailable and self._key(tools, syntax, False) not in self._compiled:
+            thread = threading.Thread(
+                target=self.prepare, args=(tools, syntax), name="punie-grammar", daemon=True
+            )
+            thread.start()
+
     def matcher(
         self, tools: ToolSchemas, syntax: CallSyntax, *, bare: bool
     ) -> llguidance.LLMatcher | None:
         """Return a new matcher for one call; None when the tools have no grammar."""
-        key = json.dumps([syntax, bare, tools])
+        key = self._key(tools, syntax, bare)
         with self._lock:
             if key in self._compiled:
                 self._compiled.move_to_end(key)
@@ -106,6 +114,10 @@ class CallGrammar:
                     self._compiled.popitem(last=False)
             compiled = self._compiled[key]
             return None if compiled is None else compiled.deep_copy()
+
+    @staticmethod
+    def _key(tools: ToolSchemas, syntax: CallSyntax, bare: bool) -> str:
+        return json.dumps([syntax, bare, tools])
 
     def forget(self) -> None:
         """Drop what is compiled, after a matcher failed: copies share their lexer."""

@@ -232,11 +232,14 @@ class MlxModel(StreamingModel):
             )
         checkpoints = prompt.checkpoints
         max_tokens = min(room, settings.get("max_tokens") or room)
+        schemas = {tool.name: tool.parameters for tool in tools}
+        # The first call of a response comes after the prompt is read; it is ready by then.
+        self._grammar.prepare_aside(schemas, self._format.syntax)
         return GenerateRequest(
             tokens=tuple(prompt.tokens),
             max_tokens=max_tokens,
             guide=self._grammar.guide(
-                {tool.name: tool.parameters for tool in tools},
+                schemas,
                 self._format.syntax,
                 in_thought=prompt.in_thought,
                 thinking_budget=_thinking_budget(max_tokens, thinking),
