@@ -42,6 +42,7 @@ from punie.acp.read_ahead import read_ahead
 from punie.acp.replay import replay_updates
 from punie.acp.requests import answered, text_param
 from punie.acp.sessions import LiveSession, RunningTurn
+from punie.acp.tool_calls import call_writing
 from punie.acp.transport import StdioTransport
 from punie.acp.turns import TurnRunner
 from punie.acp.updates import SessionUpdate
@@ -139,6 +140,8 @@ class PunieAgent:
         running = session.turn is not None
         for update in replay_updates(tuple(session.events), session.profile, running=running):
             await self._connection.update(session_id, update)
+        for writing in tuple(session.writing.values()):
+            await self._connection.update(session_id, call_writing(writing))
         return LoadSessionResponse(
             modes=mode_state(session.mode), config_options=config_options(session)
         )

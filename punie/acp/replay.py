@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from punie.acp.handshake import ClientProfile
-from punie.acp.translate import Translator, call_replayed, user_chunk
+from punie.acp.tool_calls import call_replayed
+from punie.acp.translate import Translator, user_chunk
 from punie.acp.updates import SessionUpdate
 from punie.agent.events import (
     Notice,

@@ -9,7 +9,7 @@ import anyio
 
 from punie.acp.handshake import ClientProfile
 from punie.agent.cancel import CancelSignal
-from punie.agent.events import Mode, Thinking, TurnEvent
+from punie.agent.events import Mode, Thinking, ToolWriting, TurnEvent
 from punie.models.catalog import ModelChoice
 from punie.settings import Settings
 from punie.tools.base import ReadLedger
@@ -40,7 +40,7 @@ class LiveSession:
     that. `permissions` are the rules of the project. `past` is what earlier turns mean for the
     next one, once there was one. `turn` is None between turns. `events` is the whole history, of
     which the first `saved` are stored; `unsaved` is the reason if saving failed. `order` keeps
-    the events in one order for store and client.
+    the events in one order for store and client. `writing` are calls that the model is writing.
     """
 
     id: str
@@ -66,6 +66,7 @@ class LiveSession:
     unsaved: str | None = None
     told_unsaved: bool = False
     mcp: McpSession | None = None
+    writing: dict[str, ToolWriting] = field(default_factory=dict)
     order: anyio.Lock = field(default_factory=anyio.Lock)
 
     def cancel(self) -> None:

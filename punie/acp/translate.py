@@ -4,23 +4,18 @@ A translator lives as long as a turn: it remembers the running calls, because an
 protocol replaces what was shown before.
 """
 
-from collections.abc import Sequence
 from typing import assert_never
 
-from acp.helpers import text_block, tool_content, tool_diff_content
+from acp.helpers import text_block, tool_content
 from acp.schema import (
     AgentMessageChunk,
     AgentPlanUpdate,
     AgentThoughtChunk,
-    ContentToolCallContent,
     EmbeddedResourceContentBlock,
-    FileEditToolCallContent,
     PlanEntry,
     ResourceContentBlock,
     SessionInfoUpdate,
-    TerminalToolCallContent,
     TextResourceContents,
-    ToolCallLocation,
     ToolCallProgress,
     ToolCallUpdate,
     UsageUpdate,
@@ -28,7 +23,18 @@ from acp.schema import (
 )
 
 from punie.acp.handshake import ClientProfile
-from punie.acp.updates import CompactionUpdate, NamedToolCall, NoticeUpdate, SessionUpdate
+from punie.acp.tool_calls import (
+    call_content,
+    call_end,
+    call_locations,
+    call_progress,
+    call_start,
+    call_unwritten,
+    call_whole,
+    call_writing,
+    terminal_content,
+)
+from punie.acp.updates import CompactionUpdate, NoticeUpdate, SessionUpdate
 from punie.agent.events import (
     Compacted,
     ModeChanged,
@@ -49,20 +55,17 @@ from punie.agent.events import (
     ToolProgress,
     ToolRunning,
     ToolStarted,
+    ToolUnwritten,
+    ToolWriting,
     TurnEnded,
     TurnEvent,
     UsageChanged,
     UserMessage,
 )
-from punie.tools.presentation import DiffContent, Presentation, TextContent
 from punie.tools.wording import count
-
-ToolContentBlock = ContentToolCallContent | FileEditToolCallContent | TerminalToolCallContent
 
 RUNNING_TAIL = 8_000
 """Characters of a running call's output that are shown; the whole follows when it has ended."""
-
-_LARGEST_CONTENT = 4_000_000
 
 
 class Translator:
@@ -71,6 +74,7 @@ class Translator:
     def __init__(self, profile: ClientProfile) -> None:
         self._profile = profile
         self._calls: dict[str, ToolStarted] = {}
+        self._written: dict[str, ToolWriting] = {}
         self._tails: dict[str, str] = {}
         self._terminals: dict[str, str] = {}
 
@@ -85,6 +89,11 @@ class Translator:
                 return [message_chunk(event.text, event.message_id)]
             case ThoughtDelta():
                 return [thought_chunk(event.text, event.message_id)]
+            case ToolWriting():
+                return [self._writing(event)]
+            case ToolUnwritten():
+                self._written.pop(event.call_id, None)
+                return [call_unwritten(event)]
             case ToolStarted() | ToolRunning() | ToolProgress() | ToolFinished():
                 return [self._call(event)]
             case PlanChanged():
@@ -120,8 +129,8 @@ class Translator:
             title=shown.title,
             kind=shown.kind,
             status="pending",
-            locations=_locations(shown),
-            content=_content(shown),
+            locations=call_locations(shown),
+            content=call_content(shown),
             raw_input=started.arguments if started is not None else None,
         )
 
@@ -131,9 +140,11 @@ class Translator:
         match event:
             case ToolStarted():
                 self._calls[event.call_id] = event
-                return call_start(event)
+                start = call_start(event)
+                announced = self._written.pop(event.call_id, None) is not None
+                return call_whole(start) if announced else start
             case ToolRunning():
-                return _progress(event.call_id, status="in_progress")
+                return call_progress(event.call_id, status="in_progress")
             case ToolProgress():
                 return self._output(event)
             case ToolFinished():
@@ -143,20 +154,32 @@ class Translator:
             case _:
                 assert_never(event)
 
+    def _writing(self, event: ToolWriting) -> SessionUpdate:
+        before = self._written.get(event.call_id)
+        self._written[event.call_id] = event
+        shown = call_writing(event)
+        if before is None:
+            return shown
+        update = call_progress(event.call_id)
+        update.raw_input = shown.raw_input
+        if event.presentation.title != before.presentation.title:
+            update.title = event.presentation.title
+        return update
+
     def _output(self, event: ToolProgress) -> ToolCallProgress:
         if event.terminal_id is not None:
             self._terminals[event.call_id] = event.terminal_id
-            return _progress(event.call_id, content=[_terminal(event.terminal_id)])
+            return call_progress(event.call_id, content=[terminal_content(event.terminal_id)])
         tail = (self._tails.get(event.call_id, "") + event.text)[-RUNNING_TAIL:]
         self._tails[event.call_id] = tail
-        return _progress(event.call_id, content=[tool_content(text_block(tail))])
+        return call_progress(event.call_id, content=[tool_content(text_block(tail))])
 
     def _end(self, event: ToolFinished) -> ToolCallProgress:
         update = call_end(event)
         terminal = self._terminals.pop(event.call_id, None)
         if terminal is not None:
             # The client keeps showing what the terminal held; the text is for when it is gone.
-            update.content = [_terminal(terminal)]
+            update.content = [terminal_content(terminal)]
         return update
 
     def _compaction(self, event: Compacted, message_id: str) -> SessionUpdate:
@@ -217,58 +240,6 @@ def user_chunk(block: PromptBlock, message_id: str) -> UserMessageChunk:
     return chunk
 
 
-def call_start(event: ToolStarted) -> NamedToolCall:
-    """Announce a call, with all that is known of it before it runs."""
-    shown = event.presentation
-    return NamedToolCall(
-        session_update="tool_call",
-        name=event.tool,
-        tool_call_id=event.call_id,
-        title=shown.title,
-        kind=shown.kind,
-        status="pending",
-        locations=_locations(shown),
-        content=_content(shown),
-        raw_input=event.arguments,
-    )
-
-
-def call_end(event: ToolFinished) -> ToolCallProgress:
-    """Show how a call ended."""
-    shown = event.presentation
-    content = _content(shown) or [tool_content(text_block(event.result))]
-    return ToolCallProgress(
-        session_update="tool_call_update",
-        tool_call_id=event.call_id,
-        status=event.status,
-        title=shown.title,
-        kind=shown.kind,
-        locations=_locations(shown),
-        content=content,
-    )
-
-
-def call_replayed(
-    started: ToolStarted, finished: ToolFinished | None, *, running: bool
-) -> NamedToolCall:
-    """Show a past call as it ended; without an end it was interrupted, or is `running` still."""
-    update = call_start(started)
-    if finished is None and running:
-        return update
-    if finished is None:
-        update.status = "failed"
-        interrupted = tool_content(text_block("Interrupted before it ended."))
-        update.content = [*(update.content or []), interrupted]
-        return update
-    end = call_end(finished)
-    update.status = finished.status
-    update.title = finished.presentation.title
-    update.kind = finished.presentation.kind
-    update.locations = end.locations
-    update.content = end.content
-    return update
-
-
 def plan_update(event: PlanChanged) -> AgentPlanUpdate:
     """Return the whole plan."""
     return AgentPlanUpdate(
@@ -289,47 +260,3 @@ def usage_update(event: UsageChanged) -> UsageUpdate:
 
 def _id(position: int) -> str:
     return f"notice-{position}"
-
-
-def _progress(
-    call_id: str,
-    *,
-    status: str | None = None,
-    content: Sequence[ToolContentBlock] | None = None,
-) -> ToolCallProgress:
-    return ToolCallProgress(
-        session_update="tool_call_update",
-        tool_call_id=call_id,
-        status="in_progress" if status else None,
-        content=list(content) if content is not None else None,
-    )
-
-
-def _locations(shown: Presentation) -> list[ToolCallLocation] | None:
-    places = [ToolCallLocation(path=str(at.path), line=at.line) for at in shown.locations]
-    return places or None
-
-
-def _content(shown: Presentation) -> list[ToolContentBlock] | None:
-    blocks: list[ToolContentBlock] = []
-    for content in shown.content:
-        match content:
-            case TextContent():
-                blocks.append(tool_content(text_block(content.text)))
-            case DiffContent():
-                blocks.append(_diff(content))
-            case _:
-                assert_never(content)
-    return blocks or None
-
-
-def _terminal(terminal_id: str) -> TerminalToolCallContent:
-    return TerminalToolCallContent(type="terminal", terminal_id=terminal_id)
-
-
-def _diff(diff: DiffContent) -> ToolContentBlock:
-    size = len(diff.new_text) + len(diff.old_text or "")
-    if size > _LARGEST_CONTENT:
-        text = f"The change to {diff.path} is too large to show ({size} characters)."
-        return tool_content(text_block(text))
-    return tool_diff_content(str(diff.path), diff.new_text, diff.old_text)

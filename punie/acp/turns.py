@@ -27,9 +27,13 @@ from punie.agent.events import (
     PermissionAsked,
     TextDelta,
     TitleChanged,
+    ToolStarted,
+    ToolUnwritten,
+    ToolWriting,
     TurnEnded,
     TurnEvent,
     UserMessage,
+    is_stored,
 )
 from punie.agent.title import title_from_events
 from punie.agent.undo import with_note
@@ -71,6 +75,7 @@ class TurnRunner:
             except Exception:
                 _log.exception("turn failed")
                 ended = await turn.close(INTERNAL_SENTENCE)
+            session.writing.clear()
             if session.title is None:
                 await turn.name()
             _log.info("turn ended", reason=ended.stop_reason)
@@ -186,13 +191,15 @@ class _Turn:
             await self.emit(TitleChanged(title=title))
 
     async def emit(self, event: TurnEvent) -> None:
-        """Save the event, then show it."""
+        """Save the event, unless it is of the moment, then show it."""
         if isinstance(event, UserMessage) and event.message_id == self._prompt_id:
             return  # It was saved before the model was there.
         session = self._session
         async with session.order:
-            with CancelScope(shield=True):
-                await self._history.record(session, event)
+            _note_writing(session, event)
+            if is_stored(event):
+                with CancelScope(shield=True):
+                    await self._history.record(session, event)
             position = len(session.events)
             await self._show(self._translator.updates(event, position))
             if session.unsaved is not None and not session.told_unsaved:
@@ -222,6 +229,17 @@ class _Turn:
 
     def _mode(self) -> Mode:
         return self._session.mode
+
+
+def _note_writing(session: LiveSession, event: TurnEvent) -> None:
+    """Keep the calls that are being written, for a client that opens the session meanwhile."""
+    match event:
+        case ToolWriting():
+            session.writing[event.call_id] = event
+        case ToolStarted() | ToolUnwritten():
+            session.writing.pop(event.call_id, None)
+        case _:
+            pass
 
 
 def _unsaved(reason: str) -> str:

@@ -89,6 +89,27 @@ class ToolStarted(_Event):
     presentation: Presentation
 
 
+class ToolWriting(_Event):
+    """The model is writing a call; its arguments so far, the last string perhaps unfinished.
+
+    `ToolStarted` or `ToolUnwritten` follows. Of the moment only, see `is_stored`.
+    """
+
+    kind: Literal["tool_writing"] = "tool_writing"
+    call_id: str
+    message_id: str
+    tool: str
+    arguments: dict[str, Any]
+    presentation: Presentation
+
+
+class ToolUnwritten(_Event):
+    """A call that was being written will not be: the answer ended before. Of the moment only."""
+
+    kind: Literal["tool_unwritten"] = "tool_unwritten"
+    call_id: str
+
+
 class ToolRunning(_Event):
     """The call was allowed and is running now."""
 
@@ -228,6 +249,8 @@ TurnEvent = Annotated[
     UserMessage
     | TextDelta
     | ThoughtDelta
+    | ToolWriting
+    | ToolUnwritten
     | ToolStarted
     | ToolRunning
     | ToolProgress
@@ -247,6 +270,11 @@ TurnEvent = Annotated[
 ]
 
 _ADAPTER: TypeAdapter[TurnEvent] = TypeAdapter(TurnEvent)
+
+
+def is_stored(event: TurnEvent) -> bool:
+    """Tell whether an event is part of the session; others are shown while they happen."""
+    return not isinstance(event, ToolWriting | ToolUnwritten)
 
 
 def encode_event(event: TurnEvent) -> str:

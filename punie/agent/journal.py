@@ -1,6 +1,7 @@
 """Hands a turn's events on, in order, and remembers what the turn must still finish."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from uuid import uuid4
 
 import anyio
 
@@ -10,6 +11,8 @@ from punie.agent.events import (
     PermissionAsked,
     ToolFinished,
     ToolStarted,
+    ToolUnwritten,
+    ToolWriting,
     TurnEvent,
 )
 from punie.agent.history import HistoryBuilder
@@ -54,6 +57,7 @@ class Journal:
         self._cancel = cancel
         self._lock = anyio.Lock()
         self._open: dict[str, ToolStarted] = {}
+        self._writing: set[str] = set()
         self._asked: set[str] = set()
         self._call_ids = set(past.call_ids)
         self.failed = False
@@ -71,12 +75,22 @@ class Journal:
                     self.failed = True
                     raise
 
-    def knows_call(self, call_id: str) -> bool:
-        """Whether the session has seen a call of this id."""
-        return call_id in self._call_ids
+    def new_call_id(self, call_id: str) -> str:
+        """Return the id, or one like it where the session has seen a call of this id.
+
+        Some models count their calls anew in every response; front ends need unique ids.
+        """
+        if call_id and call_id not in self._call_ids:
+            return call_id
+        return f"{call_id}-{uuid4().hex[:12]}".lstrip("-")
 
     async def finish_open_calls(self, result: str = CANCELLED) -> None:
-        """Answer open questions with no, and finish open calls as failed with this result."""
+        """Answer open questions with no, and finish open calls as failed with this result.
+
+        Calls that are still being written are taken back.
+        """
+        for call_id in sorted(self._writing):
+            await self.emit(ToolUnwritten(call_id=call_id))
         for call_id in sorted(self._asked):
             await self.emit(PermissionAnswered(call_id=call_id, choice=None, allowed=False))
         for started in list(self._open.values()):
@@ -91,7 +105,13 @@ class Journal:
 
     def _note(self, event: TurnEvent) -> None:
         match event:
+            case ToolWriting():
+                self._writing.add(event.call_id)
+                self._call_ids.add(event.call_id)
+            case ToolUnwritten():
+                self._writing.discard(event.call_id)
             case ToolStarted():
+                self._writing.discard(event.call_id)
                 self._open[event.call_id] = event
                 self._call_ids.add(event.call_id)
             case ToolFinished():

@@ -1,7 +1,7 @@
 """Our tools as a model sees them, and its calls as we read them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,9 @@ from punie.agent.instructions import INSTRUCTIONS
 from punie.tools.base import AnyTool, Effect, ToolArguments
 from punie.tools.presentation import Presentation, ToolKind
 from punie.tools.shape import shape
+
+MALFORMED = "malformed tool call"
+"""Key in the details of a call's part, where our models say why the call cannot be read."""
 
 _MAX_NAMED_FAULTS = 3
 # Making a schema takes longer than all else before a model call.
@@ -126,6 +129,9 @@ def read_call(part: ToolCallPart, tools: Sequence[AnyTool]) -> ReadyCall | Broke
     if tool is None:
         names = ", ".join(tool.name for tool in tools) or "none"
         return BrokenCall(f"error: there is no tool {part.tool_name!r}; the tools are {names}")
+    reason = (part.provider_details or {}).get(MALFORMED)
+    if isinstance(reason, str):
+        return BrokenCall(f"error: {tool.name}: {reason} {shape(_schema(tool))}")
     try:
         raw = part.args_as_dict(raise_if_invalid=True)
     except (ValueError, AssertionError):
@@ -184,9 +190,16 @@ def _faults(error: ValidationError) -> str:
 
 def plain_presentation(part: ToolCallPart, call: ReadyCall | BrokenCall) -> Presentation:
     """Describe a call that has no better picture: the tool's name and its main argument."""
-    kind: ToolKind = _KINDS[call.tool.effect] if isinstance(call, ReadyCall) else "other"
-    arguments = part.args_as_dict()
+    effect = call.tool.effect if isinstance(call, ReadyCall) else None
+    return call_presentation(part.tool_name, part.args_as_dict(), effect)
+
+
+def call_presentation(
+    tool: str, arguments: Mapping[str, Any], effect: Effect | None
+) -> Presentation:
+    """Describe a call by the tool's name and its main argument; None: the tool is not known."""
+    kind: ToolKind = _KINDS[effect] if effect is not None else "other"
     main = next((value for value in arguments.values() if isinstance(value, str)), "")
     line = main.strip().splitlines()[0] if main.strip() else ""
-    title = f"{part.tool_name}: {line}" if line else part.tool_name
+    title = f"{tool}: {line}" if line else tool
     return Presentation(title=title[:_TITLE_CHARS] or "tool call", kind=kind)

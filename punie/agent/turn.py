@@ -21,6 +21,7 @@ from pydantic_ai.messages import (
     ThinkingPart,
     ThinkingPartDelta,
     ToolCallPart,
+    ToolCallPartDelta,
 )
 from pydantic_ai.settings import ModelSettings
 
@@ -44,6 +45,7 @@ from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.policy import CANCELLED
 from punie.agent.toolset import read_call, turn_parameters
 from punie.agent.turn_config import TurnConfig
+from punie.agent.writing import CallWriting
 from punie.tools.base import PlanStep, ToolContext
 
 pydantic_ai.BANNER_ENABLED = False  # it would land among our own output
@@ -155,11 +157,13 @@ class _Turn:
             config.permissions,
         )
         self._repeats = _Repeats()
+        self._writing = CallWriting(journal, tuple(config.tools))
         self._text = Coalescer(self._send_text, interval=_TEXT_SECONDS, limit=_TEXT_CHARS)
 
     async def run(self) -> _Ending:
         async with anyio.create_task_group() as group:
             group.start_soon(self._text.pump)
+            group.start_soon(self._writing.pump)
             ending = await self._guarded()
             await self._text.flush()
             group.cancel_scope.cancel()
@@ -208,7 +212,7 @@ class _Turn:
         the model just what this one does.
         """
         message_id = uuid4().hex
-        calls: list[OpenCall] = []
+        calls: dict[int, OpenCall] = {}
         async with model_request_stream(
             self._config.model,
             self._journal.history.messages(),
@@ -225,23 +229,32 @@ class _Turn:
                         await self._text.add((TextDelta, message_id), delta.content_delta)
                     case PartDeltaEvent(delta=ThinkingPartDelta() as delta):
                         await self._text.add((ThoughtDelta, message_id), delta.content_delta or "")
-                    case PartEndEvent(part=ToolCallPart() as part):
-                        calls.append(await self._start(part, message_id))
+                    case PartStartEvent(index=index, part=ToolCallPart() as part):
+                        if index not in calls:
+                            await self._text.flush()
+                            await self._writing.begin(index, part, message_id)
+                    case PartDeltaEvent(
+                        index=index, delta=ToolCallPartDelta(args_delta=str() as more)
+                    ):
+                        await self._writing.more(index, more)
+                    case PartEndEvent(index=index, part=ToolCallPart() as part):
+                        # A part that was replaced by its final form ends twice.
+                        if index not in calls:
+                            calls[index] = await self._start(index, part, message_id)
                     case _:
                         pass
         await self._text.flush()
         response = stream.get()
+        found = [*calls.values()]
         parts = [part for part in response.parts if isinstance(part, ToolCallPart)]
-        for part in parts[len(calls) :]:
-            calls.append(await self._start(part, message_id))
-        return response, calls
+        for part in parts[len(found) :]:
+            found.append(await self._start(None, part, message_id))
+        return response, found
 
-    async def _start(self, part: ToolCallPart, message_id: str) -> OpenCall:
+    async def _start(self, index: int | None, part: ToolCallPart, message_id: str) -> OpenCall:
         await self._text.flush()
-        call_id = part.tool_call_id
-        if not call_id or self._journal.knows_call(call_id):
-            # Some models count their calls anew in every response; front ends need unique ids.
-            part = replace(part, tool_call_id=f"{call_id}-{uuid4().hex[:12]}".lstrip("-"))
+        call_id = self._writing.end(index) or self._journal.new_call_id(part.tool_call_id)
+        part = replace(part, tool_call_id=call_id)
         return await self._runner.start(part, read_call(part, self._config.tools), message_id)
 
     async def _judge(self, response: ModelResponse, calls: list[OpenCall]) -> _Ending | None:

@@ -20,6 +20,7 @@ from punie.agent.events import (
     TurnEvent,
     UserMessage,
     encode_event,
+    is_stored,
 )
 from punie.agent.journal import PastTurns
 from punie.agent.permissions.store import Permissions
@@ -205,8 +206,8 @@ class _Recorder:
         return recorder
 
     async def append(self, event: TurnEvent) -> None:
-        """Store one event."""
-        if self._store is not None:
+        """Store one event, if it is one that is stored."""
+        if self._store is not None and is_stored(event):
             try:
                 await self._store.append(self._session_id, event.kind, encode_event(event))
             except StoreError as error:

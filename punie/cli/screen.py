@@ -28,6 +28,7 @@ from punie.agent.events import (
     ToolStarted,
     TurnEvent,
     encode_event,
+    is_stored,
 )
 from punie.agent.permissions.choices import (
     ALLOW_ALWAYS,
@@ -164,7 +165,7 @@ class _Asker:
 
 
 class JsonScreen:
-    """Prints every event as one line of JSON; only questions are for a person."""
+    """Prints the events of the session as lines of JSON; only questions are for a person."""
 
     def __init__(self, terminal: Terminal | None) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -174,9 +175,10 @@ class JsonScreen:
         """Show nothing: progress is no event."""
 
     async def show(self, event: TurnEvent) -> None:
-        """Print the event."""
-        sys.stdout.write(encode_event(event) + "\n")
-        sys.stdout.flush()
+        """Print the event, unless it is of the moment."""
+        if is_stored(event):
+            sys.stdout.write(encode_event(event) + "\n")
+            sys.stdout.flush()
 
     async def ask(self, question: PermissionAsked, *, yes: bool) -> str | None:
         """Show the call on stderr and ask there."""

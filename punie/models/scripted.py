@@ -1,5 +1,6 @@
 """A model whose answers come from a JSON file, to drive the real program deterministically."""
 
+import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -44,6 +45,7 @@ class ScriptedCall(BaseModel):
 class ScriptedResponse(BaseModel):
     """One prepared response: `delay` is in seconds and comes before each of the `chunks`.
 
+    The arguments of a call come in `argument_chunks` as JSON text, or whole if there is only one.
     `finish` says why the model stopped, where that is not the usual reason.
     """
 
@@ -54,6 +56,7 @@ class ScriptedResponse(BaseModel):
     calls: tuple[ScriptedCall, ...] = ()
     delay: float = Field(default=0.0, ge=0)
     chunks: int = Field(default=4, ge=1)
+    argument_chunks: int = Field(default=1, ge=1)
     finish: Literal["length", "content_filter", "error"] | None = None
 
 
@@ -178,15 +181,29 @@ class ScriptedStream(StreamedResponse):
             ):
                 yield event
         for call in response.calls:
-            await self._pause()
-            if self.cancelled:
-                return
-            yield self._parts_manager.handle_tool_call_part(
-                vendor_part_id=None,
-                tool_name=call.tool,
-                args=call.arguments,
-                tool_call_id=f"call_{uuid.uuid4().hex}",
-            )
+            call_id = f"call_{uuid.uuid4().hex}"
+            if response.argument_chunks == 1:
+                await self._pause()
+                if self.cancelled:
+                    return
+                yield self._parts_manager.handle_tool_call_part(
+                    vendor_part_id=call_id,
+                    tool_name=call.tool,
+                    args=call.arguments,
+                    tool_call_id=call_id,
+                )
+                continue
+            arguments = json.dumps(call.arguments, ensure_ascii=False)
+            name: str | None = call.tool
+            for piece in ("", *_pieces(arguments, response.argument_chunks)):
+                await self._pause()
+                if self.cancelled:
+                    return
+                for event in self._parts_manager.handle_tool_call_delta_events(
+                    vendor_part_id=call_id, tool_name=name, args=piece, tool_call_id=call_id
+                ):
+                    yield event
+                name = None
         self.finish_reason = response.finish or ("tool_call" if response.calls else "stop")
 
     async def _pause(self) -> None:

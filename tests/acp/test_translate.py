@@ -5,6 +5,7 @@ from acp.utils import serialize_params
 
 from punie.acp.handshake import ClientProfile
 from punie.acp.replay import replay_updates
+from punie.acp.tool_calls import WRITTEN_TAIL
 from punie.acp.translate import RUNNING_TAIL, Translator
 from punie.acp.updates import SessionUpdate, update_params
 from punie.agent.events import (
@@ -22,6 +23,8 @@ from punie.agent.events import (
     ToolProgress,
     ToolRunning,
     ToolStarted,
+    ToolUnwritten,
+    ToolWriting,
     TurnEnded,
     TurnEvent,
     UsageChanged,
@@ -56,6 +59,59 @@ def sent(events: list[TurnEvent], profile: ClientProfile = PLAIN) -> list[dict[s
         for position, event in enumerate(events, 1)
         for update in translator.updates(event, position)
     ]
+
+
+def writing(arguments: dict[str, Any], title: str = "edit_file") -> ToolWriting:
+    return ToolWriting(
+        call_id="c",
+        message_id="m",
+        tool="edit_file",
+        arguments=arguments,
+        presentation=Presentation(title=title, kind="edit"),
+    )
+
+
+def test_a_call_is_announced_once_while_it_is_written() -> None:
+    text = "x" * (WRITTEN_TAIL + 1)
+    begin, more, most, whole, end = sent(
+        [
+            writing({}),
+            writing({"path": "a.py"}, "edit_file: a.py"),
+            writing({"path": "a.py", "text": [text]}, "edit_file: a.py"),
+            STARTED,
+            FINISHED,
+        ]
+    )
+    assert begin == {
+        "sessionUpdate": "tool_call",
+        "toolCallId": "c",
+        "name": "edit_file",
+        "title": "edit_file",
+        "kind": "edit",
+        "status": "pending",
+        "rawInput": {},
+    }
+    assert more == {
+        "sessionUpdate": "tool_call_update",
+        "toolCallId": "c",
+        "title": "edit_file: a.py",
+        "rawInput": {"path": "a.py"},
+    }
+    assert most["rawInput"] == {"path": "a.py", "text": ["…" + text[1:]]}
+    assert "title" not in most
+    (alone,) = sent([STARTED])
+    assert whole == {
+        **{key: value for key, value in alone.items() if key != "name"},
+        "sessionUpdate": "tool_call_update",
+    }
+    assert end["status"] == "completed"
+
+
+def test_a_call_that_is_not_written_to_its_end_ends_as_failed() -> None:
+    begin, end = sent([writing({"path": "a.py"}), ToolUnwritten(call_id="c")])
+    assert begin["status"] == "pending"
+    assert (end["toolCallId"], end["status"]) == ("c", "failed")
+    assert end["content"][0]["content"]["text"]
 
 
 def test_a_call_as_it_goes_over_the_wire() -> None:

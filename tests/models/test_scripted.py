@@ -33,6 +33,20 @@ async def scripted(tmp_path: Path, responses: list[Any], **more: Any) -> Model[A
     return model
 
 
+async def test_arguments_come_in_chunks(tmp_path: Path) -> None:
+    call = {"tool": "add", "arguments": {"a": "x" * 50, "b": [1, None]}}
+    model = await scripted(tmp_path, [{"calls": [call, call], "argument_chunks": 5}])
+    async with model.request_stream([ask("?")], None, ModelRequestParameters()) as stream:
+        events = [event async for event in stream]
+    starts = [event for event in events if isinstance(event, PartStartEvent)]
+    deltas = [event for event in events if isinstance(event, PartDeltaEvent)]
+    assert [event.index for event in starts] == [0, 1]
+    assert len(deltas) == 10
+    for part in stream.get().parts:
+        assert isinstance(part, ToolCallPart)
+        assert part.args_as_dict() == call["arguments"]
+
+
 def ask(text: str) -> ModelMessage:
     return ModelRequest(parts=[UserPromptPart(text)])
 
