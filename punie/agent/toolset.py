@@ -58,6 +58,10 @@ def turn_parameters(tools: Sequence[AnyTool]) -> ModelRequestParameters:
     return request_parameters(tool_definitions(tools), INSTRUCTIONS)
 
 
+def _shape(tool: AnyTool) -> str:
+    return shape(_schema(tool))
+
+
 def _schema(tool: AnyTool) -> dict[str, Any]:
     given = tool.parameters
     return argument_schema(tool.arguments) if given is None else dict(given)
@@ -126,17 +130,18 @@ class BrokenCall:
 def read_call(part: ToolCallPart, tools: Sequence[AnyTool]) -> ReadyCall | BrokenCall:
     """Check a call of the model against the tools."""
     tool = next((tool for tool in tools if tool.name == part.tool_name), None)
-    if tool is None:
-        names = ", ".join(tool.name for tool in tools) or "none"
-        return BrokenCall(f"error: there is no tool {part.tool_name!r}; the tools are {names}")
+    names = ", ".join(tool.name for tool in tools) or "none"
     reason = (part.provider_details or {}).get(MALFORMED)
     if isinstance(reason, str):
-        return BrokenCall(f"error: {tool.name}: {reason} {shape(_schema(tool))}")
+        known = f"the tools are {names}" if tool is None else f"{tool.name}: {_shape(tool)}"
+        return BrokenCall(f"error: {reason} ({known})")
+    if tool is None:
+        return BrokenCall(f"error: there is no tool {part.tool_name!r}; the tools are {names}")
     try:
         raw = part.args_as_dict(raise_if_invalid=True)
     except (ValueError, AssertionError):
         return BrokenCall(
-            f"error: {tool.name}: the arguments are not a JSON object; {shape(_schema(tool))}"
+            f"error: {tool.name}: the arguments are not a JSON object; {_shape(tool)}"
         )
     try:
         return ReadyCall(tool, tool.arguments.model_validate(raw))
@@ -147,7 +152,7 @@ def read_call(part: ToolCallPart, tools: Sequence[AnyTool]) -> ReadyCall | Broke
                 return ReadyCall(tool, tool.arguments.model_validate(repaired))
             except ValidationError:
                 pass
-        return BrokenCall(f"error: {tool.name}: {_faults(first)}; {shape(_schema(tool))}")
+        return BrokenCall(f"error: {tool.name}: {_faults(first)}; {_shape(tool)}")
 
 
 def _repair(raw: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:

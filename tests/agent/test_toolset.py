@@ -1,8 +1,9 @@
 import json
 
 from jsonschema import Draft202012Validator
+from pydantic_ai.messages import ToolCallPart
 
-from punie.agent.toolset import tool_definitions
+from punie.agent.toolset import MALFORMED, BrokenCall, read_call, tool_definitions
 from punie.tools.catalog import ALL_TOOLS
 from tests.agent.stage import Props
 
@@ -35,3 +36,17 @@ def test_schema_of_nested_and_optional_arguments() -> None:
         "required": ["old", "new"],
         "type": "object",
     }
+
+
+def test_why_a_call_could_not_be_read_is_what_the_model_reads() -> None:
+    details = {MALFORMED: "The tool call was cut off before its end; repeat it."}
+    for name, known in (
+        ("echo", "(echo: valid arguments are text (string), times (integer, optional), "),
+        ("unknown", "(the tools are echo, note, wait)"),
+    ):
+        part = ToolCallPart(name, "malformed: <tool_call>", provider_details=details)
+        call = read_call(part, Props().tools())
+        assert isinstance(call, BrokenCall)
+        assert call.result.startswith("error: The tool call was cut off before its end; repeat it.")
+        assert known in call.result
+        assert "<tool_call>" not in call.result
