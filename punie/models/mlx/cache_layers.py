@@ -57,6 +57,11 @@ class LayerState:
             return self.numbers["offset"] < self.numbers["size"]
         return self.kind != "state"
 
+    @property
+    def grows(self) -> bool:
+        """Whether its tensors get longer with each token, for ever."""
+        return self.kind in ("keys", "quantised")
+
     def tensors(self) -> Iterator[mx.array]:
         """Yield the tensors that are there."""
         yield from (array for array in self.arrays if array is not None)
@@ -123,13 +128,7 @@ def is_cuttable(layers: Layers) -> bool:
 
 def stays_cuttable(layers: Layers) -> bool:
     """Whether the layers can be cut after any token, however many tokens they come to hold."""
-    return all(_stays_cuttable(read_layer(layer)) for layer in layers)
-
-
-def _stays_cuttable(state: LayerState) -> bool:
-    if state.kind == "list":
-        return all(map(_stays_cuttable, state.parts))
-    return state.kind in ("keys", "quantised")
+    return all(leaf.grows for layer in layers for leaf in _leaves(read_layer(layer)))
 
 
 def check(layers: Layers, held: int) -> None:
@@ -206,7 +205,7 @@ def growing_bytes(layers: Layers) -> int:
         tensor.nbytes
         for layer in layers
         for state in _leaves(read_layer(layer))
-        if _stays_cuttable(state)
+        if state.grows
         for tensor in state.tensors()
     )
 
@@ -248,7 +247,7 @@ def _share(state: LayerState, length: int, longer: LayerState) -> LayerState | N
         pairs = zip(state.parts, longer.parts, strict=True)
         parts = [part for one, two in pairs if (part := _share(one, length, two)) is not None]
         return replace(state, parts=tuple(parts)) if len(parts) == len(state.parts) else None
-    if not _stays_cuttable(state):
+    if not state.grows:
         return state
     cut_out = first_tokens(longer, longer.numbers["offset"], length)
     own = first_tokens(state, length, length)

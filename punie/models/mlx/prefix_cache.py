@@ -9,11 +9,9 @@ Belongs to the engine's thread, like everything that holds MLX arrays.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from punie.models.mlx.cache_layers import (
     Layers,
@@ -22,88 +20,34 @@ from punie.models.mlx.cache_layers import (
     cut,
     fixed_bytes,
     growing_bytes,
-    is_cuttable,
     share,
     snapshot,
     stays_cuttable,
 )
-
-Kind = Literal["system", "turn", "message", "session"]
-"""What an entry is: the system prompt that sessions share, the place where a turn's answer starts,
-the place where its latest message starts, or the last state of a session."""
-
-TokenArray = NDArray[np.int32]
+from punie.models.mlx.prefix_entry import Entry, Kind, Slot, TokenArray, common_prefix
+from punie.models.mlx.prefix_saver import PrefixSaver
+from punie.models.mlx.prefix_store import PrefixStore
 
 _KEPT_OF_A_SESSION: dict[Kind, int] = {"turn": 4, "message": 1}
+_LEAST_GAIN = 16
+_TOKENS_PER_GIB = 256
+"""Tokens that are prefilled in the time that reading a GiB takes, at least, and as a rule more."""
 _SYSTEM_SHARE = 2
 """System prefixes are safe from eviction while they take less than this part of the budget."""
 
 
-@dataclass(eq=False)
-class Slot:
-    """A cache in use and the tokens it holds; belongs to whoever took it, until it is put.
-
-    `uses` counts the prompts it has served. `origin` is how many tokens it held when taken, and
-    `is_copy` tells that the cache still has them too.
-    """
-
-    tokens: list[int]
-    layers: Layers
-    uses: int = 0
-    origin: int = 0
-    is_copy: bool = False
-
-    @property
-    def nbytes(self) -> int:
-        """Memory of the arrays, in bytes."""
-        return growing_bytes(self.layers) + fixed_bytes(self.layers)
-
-
 @dataclass
 class Counters:
-    """What happened since the start; `reused_tokens` did not have to be prefilled."""
+    """What happened since the start.
+
+    `reused_tokens` did not have to be prefilled; `restored_tokens` of them came from disk.
+    """
 
     hits: int = 0
     misses: int = 0
     reused_tokens: int = 0
     evictions: int = 0
-
-
-@dataclass(eq=False)
-class Entry:
-    """A state that is kept; nobody writes to its layers.
-
-    `pinned` are the bytes of the buffers behind its growing tensors, `fixed` those of the rest.
-    With a `carrier` the growing tensors are views of the carrier's, and take nothing more.
-    """
-
-    tokens: TokenArray
-    layers: Layers
-    kind: Kind
-    owner: str | None
-    uses: int
-    clock: float
-    fixed: int
-    pinned: int
-    carrier: "Entry | None" = field(default=None, repr=False)
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that it takes beyond its carrier's, in bytes."""
-        return self.fixed + (0 if self.carrier else self.pinned)
-
-    def usable(self, prompt: TokenArray, limit: int) -> int:
-        """Return how many of the first `limit` tokens of `prompt` it saves from prefilling."""
-        length = min(common_prefix(self.tokens, prompt), limit)
-        return length if length == len(self.tokens) or is_cuttable(self.layers) else 0
-
-
-def common_prefix(left: TokenArray, right: TokenArray) -> int:
-    """Return how many first tokens two sequences share."""
-    length = min(len(left), len(right))
-    different = left[:length] != right[:length]
-    first = int(different.argmax()) if length else 0
-    return first if length and different[first] else length
+    restored_tokens: int = 0
 
 
 class PrefixCache:
@@ -118,10 +62,22 @@ class PrefixCache:
     System prefixes go last, as long as they take less than half of the budget.
     """
 
-    def __init__(self, make_layers: Callable[[], Layers], budget: int) -> None:
-        """`make_layers` returns the empty cache of the model."""
+    def __init__(
+        self,
+        make_layers: Callable[[], Layers],
+        budget: int,
+        *,
+        store: PrefixStore | None = None,
+        quiet_seconds: float = 5.0,
+    ) -> None:
+        """`make_layers` returns the empty cache of the model.
+
+        With a `store`, what is worth it is saved when nothing was asked for `quiet_seconds`.
+        """
         self._make_layers = make_layers
         self._budget = budget
+        self._store = store
+        self._saver = None if store is None else PrefixSaver(store, quiet_seconds)
         self._entries: list[Entry] = []
         self._clock = 0.0
         self.counters = Counters()
@@ -140,8 +96,12 @@ class PrefixCache:
         At least the last token is left to prefill. The last state of the session `owner` is
         handed over as it is; everything else stays in the cache and the slot copies on write.
         """
+        self._touch()
         prompt = np.array(tokens, np.int32)
-        best, length = self._best(prompt, max(0, len(prompt) - 1), owner)
+        limit = max(0, len(prompt) - 1)
+        best, length = self._best(prompt, limit, owner)
+        if restored := self._restore(prompt, limit, length, owner):
+            return restored
         if best is None:
             self.counters.misses += 1
             return Slot([], self._make_layers())
@@ -158,11 +118,38 @@ class PrefixCache:
         layers = snapshot(best.layers, held, length)
         return Slot(list(tokens[:length]), layers, 1, length, is_copy=True)
 
+    def _restore(self, prompt: TokenArray, limit: int, kept: int, owner: str | None) -> Slot | None:
+        """Return a slot from disk if that saves enough beyond the `kept` tokens in memory."""
+        found = self._store.find(prompt, limit, owner) if self._store else None
+        if self._store is None or found is None:
+            return None
+        saved, length = found
+        if length - kept < _LEAST_GAIN + saved.nbytes * _TOKENS_PER_GIB // (1 << 30):
+            return None
+        loaded = self._store.load(saved, length)
+        if loaded is None:
+            return None
+        held, layers = loaded
+        if len(layers) != len(self._make_layers()):
+            return None
+        self.counters.hits += 1
+        self.counters.reused_tokens += length
+        self.counters.restored_tokens += length
+        tokens = prompt[:length].tolist()
+        if saved.kind != "system":
+            cut(layers, held, length)
+            return Slot(tokens, layers, 1, length)
+        # Others will want it too.
+        slot = Slot(saved.tokens.tolist(), layers)
+        self._insert(slot, layers, growing_bytes(layers), "system", None, is_settled=True)
+        return Slot(tokens, snapshot(layers, held, length), 1, length, is_copy=True)
+
     def put(self, slot: Slot, kind: Kind, owner: str | None) -> None:
         """Keep a slot that is not used any more; drop what is worth least beyond the budget.
 
         Raises `UnknownLayerError` if the layers do not hold just the slot's tokens.
         """
+        self._touch()
         if not slot.tokens or (slot.is_copy and len(slot.tokens) == slot.origin):
             return
         check(slot.layers, len(slot.tokens))
@@ -196,14 +183,32 @@ class PrefixCache:
         self._budget = budget
         self._evict(budget, None)
 
-    def forget(self, owner: str) -> None:
-        """Drop what only the session `owner` can use."""
+    def forget(self, owner: str, *, saved: bool = False) -> None:
+        """Drop what only the session `owner` can use, and with `saved` also from disk."""
         for entry in [entry for entry in self._entries if entry.owner == owner]:
             self._remove(entry)
+        if saved and self._store:
+            self._store.forget(owner)
 
     def clear(self) -> None:
-        """Drop everything."""
-        self._entries.clear()
+        """Drop everything from memory."""
+        for entry in list(self._entries):
+            self._remove(entry)
+
+    def idle(self) -> bool:
+        """Do one piece of the work that waits for a quiet time; return whether to call again.
+
+        The pieces are short; call again after something like half a second.
+        """
+        return self._saver is not None and self._saver.idle(self._entries)
+
+    def flush(self, seconds: float) -> bool:
+        """Save what is not saved yet, for at most that long; return whether all of it was."""
+        return self._saver is None or self._saver.flush(self._entries, seconds)
+
+    def _touch(self) -> None:
+        if self._saver is not None:
+            self._saver.touch()
 
     def _best(self, prompt: TokenArray, limit: int, owner: str | None) -> tuple[Entry | None, int]:
         found = [(entry.usable(prompt, limit), entry) for entry in self._entries]
@@ -216,7 +221,14 @@ class PrefixCache:
         return (best, length) if length else (None, 0)
 
     def _insert(
-        self, slot: Slot, layers: Layers, pinned: int, kind: Kind, owner: str | None
+        self,
+        slot: Slot,
+        layers: Layers,
+        pinned: int,
+        kind: Kind,
+        owner: str | None,
+        *,
+        is_settled: bool = False,
     ) -> None:
         entry = Entry(
             np.array(slot.tokens, np.int32),
@@ -227,6 +239,7 @@ class PrefixCache:
             self._clock,
             fixed_bytes(layers),
             pinned,
+            is_settled=is_settled,
         )
         for other in self._superseded(entry):
             self._remove(other)
@@ -279,6 +292,8 @@ class PrefixCache:
 
     def _remove(self, entry: Entry) -> None:
         self._entries.remove(entry)
+        if self._saver is not None:
+            self._saver.leave(entry)
         self._release(entry)
 
     def _release(self, entry: Entry, leaving: Iterable[Entry] = ()) -> None:
