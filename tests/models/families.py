@@ -179,18 +179,18 @@ class FamilyDirectories:
     """Model directories under `root`, each built when it is first asked for."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     def own(self, family: Family, template_name: TemplateName = "append") -> Path:
         """A model with the tests' tokenizer and one of the tests' templates."""
-        directory = self._root / f"{family}-{template_name}"
+        directory = self.root / f"{family}-{template_name}"
         if not (directory / "model.safetensors").exists():
             build_family(directory, family, template_name)
         return directory
 
     def real(self, family: Family, published: str) -> Path:
         """A model with the published tokenizer and the template `published`."""
-        directory = self._root / f"{family}-{published}"
+        directory = self.root / f"{family}-{published}"
         if not (directory / "model.safetensors").exists():
             build_real_family(directory, family, published)
         return directory

@@ -127,22 +127,25 @@ class PrefixCache:
         if length - kept < _LEAST_GAIN + saved.nbytes * _TOKENS_PER_GIB // (1 << 30):
             return None
         loaded = self._store.load(saved, length)
-        if loaded is None:
+        if not loaded or len(loaded[0][1]) != len(self._make_layers()):
             return None
-        held, layers = loaded
-        if len(layers) != len(self._make_layers()):
-            return None
+        (held, layers), *earlier = loaded
         self.counters.hits += 1
         self.counters.reused_tokens += length
         self.counters.restored_tokens += length
-        tokens = prompt[:length].tolist()
-        if saved.kind != "system":
-            cut(layers, held, length)
-            return Slot(tokens, layers, 1, length)
-        # Others will want it too.
-        slot = Slot(saved.tokens.tolist(), layers)
-        self._insert(slot, layers, growing_bytes(layers), "system", None, is_settled=True)
-        return Slot(tokens, snapshot(layers, held, length), 1, length, is_copy=True)
+        tokens = saved.tokens.tolist()
+        pinned = growing_bytes(layers)
+        if saved.kind == "system":
+            # Others will want it too.
+            whole = Slot(tokens[:held], layers)
+            self._insert(whole, layers, pinned, "system", None, is_settled=True)
+            layers = snapshot(layers, held, length)
+            return Slot(tokens[:length], layers, 1, length, is_copy=True)
+        if saved.owner == owner:
+            for place, before in reversed(earlier):
+                self._insert(Slot(tokens[:place], before), before, pinned, "turn", owner)
+        cut(layers, held, length)
+        return Slot(tokens[:length], layers, 1, length)
 
     def put(self, slot: Slot, kind: Kind, owner: str | None) -> None:
         """Keep a slot that is not used any more; drop what is worth least beyond the budget.

@@ -182,25 +182,30 @@ class PrefixStore:
         own = (saved for saved in self._files().values() if saved.owner == owner)
         return max((common_prefix(saved.tokens, tokens) for saved in own), default=0)
 
-    def load(self, saved: SavedPrefix, length: int) -> tuple[int, Layers] | None:
-        """Read layers that hold at least the first `length` tokens; return how many and them.
+    def load(self, saved: SavedPrefix, length: int) -> list[tuple[int, Layers]]:
+        """Read the shortest state with the first `length` tokens, and the shorter ones.
 
-        None, and the file is gone, when it is not what it was.
+        Returns how many tokens each holds and its layers, the longest first. The growing tensors
+        of all of them share their buffers. Empty, and the file is gone, when it is not what it
+        was.
         """
+        loaded: list[tuple[int, Layers]] = []
         try:
             with saved.path.open("rb") as file:
                 header = read_header(file, saved.path.name)
-                states = header.about["states"]
-                fitting = [state for state in states if int(state["length"]) >= length]
-                state = min(fitting, key=lambda state: int(state["length"]))
+                states = {int(state["length"]): state for state in header.about["states"]}
+                longest = min(held for held in states if held >= length)
                 read = StateReader(lambda name: read_tensor(file, header, name))
-                layers = [build_layer(read.state(layer)) for layer in state["layers"]]
-                check(layers, int(state["length"]))
+                for held in sorted((held for held in states if held <= longest), reverse=True):
+                    layers = [build_layer(read.state(layer)) for layer in states[held]["layers"]]
+                    check(layers, held)
+                    loaded.append((held, layers))
             os.utime(saved.path)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self._discard(saved.path, error)
-            return None
-        return int(state["length"]), layers
+            _log.info("A saved prefix cannot be used and is removed: %s", error)
+            self._remove(saved.path)
+            return []
+        return loaded
 
     def prepare(
         self,
@@ -299,10 +304,6 @@ class PrefixStore:
         return SavedPrefix(
             path, tokens, about["kind"], about["owner"], lengths, bool(about["cuttable"]), nbytes
         )
-
-    def _discard(self, path: Path, error: Exception) -> None:
-        _log.info("A saved prefix cannot be used and is removed: %s", error)
-        self._remove(path)
 
     def _remove(self, path: Path) -> None:
         with self._lock:

@@ -87,6 +87,7 @@ class StateReader:
 
     def __init__(self, tensor: Callable[[str], HostTensor]) -> None:
         self._tensor = tensor
+        self._arrays: dict[str, mx.array] = {}
 
     def state(self, described: dict[str, Any]) -> LayerState:
         """Return what one layer holds, evaluated."""
@@ -94,17 +95,20 @@ class StateReader:
         parts = tuple(self.state(part) for part in described["parts"])
         arrays = tuple(None if name is None else self._array(name) for name in described["arrays"])
         state = LayerState(described["kind"], numbers, arrays, parts)
-        if not state.grows:
+        if state.parts:
             return state
-        # A checkpoint's tensors are the beginnings of those of the last state.
-        cut = first_tokens(state, numbers["offset"], numbers["offset"])
+        # Handles of its own; a checkpoint's tensors are beginnings of those of the last state.
+        held = numbers.get("offset", 0)
+        cut = first_tokens(state, held, held)
         mx.eval(list(cut.tensors()))
         return cut
 
     def _array(self, name: str) -> mx.array:
-        tensor = self._tensor(name)
-        array = mx.array(tensor.data).view(_DTYPES[tensor.dtype])
-        if array.shape != tensor.shape:
-            raise DamagedFileError("a tensor of another shape")
-        mx.eval(array)
-        return array
+        if name not in self._arrays:
+            tensor = self._tensor(name)
+            array = mx.array(tensor.data).view(_DTYPES[tensor.dtype])
+            if array.shape != tensor.shape:
+                raise DamagedFileError("a tensor of another shape")
+            mx.eval(array)
+            self._arrays[name] = array
+        return self._arrays[name]
