@@ -1,7 +1,10 @@
 """The prefix cache against a naive model: whatever it hands out is what a fresh prefill gives."""
 
+import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
@@ -19,6 +22,7 @@ from hypothesis.stateful import (
 from punie.models.mlx.cache_layers import UnknownLayerError, stays_cuttable
 from punie.models.mlx.prefix_cache import PrefixCache
 from punie.models.mlx.prefix_entry import Kind, Slot, common_prefix
+from punie.models.mlx.prefix_store import PrefixStore
 from tests.models.families import FamilyDirectories
 from tests.models.reference import VARIANTS, Reference, load_reference, text
 
@@ -77,10 +81,27 @@ class PrefixCacheMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kept = PrefixCache(self.reference.make_layers, BIG)
+        self.directory = Path(tempfile.mkdtemp(prefix="punie-prefixes-"))
+        self.kept = self.open()
         self.budget = BIG
         self.histories: list[list[int]] = [list(system) for system in SYSTEMS]
         self.uses: list[Use] = []
+
+    def open(self) -> PrefixCache:
+        store = PrefixStore(self.directory, "one", max_bytes=300_000, min_free=0)
+        return PrefixCache(self.reference.make_layers, BIG, store=store, quiet_seconds=0.0)
+
+    @rule()
+    def restart(self) -> None:
+        """Everything is saved that should be; what is in use goes on in the new cache."""
+        assert self.kept.flush(30)
+        self.kept, self.budget = self.open(), BIG
+
+    @rule(times=st.integers(1, 3))
+    def idle(self, times: int) -> None:
+        """The writer may be at work while the sessions go on."""
+        for _ in range(times):
+            self.kept.idle()
 
     @rule(which=st.integers(0), back=st.integers(0, 8), new=pieces, owner=owners)
     def begin(self, which: int, back: int, new: list[int], owner: str | None) -> None:
@@ -170,6 +191,8 @@ class PrefixCacheMachine(RuleBasedStateMachine):
         for entry in self.kept._entries:
             prompt = [*entry.tokens.tolist(), 1]
             self.reference.advance(self.kept.take(prompt, "somebody else"), prompt[-1:])
+        self.kept.flush(30)
+        shutil.rmtree(self.directory)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -23,8 +23,9 @@ from punie.models.mlx.prefix_cache import PrefixCache
 from punie.models.mlx.prefix_entry import Slot
 from punie.models.mlx.prefix_file import encode_header
 from punie.models.mlx.prefix_store import PrefixStore, model_identity
+from tests.assets import TEMPLATES, needs_assets
 from tests.models.families import FAMILIES, Family, FamilyDirectories, TemplateName
-from tests.models.reference import VARIANTS, Reference, load_reference, text
+from tests.models.reference import VARIANTS, Reference, load_reference, reference_of, text
 
 BIG = 1 << 40
 
@@ -190,6 +191,22 @@ def converse(
     return counts
 
 
+def check_conversation(reference: Reference, chosen: ChatFormat, directory: Path | None) -> None:
+    """Hold the conversation, with a restart before each request if there is a directory."""
+    caches = [PrefixCache(reference.make_layers, BIG)]
+
+    def next_cache() -> PrefixCache:
+        if directory is not None:
+            assert caches[-1].flush(30)
+            caches.append(open_cache(reference, directory))
+        return caches[-1]
+
+    header = len(chosen.vocabulary.encode_text("assistant\n")) + 1
+    for prefilled, new in converse(reference, chosen, next_cache):
+        # A running state goes on from where the answer began, not from within its first words.
+        assert new <= prefilled <= new + (0 if chosen.keeps_thoughts else header)
+
+
 @pytest.mark.parametrize("restarts", [False, True])
 @pytest.mark.parametrize("template_name", ["append", "json", "strip"])
 @pytest.mark.parametrize("family", FAMILIES)
@@ -202,18 +219,24 @@ def test_each_request_of_a_conversation_prefills_only_what_is_new(
 ) -> None:
     chosen = ChatFormat.load(family_directories.own(family, template_name))
     reference = load_reference(family_directories, family)
-    caches = [open_cache(reference, tmp_path)]
+    check_conversation(reference, chosen, tmp_path if restarts else None)
 
-    def next_cache() -> PrefixCache:
-        if restarts:
-            assert caches[-1].flush(30)
-            caches.append(open_cache(reference, tmp_path))
-        return caches[-1]
 
-    header = len(chosen.vocabulary.encode_text("assistant\n")) + 1
-    for prefilled, new in converse(reference, chosen, next_cache):
-        # A running state goes on from where the answer began, not from within its first words.
-        assert new <= prefilled <= new + (header if template_name == "strip" else 0)
+@needs_assets
+@pytest.mark.parametrize(
+    ("family", "published"),
+    [
+        ("qwen3_moe", TEMPLATES[0]),
+        ("qwen3_next", TEMPLATES[0]),
+        ("qwen3", TEMPLATES[1]),
+        ("qwen3_5", TEMPLATES[2]),
+    ],
+)
+def test_the_same_with_published_templates_and_restarts(
+    family: Family, published: str, family_directories: FamilyDirectories, tmp_path: Path
+) -> None:
+    directory = family_directories.real(family, published)
+    check_conversation(reference_of(directory, family), ChatFormat.load(directory), tmp_path)
 
 
 # Files that are not what they were.

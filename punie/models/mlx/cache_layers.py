@@ -145,6 +145,11 @@ def _check(state: LayerState, held: int) -> None:
         _check(part, held)
 
 
+def evaluate(layers: Layers) -> None:
+    """Compute what is still to be computed, so that nothing but the arrays is kept."""
+    mx.eval([tensor for layer in layers for tensor in read_layer(layer).tensors()])
+
+
 def snapshot(layers: Layers, held: int, length: int) -> Layers:
     """Return layers that hold the first `length` of the `held` tokens, with handles of their own.
 

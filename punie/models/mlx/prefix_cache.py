@@ -18,6 +18,7 @@ from punie.models.mlx.cache_layers import (
     check,
     compact,
     cut,
+    evaluate,
     fixed_bytes,
     growing_bytes,
     share,
@@ -156,6 +157,7 @@ class PrefixCache:
         if not slot.tokens or (slot.is_copy and len(slot.tokens) == slot.origin):
             return
         check(slot.layers, len(slot.tokens))
+        evaluate(slot.layers)
         self._insert(slot, slot.layers, growing_bytes(slot.layers), kind, owner)
 
     def checkpoint(self, slot: Slot, kind: Kind, owner: str | None) -> None:
