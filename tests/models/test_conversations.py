@@ -11,6 +11,7 @@ from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import GenerateRequest
 from punie.models.mlx.guide import TokenMask
+from punie.models.options import EngineOptions
 from tests.assets import needs_assets
 from tests.models.families import FAMILIES, TRIMMABLE, Family, FamilyDirectories, TemplateName
 from tests.models.test_decoding import run
@@ -169,3 +170,41 @@ async def test_published_templates_and_tokens(
     thinks = published != PUBLISHED[0]
     surplus = await converse(family_directories.real(family, published), thinks=thinks, turns=4)
     assert max(surplus) <= (0 if family in TRIMMABLE or not thinks else 4), surplus
+
+
+@pytest.mark.parametrize("template_name", ["append", "strip"])
+@pytest.mark.parametrize("family", FAMILIES)
+async def test_after_a_restart_only_new_tokens_are_read(
+    family: Family,
+    template_name: TemplateName,
+    family_directories: FamilyDirectories,
+    tmp_path: Path,
+) -> None:
+    directory = family_directories.own(family, template_name)
+    thinks = template_name == "strip"
+    options = EngineOptions(prefix_directory=tmp_path / "prefixes", prefix_bytes=1 << 30)
+    chat = ChatFormat.load(directory)
+    system = {"role": "system", "content": "You are brief. " * 5}
+    engine = Engine(options)
+    await engine.load(directory)
+    one = Conversation(engine, chat, "one", [system])
+    try:
+        for number in range(6):
+            await one.turn(number, thinks=thinks)
+    finally:
+        await engine.aclose()
+    again = Engine(options)
+    await again.load(directory)
+    one.engine = again
+    one.surplus.clear()
+    try:
+        for number in range(6, 9):
+            await one.turn(number, thinks=thinks)
+        assert max(one.surplus) <= (0 if family in TRIMMABLE or not thinks else 4), one.surplus
+        other = Conversation(again, chat, "other", [system])
+        first = chat.encode([system, {"role": "user", "content": ""}], TOOLS)
+        other.known.append(first.tokens[: first.checkpoints.system])
+        await other.turn(100, thinks=thinks)
+        assert max(other.surplus) <= 0, other.surplus
+    finally:
+        await again.aclose()

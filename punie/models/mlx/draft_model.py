@@ -13,7 +13,8 @@ from mlx_lm.utils import load_model
 
 from punie.models.catalog import ModelUnavailable, read_json_object
 from punie.models.mlx.generation import GenerateRequest
-from punie.models.mlx.prefix_cache import PrefixCache, Slot
+from punie.models.mlx.prefix_cache import PrefixCache
+from punie.models.mlx.prefix_entry import Slot
 from punie.models.mlx.sampling import Sampler, token_of
 from punie.models.mlx.speculation import NO_DRAFT, Draft, DraftControl
 

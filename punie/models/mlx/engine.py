@@ -25,10 +25,15 @@ from punie.models.mlx.admission import MemoryBudget
 from punie.models.mlx.draft_model import DraftModel
 from punie.models.mlx.generation import EngineError, GenerateRequest, Generation
 from punie.models.mlx.prefix_cache import PrefixCache
+from punie.models.mlx.prefix_store import PrefixStore, model_identity
 from punie.models.mlx.scheduler import Scheduler, one_line
 from punie.models.options import EngineOptions
 
 _DEFAULT_OPTIONS = EngineOptions()
+_SAVING_SECONDS = 0.5
+"""How often an idle engine looks whether there is something to save."""
+_LAST_SAVING_SECONDS = 3.0
+"""What the end of a process may take for saving; the rest is read again at the next start."""
 _DRAFT_CACHE = 1 << 30
 """Bytes for what a draft model has read."""
 _Result = TypeVar("_Result")
@@ -152,14 +157,16 @@ class Engine:
         """Do a piece of what waits for quiet; return the seconds until there may be more."""
         if self._scheduler is None:
             return None
+        assert self._prefixes is not None
+        saving = _SAVING_SECONDS if self._prefixes.idle() else None
         idle = self._options.idle_seconds
         if idle is None:
-            return None
+            return saving
         left = self._idle_since + idle - time.monotonic()
         if left <= 0:
             self._release()
             return None
-        return left
+        return left if saving is None else min(left, saving)
 
     def _add(self, generation: Generation) -> None:
         try:
@@ -186,17 +193,26 @@ class Engine:
         memory = MemoryBudget.of_machine(architecture, self._options.memory_limit)
         self._limits = memory.set_limits()
         cache_bytes = self._cache_bytes or memory.cache_bytes()
-        self._prefixes = PrefixCache(lambda: make_prompt_cache(model), cache_bytes)
+        self._prefixes = PrefixCache(
+            lambda: make_prompt_cache(model), cache_bytes, store=self._store(directory)
+        )
         self._scheduler = Scheduler(model, self._prefixes, memory, drafter, lambda: self._closed)
         self._idle_since = time.monotonic()
         self.directory, self._draft = directory, draft
 
+    def _store(self, directory: Path) -> PrefixStore | None:
+        place = self._options.prefix_directory
+        if place is None:
+            return None
+        return PrefixStore(place, model_identity(directory), max_bytes=self._options.prefix_bytes)
+
     def _release(self) -> None:
-        """Let go of the weights and all caches."""
+        """Let go of the weights and all caches, and save what the next start can use."""
         if self._scheduler is None:
             return
         assert self._prefixes is not None
         self._prefilled += self._scheduler.prefilled_tokens
+        self._prefixes.flush(_LAST_SAVING_SECONDS)
         self._prefixes.clear()
         self._scheduler = self._prefixes = None
         gc.collect()  # a model holds itself in circles

@@ -18,7 +18,7 @@ from punie.models.mlx.sampling import Sampling
 
 if TYPE_CHECKING:
     from punie.models.mlx.guide import Guide
-    from punie.models.mlx.prefix_cache import Kind
+    from punie.models.mlx.prefix_entry import Kind
 
 _WAKE_SECONDS = 0.01
 """A token that follows another one sooner than this waits for the next one, or the end."""

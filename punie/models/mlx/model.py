@@ -28,7 +28,7 @@ from punie.models.mlx.chat_format import ChatFormat, Prompt, ToolSpecification
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import EngineError, GenerateRequest
 from punie.models.mlx.messages import chat_messages
-from punie.models.mlx.prefix_cache import Kind
+from punie.models.mlx.prefix_entry import Kind
 from punie.models.mlx.renderer import TemplateError
 from punie.models.mlx.sampling import Sampling
 from punie.models.mlx.stream import PROVIDER, MlxStream

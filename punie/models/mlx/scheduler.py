@@ -21,7 +21,8 @@ from punie.models.mlx.draft_model import DraftModel
 from punie.models.mlx.drafting import Drafting, lookup_source
 from punie.models.mlx.generation import EngineError, Finished, Generation
 from punie.models.mlx.prefill import LARGEST_CHUNK, ChunkSize, read_chunk
-from punie.models.mlx.prefix_cache import Kind, PrefixCache
+from punie.models.mlx.prefix_cache import PrefixCache
+from punie.models.mlx.prefix_entry import Kind
 from punie.models.mlx.rewind import can_rewind
 from punie.models.mlx.sampling import Sampler
 from punie.models.mlx.sequence import TokenSequence

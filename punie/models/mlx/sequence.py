@@ -8,7 +8,7 @@ import mlx.core as mx
 from punie.models.memory import KvQuantization
 from punie.models.mlx.draft_model import ModelDrafter
 from punie.models.mlx.generation import Finished, FinishReason, Generation, Prefilled
-from punie.models.mlx.prefix_cache import Kind, Slot
+from punie.models.mlx.prefix_entry import Kind, Slot
 from punie.models.mlx.sampling import Sampler
 
 
