@@ -109,7 +109,7 @@ class ResponseParser:
         self._reader = BlockReader(tools, markers)
         self._draft: Draft | None = None
         self._drafted = False  # whether the draft's call was told of
-        self._told = ""  # of its arguments
+        self._told = 0  # characters of its arguments
 
     def feed(self, pieces: Sequence[Piece]) -> list[ParserEvent]:
         """Return what these pieces of output make clear; a string is one piece."""
@@ -219,7 +219,7 @@ class ResponseParser:
             self._drafted = True
             yield CallStarted(self._draft.name)
         if more:
-            self._told += more
+            self._told += len(more)
             yield CallArguments(more)
 
     def _block(self, block: BlockEnd) -> Iterator[ParserEvent]:
@@ -235,10 +235,10 @@ class ResponseParser:
         if not self._drafted:
             yield CallStarted(call.name)
         whole = json.dumps(call.arguments, ensure_ascii=False)
-        if rest := whole[len(self._told) :]:
+        if rest := whole[self._told :]:
             yield CallArguments(rest)
         yield ToolCall(call.name, call.arguments)
-        self._drafted, self._told = False, ""
+        self._drafted, self._told = False, 0
 
     def _enter(self, state: Literal["text", "thought", "call"], position: int) -> None:
         self._state = state
@@ -249,7 +249,7 @@ class ResponseParser:
         self._after_call = False
         if state == "call":
             self._reader = BlockReader(self._tools, self._markers)
-            self._draft, self._drafted, self._told = None, False, ""
+            self._draft, self._drafted, self._told = None, False, 0
 
     def _visible(self, text: str) -> Iterator[ParserEvent]:
         """Yield text without control tokens and the whitespace around the whole stretch."""
