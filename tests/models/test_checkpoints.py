@@ -82,13 +82,18 @@ def check_checkpoints(
     now = encode(history)
     found = now.checkpoints
     begin = chosen.vocabulary.control["<|im_start|>"]
-    assert found.system < found.turn <= found.message < len(now.tokens)
-    for place in (found.system, found.turn, found.message):
+    assert found.system <= found.question < found.turn <= found.message < len(now.tokens)
+    for place in (found.system, found.question, found.turn, found.message):
         assert now.tokens[place] == begin
     *same_turn, next_turn = [encode(messages) for messages in continuations]
     for later in same_turn:
         assert common(now.tokens, later.tokens) >= found.message
         assert later.checkpoints.turn == found.turn
+    # The question is the user's last message: whatever else it said, the prompt went as far.
+    asked = max(i for i, m in enumerate(history) if m["role"] == "user")
+    other_question = encode([*history[:asked], message("user", "something else")])
+    assert common(now.tokens, other_question.tokens) >= found.question
+    assert other_question.checkpoints.question == found.question
     kept = common(now.tokens, next_turn.tokens)
     header = len(chosen.vocabulary.encode_text("assistant\n")) + 1
     assert kept >= found.turn
@@ -141,10 +146,11 @@ def test_without_system_prompt_or_question(family_directories: FamilyDirectories
     prompt = chosen.encode([message("user", "hello")])
     assert prompt.checkpoints.system == 0
     only_system = chosen.encode([message("system", "hello")])
-    assert only_system.checkpoints == Checkpoints(*[only_system.checkpoints.message] * 3)
+    place = only_system.checkpoints.message
+    assert only_system.checkpoints == Checkpoints(system=place, turn=place, message=place)
     # Without the beginning of an answer, everything up to the question's end stays.
     finished = chosen.encode([message("user", "hello")], generation_prompt=False)
-    assert finished.checkpoints == Checkpoints(0, len(finished.tokens), 0)
+    assert finished.checkpoints == Checkpoints(turn=len(finished.tokens))
 
 
 def test_templates_of_another_kind_have_none(family_directories: FamilyDirectories) -> None:

@@ -123,7 +123,9 @@ class PrefixCacheMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.uses)
     @rule(
-        which=st.integers(0), count=st.integers(1, 40), kind=st.sampled_from(["", "turn", "system"])
+        which=st.integers(0),
+        count=st.integers(1, 40),
+        kind=st.sampled_from(["", "turn", "message", "system"]),
     )
     def prefill(self, which: int, count: int, kind: Kind) -> None:
         use = self.uses[which % len(self.uses)]
@@ -344,8 +346,23 @@ def test_a_session_keeps_only_a_few_checkpoints(hybrid: Reference) -> None:
     for step in range(12):
         kept.checkpoint(slot, "turn", "a")
         hybrid.advance(slot, [step])
-    assert len(kept) == 4
-    assert max(len(entry.tokens) for entry in kept._entries) == 21
+        kept.checkpoint(slot, "message", "a")
+    assert [entry.kind for entry in kept._entries].count("turn") == 4
+    assert max(len(entry.tokens) for entry in kept._entries if entry.kind == "turn") == 21
+    assert ("message", "a", 22) in kinds(kept)
+    assert len(kept) == 5
+
+
+def test_one_place_is_kept_once(hybrid: Reference) -> None:
+    kept = PrefixCache(hybrid.make_layers, BIG)
+    slot = hybrid.slot(text(10, 3))
+    order: list[Kind] = ["turn", "message", "turn"]
+    for kind in order:
+        kept.checkpoint(slot, kind, "a")
+    assert kinds(kept) == [("turn", "a", 10)]
+    kept.checkpoint(slot, "system", "a")
+    kept.checkpoint(slot, "turn", "b")
+    assert kinds(kept) == [("system", None, 10), ("turn", "a", 10)]
 
 
 def test_checkpoints_of_a_session_take_only_their_running_states(hybrid: Reference) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from punie.models.mlx.cache_layers import LayerState, build_layer, read_layer
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
 from punie.models.mlx.prefix_cache import PrefixCache
-from punie.models.mlx.prefix_entry import Slot
+from punie.models.mlx.prefix_entry import Kind, Slot
 from punie.models.mlx.prefix_file import encode_header
 from punie.models.mlx.prefix_store import PrefixStore, model_identity
 from tests.assets import TEMPLATES, needs_assets
@@ -177,12 +177,17 @@ def converse(
         )
         counts.append((len(prompt.tokens) - len(slot.tokens), len(prompt.tokens) - same))
         places = prompt.checkpoints
-        for place in (places.system, places.turn, places.message, len(prompt.tokens)):
+        stops: list[tuple[int, Kind]] = [
+            (places.system, "system"),
+            (places.turn, "turn"),
+            (places.message, "message"),
+            (len(prompt.tokens), "session"),
+        ]
+        for place, kind in stops:
             if place > len(slot.tokens):
                 reference.advance(slot, prompt.tokens[len(slot.tokens) : place])
                 if place < len(prompt.tokens):
-                    kind = "system" if place == places.system else "turn"
-                    kept.checkpoint(slot, kind, "a")  # type: ignore[arg-type]
+                    kept.checkpoint(slot, kind, "a")
         finished = chosen.encode(CONVERSATION[: index + 1], TOOLS, generation_prompt=False).tokens
         assert finished[: len(prompt.tokens)] == prompt.tokens
         reference.advance(slot, finished[len(prompt.tokens) :])

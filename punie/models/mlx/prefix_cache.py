@@ -30,6 +30,13 @@ from punie.models.mlx.prefix_saver import PrefixSaver
 from punie.models.mlx.prefix_store import PrefixStore
 
 _KEPT_OF_A_SESSION: dict[Kind, int] = {"turn": 4, "message": 1}
+_SERVED_BY: dict[Kind, tuple[Kind, ...]] = {
+    "system": ("system",),
+    "turn": ("system", "turn"),
+    "message": ("system", "turn", "message"),
+    "session": (),
+}
+"""Kinds of entries that make one of the same tokens needless."""
 _LEAST_GAIN = 16
 _TOKENS_PER_GIB = 256
 """Tokens that are prefilled in the time that reading a GiB takes, at least, and as a rule more."""
@@ -128,9 +135,9 @@ class PrefixCache:
         if length - kept < _LEAST_GAIN + saved.nbytes * _TOKENS_PER_GIB // (1 << 30):
             return None
         loaded = self._store.load(saved, length)
-        if not loaded or len(loaded[0][1]) != len(self._make_layers()):
+        if not loaded or len(loaded[0][-1]) != len(self._make_layers()):
             return None
-        (held, layers), *earlier = loaded
+        (held, _, layers), *earlier = loaded
         self.counters.hits += 1
         self.counters.reused_tokens += length
         self.counters.restored_tokens += length
@@ -143,8 +150,8 @@ class PrefixCache:
             layers = snapshot(layers, held, length)
             return Slot(tokens[:length], layers, 1, length, is_copy=True)
         if saved.owner == owner:
-            for place, before in reversed(earlier):
-                self._insert(Slot(tokens[:place], before), before, pinned, "turn", owner)
+            for place, kind, before in reversed(earlier):
+                self._insert(Slot(tokens[:place], before), before, pinned, kind, owner)
         cut(layers, held, length)
         return Slot(tokens[:length], layers, 1, length)
 
@@ -170,7 +177,7 @@ class PrefixCache:
             return
         tokens = np.array(slot.tokens, np.int32)
         for entry in self._entries:
-            if entry.kind in (kind, "system") and np.array_equal(entry.tokens, tokens):
+            if entry.kind in _SERVED_BY[kind] and np.array_equal(entry.tokens, tokens):
                 entry.clock = self._clock
                 return
         held = len(tokens)

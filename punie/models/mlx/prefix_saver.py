@@ -3,8 +3,8 @@
 import time
 from collections.abc import Sequence
 
-from punie.models.mlx.cache_layers import UnknownLayerError
-from punie.models.mlx.prefix_entry import Entry
+from punie.models.mlx.cache_layers import Layers, UnknownLayerError
+from punie.models.mlx.prefix_entry import Entry, Kind
 from punie.models.mlx.prefix_store import PrefixStore, SaveJob
 
 _LEAST_TOKENS = 256
@@ -78,7 +78,7 @@ class PrefixSaver:
 
     def _due(self, entries: Sequence[Entry], *, at_end: bool) -> Entry | None:
         for entry in sorted(entries, key=lambda entry: entry.kind != "system"):
-            if entry.is_settled or entry.kind == "turn":
+            if entry.is_settled or entry.kind in ("turn", "message"):
                 continue
             if entry.kind == "session":
                 if entry.owner is None:
@@ -96,15 +96,19 @@ class PrefixSaver:
     def _start(self, entry: Entry, entries: Sequence[Entry]) -> None:
         # The checkpoints that use its buffers cost little more than their running states.
         carrier = entry.carrier or entry
-        states = [(len(entry.tokens), entry.layers)] + [
-            (len(other.tokens), other.layers)
-            for other in entries
-            if other.kind == "turn"
-            and other.carrier is carrier
-            and len(other.tokens) < len(entry.tokens)
+        states: list[tuple[int, Kind, Layers]] = [
+            (len(entry.tokens), entry.kind, entry.layers),
+            *(
+                (len(other.tokens), other.kind, other.layers)
+                for other in entries
+                if other.owner == entry.owner
+                and other.kind in ("turn", "message")
+                and other.carrier is carrier
+                and len(other.tokens) < len(entry.tokens)
+            ),
         ]
         try:
-            job = self._store.prepare(entry.tokens, entry.kind, entry.owner, states)
+            job = self._store.prepare(entry.tokens, entry.owner, states)
         except UnknownLayerError:
             entry.is_settled = True
             return

@@ -27,9 +27,9 @@ from punie.models.mlx.cache_layers import (
     Layers,
     build_layer,
     check,
-    read_layer,
+    is_cuttable,
 )
-from punie.models.mlx.prefix_entry import TokenArray, common_prefix
+from punie.models.mlx.prefix_entry import Kind, TokenArray, common_prefix
 from punie.models.mlx.prefix_file import (
     SUFFIX,
     TEMPORARY_SUFFIX,
@@ -85,7 +85,7 @@ class SavedPrefix:
 
     path: Path
     tokens: TokenArray
-    kind: str
+    kind: Kind
     owner: str | None
     lengths: tuple[int, ...]
     is_cuttable: bool
@@ -104,7 +104,7 @@ class SaveJob:
     """Something to be written; its arrays are evaluated and stay as they are until `done`."""
 
     tokens: TokenArray
-    kind: str
+    kind: Kind
     owner: str | None
     about: dict[str, Any]
     tensors: dict[str, HostTensor]
@@ -170,7 +170,7 @@ class PrefixStore:
         length, _, saved = max(fitting, key=lambda item: item[:2])
         return saved, length
 
-    def contains(self, tokens: TokenArray, kind: str, owner: str | None) -> bool:
+    def contains(self, tokens: TokenArray, kind: Kind, owner: str | None) -> bool:
         """Whether this very state has been saved."""
         return any(
             saved.kind == kind and saved.owner == owner and np.array_equal(saved.tokens, tokens)
@@ -182,14 +182,13 @@ class PrefixStore:
         own = (saved for saved in self._files().values() if saved.owner == owner)
         return max((common_prefix(saved.tokens, tokens) for saved in own), default=0)
 
-    def load(self, saved: SavedPrefix, length: int) -> list[tuple[int, Layers]]:
+    def load(self, saved: SavedPrefix, length: int) -> list[tuple[int, Kind, Layers]]:
         """Read the shortest state with the first `length` tokens, and the shorter ones.
 
-        Returns how many tokens each holds and its layers, the longest first. The growing tensors
-        of all of them share their buffers. Empty, and the file is gone, when it is not what it
-        was.
+        Returns how many tokens each holds, what it is, and its layers, the longest first. Their
+        growing tensors share buffers. Empty, and the file is gone, when it is not what it was.
         """
-        loaded: list[tuple[int, Layers]] = []
+        loaded: list[tuple[int, Kind, Layers]] = []
         try:
             with saved.path.open("rb") as file:
                 header = read_header(file, saved.path.name)
@@ -199,7 +198,7 @@ class PrefixStore:
                 for held in sorted((held for held in states if held <= longest), reverse=True):
                     layers = [build_layer(read.state(layer)) for layer in states[held]["layers"]]
                     check(layers, held)
-                    loaded.append((held, layers))
+                    loaded.append((held, states[held]["kind"], layers))
             os.utime(saved.path)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             _log.info("A saved prefix cannot be used and is removed: %s", error)
@@ -210,26 +209,27 @@ class PrefixStore:
     def prepare(
         self,
         tokens: TokenArray,
-        kind: str,
         owner: str | None,
-        states: Sequence[tuple[int, Layers]],
+        states: Sequence[tuple[int, Kind, Layers]],
     ) -> SaveJob:
         """Return a job that writes these states, the longest first, all beginnings of `tokens`.
+
+        Each is how many tokens it holds, what it is, and its layers.
 
         Nobody may write to the layers; the growing tensors of the first serve all of them.
         Raises `UnknownLayerError` for layers that cannot be saved.
         """
         described = StateWriter()
+        _, kind, longest = states[0]
         about = {
             "format": FORMAT,
             "identity": self._identity,
-            "kind": kind,
             "owner": owner,
             "states": [
-                {"length": length, "layers": described.layers(layers, length)}
-                for length, layers in states
+                {"length": length, "kind": kind, "layers": described.layers(layers, length)}
+                for length, kind, layers in states
             ],
-            "cuttable": all(read_layer(layer).is_cuttable for layer in states[0][1]),
+            "cuttable": is_cuttable(longest),
         }
         token_bytes = np.ascontiguousarray(tokens, np.int32).view(np.uint8)
         tensors = {"tokens": HostTensor("I32", (len(tokens),), token_bytes)}
@@ -301,8 +301,9 @@ class PrefixStore:
         lengths = tuple(int(state["length"]) for state in about["states"])
         if lengths[0] != len(tokens) or max(lengths) > len(tokens):
             raise DamagedFileError("other tokens than states")
+        kind = about["states"][0]["kind"]
         return SavedPrefix(
-            path, tokens, about["kind"], about["owner"], lengths, bool(about["cuttable"]), nbytes
+            path, tokens, kind, about["owner"], lengths, bool(about["cuttable"]), nbytes
         )
 
     def _remove(self, path: Path) -> None:
