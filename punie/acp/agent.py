@@ -208,6 +208,7 @@ class PunieAgent:
             await self._close(session)
         try:
             await self._history.delete(session_id)
+            await self._models.forget(session_id)
         except HistoryUnavailable as error:
             raise unreadable(error) from error
 

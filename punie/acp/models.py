@@ -78,6 +78,12 @@ class ModelPool:
             raise ModelUnavailable(load.trouble)
         return load.model
 
+    async def forget(self, session_id: str) -> None:
+        """Drop what models keep of a session that is deleted."""
+        from punie.models.load import forget_session
+
+        await forget_session(session_id, self._options)
+
     def _load(self, reference: str) -> _Load:
         load = self._loads.get(reference)
         if load is None or (load.done.is_set() and load.model is None):

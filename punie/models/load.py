@@ -11,6 +11,7 @@ import anyio.to_thread
 
 from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
 from punie.models.checking import check_model
+from punie.models.mlx.prefix_file import forget_saved
 from punie.models.options import EngineOptions
 
 if TYPE_CHECKING:
@@ -74,6 +75,15 @@ async def close_models() -> None:
         with anyio.CancelScope(shield=True):
             for model in models.values():
                 await model.engine.aclose()
+
+
+async def forget_session(owner: str, options: EngineOptions = _DEFAULT_OPTIONS) -> None:
+    """Drop what models keep of a session that is deleted, in memory and on disk."""
+    for model in _open_models.models.values():
+        model.engine.forget(owner)
+    place = options.prefix_directory
+    if place is not None and place.exists():
+        await anyio.to_thread.run_sync(forget_saved, place, owner)
 
 
 async def _open_script(name: str, path: Path) -> "StreamingModel":

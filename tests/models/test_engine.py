@@ -8,6 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
+from punie.models.catalog import resolve_model
+from punie.models.load import close_models, forget_session, open_model
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import (
     Decoded,
@@ -17,7 +19,9 @@ from punie.models.mlx.generation import (
     Generation,
     Prefilled,
 )
+from punie.models.mlx.model import MlxModel
 from punie.models.mlx.prefill import LARGEST_CHUNK
+from punie.models.mlx.prefix_file import read_header
 from punie.models.mlx.sampling import Sampling
 from punie.models.options import EngineOptions
 from tests.models.test_decoding import PatternGuide
@@ -208,6 +212,8 @@ def test_a_process_that_exits_while_generating_ends_cleanly(model_directory: Pat
     code = f"""
 import anyio
 from pathlib import Path
+from punie.models.catalog import resolve_model
+from punie.models.load import close_models, forget_session, open_model
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import GenerateRequest
 
@@ -354,3 +360,30 @@ def long_request(number: int) -> GenerateRequest:
     return GenerateRequest(
         (*prompt(200), *prompt(60, salt=number + 2)), max_tokens=70, owner=str(number)
     )
+
+
+async def test_a_deleted_session_leaves_nothing_behind(
+    model_directory: Path, tmp_path: Path
+) -> None:
+    options = EngineOptions(prefix_directory=tmp_path / "prefixes", prefix_bytes=1 << 30)
+    for owner in ("kept", "deleted"):
+        engine = Engine(options)
+        await engine.load(model_directory)
+        await run(engine, replace(long_request(3), owner=owner))
+        await engine.aclose()
+    saved = list((tmp_path / "prefixes").glob("*/*.safetensors"))
+    assert len(saved) == 2
+    # The model is open and has the session in memory too.
+    opened = await open_model(resolve_model(str(model_directory)), options=options)
+    assert isinstance(opened, MlxModel)
+    try:
+        await run(opened.engine, replace(long_request(3), owner="deleted"))
+        await forget_session("deleted", options)
+        with anyio.fail_after(10):
+            while len(list((tmp_path / "prefixes").glob("*/*.safetensors"))) > 1:
+                await anyio.sleep(0.02)
+    finally:
+        await close_models()
+    (left,) = (tmp_path / "prefixes").glob("*/*.safetensors")
+    with left.open("rb") as file:
+        assert read_header(file, left.name).about["owner"] == "kept"

@@ -101,6 +101,11 @@ class Engine:
         finally:
             generation.cancel()
 
+    def forget(self, owner: str) -> None:
+        """Drop what is kept of a session, from memory and from disk, between two passes."""
+        if not self._closed:
+            self._jobs.put(lambda: self._forget(owner))
+
     async def aclose(self) -> None:
         """Cancel all generations, end the thread and release the model's memory."""
         await anyio.to_thread.run_sync(self._close, None)
@@ -167,6 +172,10 @@ class Engine:
             self._release()
             return None
         return left if saving is None else min(left, saving)
+
+    def _forget(self, owner: str) -> None:
+        if self._prefixes is not None:
+            self._prefixes.forget(owner, saved=True)
 
     def _add(self, generation: Generation) -> None:
         try:

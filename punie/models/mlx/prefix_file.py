@@ -200,3 +200,16 @@ def read_tensor(file: BinaryIO, header: Header, name: str) -> HostTensor:
         return HostTensor(header.dtypes[name], shape, data.reshape(*shape[:-1], -1))
     except ValueError as error:
         raise DamagedFileError("a tensor of another shape") from error
+
+
+def forget_saved(directory: Path, owner: str) -> None:
+    """Remove the files of all models under `directory` that a session's own text is in.
+
+    Raises nothing: what cannot be read is left to whoever opens it next.
+    """
+    for path in directory.glob(f"*/*{SUFFIX}"):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            with path.open("rb") as file:
+                about = read_header(file, path.name).about
+            if about.get("owner") == owner:
+                path.unlink()
