@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from punie.models.mlx.chat.vocabulary import Vocabulary
 from punie.models.mlx.chat_format import ChatFormat
-from punie.models.mlx.vocabulary import Vocabulary
 
 ASSETS = Path(
     os.environ.get("PUNIE_TEST_ASSETS", Path(__file__).parents[1].parent / "shared")

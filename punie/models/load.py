@@ -11,14 +11,14 @@ import anyio.to_thread
 
 from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
 from punie.models.checking import check_model
-from punie.models.mlx.prefix_file import forget_saved
+from punie.models.mlx.prefixes.file import forget_saved
 from punie.models.options import EngineOptions
 
 if TYPE_CHECKING:
-    from punie.models.mlx.call_guide import CallGrammar
     from punie.models.mlx.chat_format import ChatFormat
+    from punie.models.mlx.decoding.sampling import Sampling
     from punie.models.mlx.engine import Engine
-    from punie.models.mlx.sampling import Sampling
+    from punie.models.mlx.guidance.call_guide import CallGrammar
     from punie.models.streaming import StreamingModel
 
 _DEFAULT_OPTIONS = EngineOptions()
@@ -117,9 +117,9 @@ async def _load(path: Path, options: EngineOptions) -> _OpenModel:
     for module in ("punie.models.mlx.engine", "punie.models.mlx.model"):
         await anyio.to_thread.run_sync(importlib.import_module, module, abandon_on_cancel=True)
     _stay_offline()
-    from punie.models.mlx.call_guide import CallGrammar
+    from punie.models.mlx.decoding.sampling import published_sampling
     from punie.models.mlx.engine import Engine
-    from punie.models.mlx.sampling import published_sampling
+    from punie.models.mlx.guidance.call_guide import CallGrammar
 
     sampling = await anyio.to_thread.run_sync(published_sampling, path)
     engine = Engine(options)

@@ -18,7 +18,7 @@ from punie.models.catalog import ModelChoice, ModelUnavailable, read_json_object
 from punie.models.weights import read_weights
 
 if TYPE_CHECKING:
-    from punie.models.mlx.parser import CallSyntax
+    from punie.models.mlx.chat.parser import CallSyntax
 
 Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
 """How hard a model is asked to think, in rising order."""

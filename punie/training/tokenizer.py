@@ -14,8 +14,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
+from punie.models.mlx.chat.vocabulary import Vocabulary
 from punie.models.mlx.chat_format import ChatFormat
-from punie.models.mlx.vocabulary import Vocabulary
 from punie.training.conversation import Message, texts
 from punie.training.tiny_architecture import CONTROL_TOKENS, END_OF_TEXT, TURN_END, chat_template
 

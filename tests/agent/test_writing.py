@@ -21,7 +21,7 @@ from punie.agent.events import (
     is_stored,
 )
 from punie.agent.toolset import MALFORMED
-from punie.models.mlx.messages import MALFORMED as WRITTEN_BY_MODELS
+from punie.models.mlx.chat.messages import MALFORMED as WRITTEN_BY_MODELS
 from tests.agent.stage import Piece, Stage, call, messages_from_events, scripted
 
 pytestmark = pytest.mark.anyio

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from punie.agent.toolset import argument_schema
-from punie.models.mlx.call_guide import CallGrammar
-from punie.models.mlx.parser import CallSyntax
-from punie.models.mlx.values import value_text
-from punie.models.mlx.vocabulary import Vocabulary
+from punie.models.mlx.chat.parser import CallSyntax
+from punie.models.mlx.chat.values import value_text
+from punie.models.mlx.chat.vocabulary import Vocabulary
+from punie.models.mlx.guidance.call_guide import CallGrammar
 from punie.tools.catalog import ALL_TOOLS
 
 SHARED = Path(__file__).parents[3] / "shared" / "qwen3-coder-30b-a3b"
@@ -140,7 +140,7 @@ def measure_application(grammar: CallGrammar, tools: dict[str, Any], runs: int) 
     """Return the seconds for putting the mask of a value on one row of logits, on this device."""
     import mlx.core as mx
 
-    from punie.models.mlx.masking import apply_mask
+    from punie.models.mlx.guidance.masking import apply_mask
 
     logits = mx.random.normal((1, WIDTH))
     guide = grammar.guide(tools, "xml")

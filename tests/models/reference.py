@@ -10,7 +10,7 @@ from mlx_lm.models import cache as mlx_cache
 from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import load_model
 
-from punie.models.mlx.prefix_entry import Slot
+from punie.models.mlx.prefixes.entry import Slot
 from tests.models.families import FAMILIES, Family, FamilyDirectories
 
 QuantizedKVCache: Any = mlx_cache.QuantizedKVCache

@@ -5,7 +5,7 @@ import mlx.core as mx
 import pytest
 from mlx_lm.models import cache
 
-from punie.models.mlx.cache_layers import (
+from punie.models.mlx.prefixes.layers import (
     UnknownLayerError,
     build_layer,
     check,

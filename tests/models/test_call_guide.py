@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie.models.mlx.call_guide import CallGrammar, CallGuide
-from punie.models.mlx.guide import TokenMask
-from punie.models.mlx.vocabulary import Vocabulary
+from punie.models.mlx.chat.vocabulary import Vocabulary
+from punie.models.mlx.guidance.call_guide import CallGrammar, CallGuide
+from punie.models.mlx.guidance.guide import TokenMask
 from tests.assets import chat_format, needs_assets
 from tests.models.tiny_model import build_tokenizer
 from tests.models.tool_sets import Tools, tiny_vocabulary, written_xml

@@ -10,9 +10,9 @@ from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from punie.models.catalog import ModelUnavailable
+from punie.models.mlx.chat.renderer import ESCAPE
+from punie.models.mlx.chat.vocabulary import ControlToken, Piece
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
-from punie.models.mlx.renderer import ESCAPE
-from punie.models.mlx.vocabulary import ControlToken, Piece
 from tests.assets import ASSETS, TEMPLATES, chat_format, needs_assets, template, vocabulary
 from tests.models.tiny_model import CONTROL, XML_TEMPLATE
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from punie.models.mlx.chat.checkpoints import Checkpoints, find_checkpoints
 from punie.models.mlx.chat_format import ChatFormat, Prompt, ToolSpecification
-from punie.models.mlx.checkpoints import Checkpoints, find_checkpoints
 from tests.assets import TEMPLATES, chat_format, needs_assets
 from tests.models.families import TEMPLATE_NAMES, FamilyDirectories, TemplateName
 

@@ -10,7 +10,7 @@ import pytest
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import GenerateRequest
-from punie.models.mlx.guide import TokenMask
+from punie.models.mlx.guidance.guide import TokenMask
 from punie.models.options import EngineOptions
 from tests.assets import needs_assets
 from tests.models.families import FAMILIES, TRIMMABLE, Family, FamilyDirectories, TemplateName

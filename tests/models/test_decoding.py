@@ -9,10 +9,10 @@ import anyio
 import numpy as np
 import pytest
 
+from punie.models.mlx.decoding.sampling import Sampling
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import Decoded, Finished, GenerateRequest
-from punie.models.mlx.guide import Guide, TokenMask
-from punie.models.mlx.sampling import Sampling
+from punie.models.mlx.guidance.guide import Guide, TokenMask
 from tests.models.families import FAMILIES, Family, FamilyDirectories
 
 pytestmark = pytest.mark.anyio

@@ -10,6 +10,7 @@ import pytest
 
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, forget_session, open_model
+from punie.models.mlx.decoding.sampling import Sampling
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import (
     Decoded,
@@ -20,9 +21,8 @@ from punie.models.mlx.generation import (
     Prefilled,
 )
 from punie.models.mlx.model import MlxModel
-from punie.models.mlx.prefill import LARGEST_CHUNK
-from punie.models.mlx.prefix_file import read_header
-from punie.models.mlx.sampling import Sampling
+from punie.models.mlx.prefixes.file import read_header
+from punie.models.mlx.scheduling.prefill import LARGEST_CHUNK
 from punie.models.options import EngineOptions
 from tests.models.test_decoding import PatternGuide
 from tests.models.tiny_model import build_model, build_recurrent_model

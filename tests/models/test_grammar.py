@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from punie.models.mlx.call_guide import CallGrammar
-from punie.models.mlx.grammar import Grammar, GrammarError, Markers, call_grammar
-from punie.models.mlx.parser import CallSyntax, ToolCall
-from punie.models.mlx.vocabulary import Vocabulary
+from punie.models.mlx.chat.parser import CallSyntax, ToolCall
+from punie.models.mlx.chat.vocabulary import Vocabulary
+from punie.models.mlx.guidance.call_guide import CallGrammar
+from punie.models.mlx.guidance.grammar import Grammar, GrammarError, Markers, call_grammar
 from tests.assets import needs_assets
 from tests.assets import vocabulary as real_vocabulary
 from tests.models.tool_sets import (

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from punie.models.mlx.parser import (
+from punie.models.mlx.chat.parser import (
     AnswerText,
     CallSyntax,
     MalformedCall,
@@ -13,7 +13,7 @@ from punie.models.mlx.parser import (
     ThoughtText,
     ToolCall,
 )
-from punie.models.mlx.vocabulary import ControlToken, Piece
+from punie.models.mlx.chat.vocabulary import ControlToken, Piece
 from tests.models.token_splits import Outcome, parse, parse_in_every_cut
 
 OPEN, CLOSE = ControlToken("<tool_call>"), ControlToken("</tool_call>")

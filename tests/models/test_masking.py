@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie.models.mlx.masking import apply_mask
+from punie.models.mlx.guidance.masking import apply_mask
 
 
 def expected(logits: mx.array, mask: np.ndarray) -> np.ndarray:

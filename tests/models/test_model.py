@@ -36,7 +36,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
-from punie.models.mlx.messages import MALFORMED, chat_messages
+from punie.models.mlx.chat.messages import MALFORMED, chat_messages
 from punie.models.mlx.model import MlxModel
 from tests.models.tiny_model import build_model
 

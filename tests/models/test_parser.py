@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from punie.models.mlx.parser import (
+from punie.models.mlx.chat.parser import (
     AnswerText,
     CallSyntax,
     MalformedCall,

@@ -19,10 +19,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from punie.models.mlx.cache_layers import UnknownLayerError, stays_cuttable
-from punie.models.mlx.prefix_cache import PrefixCache
-from punie.models.mlx.prefix_entry import Kind, Slot, common_prefix
-from punie.models.mlx.prefix_store import PrefixStore
+from punie.models.mlx.prefixes.cache import PrefixCache
+from punie.models.mlx.prefixes.entry import Kind, Slot, common_prefix
+from punie.models.mlx.prefixes.layers import UnknownLayerError, stays_cuttable
+from punie.models.mlx.prefixes.store import PrefixStore
 from tests.models.families import FamilyDirectories
 from tests.models.reference import VARIANTS, Reference, load_reference, text
 

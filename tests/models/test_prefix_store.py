@@ -17,12 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from punie.models.mlx.cache_layers import LayerState, build_layer, read_layer
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
-from punie.models.mlx.prefix_cache import PrefixCache
-from punie.models.mlx.prefix_entry import Kind, Slot
-from punie.models.mlx.prefix_file import encode_header
-from punie.models.mlx.prefix_store import PrefixStore, model_identity
+from punie.models.mlx.prefixes.cache import PrefixCache
+from punie.models.mlx.prefixes.entry import Kind, Slot
+from punie.models.mlx.prefixes.file import encode_header
+from punie.models.mlx.prefixes.layers import LayerState, build_layer, read_layer
+from punie.models.mlx.prefixes.store import PrefixStore, model_identity
 from tests.assets import TEMPLATES, needs_assets
 from tests.models.families import FAMILIES, Family, FamilyDirectories, TemplateName
 from tests.models.reference import VARIANTS, Reference, load_reference, reference_of, text

@@ -13,9 +13,9 @@ from tokenizers import Tokenizer
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from punie.models.catalog import bundled_directory
+from punie.models.mlx.chat.renderer import ESCAPE
+from punie.models.mlx.chat.vocabulary import Vocabulary
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
-from punie.models.mlx.renderer import ESCAPE
-from punie.models.mlx.vocabulary import Vocabulary
 from tests import assets
 from tests.models.tiny_model import XML_TEMPLATE, build_tokenizer
 

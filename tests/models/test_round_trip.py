@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from punie.models.mlx.calls import properties_of
+from punie.models.mlx.chat.calls import properties_of
+from punie.models.mlx.chat.parser import MalformedCall, ToolCall
+from punie.models.mlx.chat.values import same, value_text
+from punie.models.mlx.chat.vocabulary import Vocabulary
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
-from punie.models.mlx.parser import MalformedCall, ToolCall
-from punie.models.mlx.values import same, value_text
-from punie.models.mlx.vocabulary import Vocabulary
 from tests.assets import TEMPLATES, chat_format, needs_assets
 from tests.models.tiny_model import XML_TEMPLATE, build_tokenizer
 from tests.models.token_splits import Outcome, parse

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie.models.mlx.sampling import Sampler, Sampling, tokens_of
+from punie.models.mlx.decoding.sampling import Sampler, Sampling, tokens_of
 
 PROBABILITIES = [0.5, 0.3, 0.15, 0.05]
 LOGITS = mx.log(mx.array([PROBABILITIES]))

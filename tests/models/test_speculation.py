@@ -4,7 +4,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie.models.mlx.speculation import LONGEST_DRAFT, Draft, DraftControl, PromptLookup
+from punie.models.mlx.decoding.speculation import LONGEST_DRAFT, Draft, DraftControl, PromptLookup
 
 
 def lookup(tokens: list[int]) -> PromptLookup:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 
-from punie.models.mlx.parser import (
+from punie.models.mlx.chat.parser import (
     AnswerText,
     CallArguments,
     CallStarted,
@@ -13,8 +13,8 @@ from punie.models.mlx.parser import (
     ThoughtText,
     ToolCall,
 )
-from punie.models.mlx.values import same
-from punie.models.mlx.vocabulary import Piece
+from punie.models.mlx.chat.values import same
+from punie.models.mlx.chat.vocabulary import Piece
 
 Outcome = AnswerText | ThoughtText | ToolCall | MalformedCall
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
-from punie.models.mlx.parser import (
+from punie.models.mlx.chat.parser import (
     AnswerText,
     CallSyntax,
     MalformedCall,
     ParserEvent,
     ToolCall,
 )
-from punie.models.mlx.values import value_text
-from punie.models.mlx.vocabulary import Vocabulary
+from punie.models.mlx.chat.values import value_text
+from punie.models.mlx.chat.vocabulary import Vocabulary
+from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
 from tests.models.tiny_model import XML_TEMPLATE, build_tokenizer
 
 JSON_TEMPLATE = XML_TEMPLATE.replace("<function=", "<call ")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from punie.models.mlx.vocabulary import Vocabulary
+from punie.models.mlx.chat.vocabulary import Vocabulary
 from punie.training.tiny_architecture import CONTROL_TOKENS
 from punie.training.tokenizer import split_pieces, train_tokenizer
 from tests.training.sample_conversations import SHAPE, conversations, model_folder

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from punie.models.catalog import ModelUnavailable, read_json_object
-from punie.models.mlx.calls import ToolSchemas, properties_of
-from punie.models.mlx.checkpoints import Checkpoints, find_checkpoints
-from punie.models.mlx.markup import CLOSE_CALL, CLOSE_THOUGHT, OPEN_CALL, OPEN_THOUGHT
-from punie.models.mlx.parser import ResponseParser
-from punie.models.mlx.renderer import TemplateError, TemplateRenderer
-from punie.models.mlx.values import value_text
-from punie.models.mlx.vocabulary import TextDecoder, Vocabulary
+from punie.models.mlx.chat.calls import ToolSchemas, properties_of
+from punie.models.mlx.chat.checkpoints import Checkpoints, find_checkpoints
+from punie.models.mlx.chat.markup import CLOSE_CALL, CLOSE_THOUGHT, OPEN_CALL, OPEN_THOUGHT
+from punie.models.mlx.chat.parser import ResponseParser
+from punie.models.mlx.chat.renderer import TemplateError, TemplateRenderer
+from punie.models.mlx.chat.values import value_text
+from punie.models.mlx.chat.vocabulary import TextDecoder, Vocabulary
 from punie.models.traits import Thinking, template_text, template_traits
 
 ChatMessage = Mapping[str, Any]

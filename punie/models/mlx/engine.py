@@ -21,12 +21,12 @@ from mlx_lm.utils import load_model
 
 from punie.models.architecture import read_architecture
 from punie.models.catalog import ModelUnavailable
-from punie.models.mlx.admission import MemoryBudget
-from punie.models.mlx.draft_model import DraftModel
+from punie.models.mlx.decoding.draft_model import DraftModel
 from punie.models.mlx.generation import EngineError, GenerateRequest, Generation
-from punie.models.mlx.prefix_cache import PrefixCache
-from punie.models.mlx.prefix_store import PrefixStore, model_identity
-from punie.models.mlx.scheduler import Scheduler, one_line
+from punie.models.mlx.prefixes.cache import PrefixCache
+from punie.models.mlx.prefixes.store import PrefixStore, model_identity
+from punie.models.mlx.scheduling.admission import MemoryBudget
+from punie.models.mlx.scheduling.scheduler import Scheduler, one_line
 from punie.models.options import EngineOptions
 
 _DEFAULT_OPTIONS = EngineOptions()

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio
 
-from punie.models.mlx.sampling import Sampling
+from punie.models.mlx.decoding.sampling import Sampling
 
 if TYPE_CHECKING:
-    from punie.models.mlx.guide import Guide
-    from punie.models.mlx.prefix_entry import Kind
+    from punie.models.mlx.guidance.guide import Guide
+    from punie.models.mlx.prefixes.entry import Kind
 
 _WAKE_SECONDS = 0.01
 """A token that follows another one sooner than this waits for the next one, or the end."""

@@ -23,14 +23,14 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from punie.models.architecture import context_window
-from punie.models.mlx.call_guide import CallGrammar
+from punie.models.mlx.chat.messages import chat_messages
+from punie.models.mlx.chat.renderer import TemplateError
 from punie.models.mlx.chat_format import ChatFormat, Prompt, ToolSpecification
+from punie.models.mlx.decoding.sampling import Sampling
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import EngineError, GenerateRequest
-from punie.models.mlx.messages import chat_messages
-from punie.models.mlx.prefix_entry import Kind
-from punie.models.mlx.renderer import TemplateError
-from punie.models.mlx.sampling import Sampling
+from punie.models.mlx.guidance.call_guide import CallGrammar
+from punie.models.mlx.prefixes.entry import Kind
 from punie.models.mlx.stream import PROVIDER, MlxStream
 from punie.models.streaming import ModelUse, StreamingModel, spoken_progress
 from punie.models.traits import Thinking

@@ -10,10 +10,8 @@ from pydantic_ai.messages import ModelResponseStreamEvent
 from pydantic_ai.models import StreamedResponse
 from pydantic_ai.usage import RequestUsage
 
-from punie.models.mlx.chat_format import ChatFormat
-from punie.models.mlx.generation import Decoded, Finished, Generation, Prefilled
-from punie.models.mlx.messages import MALFORMED
-from punie.models.mlx.parser import (
+from punie.models.mlx.chat.messages import MALFORMED
+from punie.models.mlx.chat.parser import (
     AnswerText,
     CallArguments,
     CallStarted,
@@ -23,7 +21,9 @@ from punie.models.mlx.parser import (
     ThoughtText,
     ToolCall,
 )
-from punie.models.mlx.vocabulary import Piece
+from punie.models.mlx.chat.vocabulary import Piece
+from punie.models.mlx.chat_format import ChatFormat
+from punie.models.mlx.generation import Decoded, Finished, Generation, Prefilled
 from punie.models.streaming import Progress
 
 PROVIDER = "mlx"
