@@ -33,11 +33,11 @@ from punie.agent.journal import PastTurns
 from punie.agent.turn import run_turn
 from punie.agent.turn_config import TurnConfig
 from punie.evaluation.card import write_card
+from punie.models.blas import prefer_fast_blas
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
 from punie.tools.base import ReadLedger, ToolContext
 from punie.tools.catalog import ALL_TOOLS
-from punie.training.blas import prefer_fast_blas
 from punie.training.generate import LIMITS, Transcript, add_context, follow_teacher
 from punie.training.names import Names
 from punie.training.projects import make_project

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 
+from punie.models.blas import prefer_fast_blas
 from punie.models.mlx.chat_format import ChatFormat
 from punie.training.batches import encode_examples, length_summary, read_conversations
-from punie.training.blas import prefer_fast_blas
 from punie.training.conversation import Message
 from punie.training.kernels import keep_freed_memory, prefer_native_kernels
 from punie.training.tiny_architecture import TinyShape, write_description

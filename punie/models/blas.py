@@ -50,7 +50,7 @@ class BlasReport:
 
     Attributes:
         active: whether OpenBLAS now stands in front of the wheel's own BLAS.
-        detail: one sentence for the person who reads the training log.
+        detail: what was done, or why nothing was, for a log.
     """
 
     active: bool
@@ -65,8 +65,7 @@ def prefer_fast_blas(threads: int, cache: Path | None = None) -> BlasReport:
         cache: where the compiled shim is kept; the user's cache folder when left out.
 
     Returns:
-        What was done. Nothing is raised: without a compiler or the wheel, training is slow but
-        right.
+        What was done. Nothing is raised: without a compiler or the wheel, MLX is slow but right.
     """
     if sys.platform != "linux":
         return BlasReport(False, "the platform's own BLAS is used")
