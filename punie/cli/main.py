@@ -26,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("init", "punie.cli.init", "Make Punie known to the JetBrains IDEs."),
     Command("ask", "punie.cli.ask", "Give the agent one prompt in this terminal."),
     Command("models", "punie.cli.models", "List, download, choose and remove models."),
+    Command("bench", "punie.cli.bench", "Measure the engine with a model on this machine."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),
     Command("permissions", "punie.cli.permissions", "Show or change what is always allowed."),
     Command("logs", "punie.cli.logs", "Show the log, newest first, or follow it."),

@@ -31,12 +31,14 @@ Progress = Callable[[int, int], Awaitable[None]]
 class ModelUse:
     """Who uses a model: `owner` is a session, `watched` tells that a person waits for it.
 
-    `say` tells that person a line about what takes long.
+    `say` tells that person a line about what takes long. Without `speculate` no drafts are made,
+    which changes nothing but the time.
     """
 
     owner: str | None = None
     watched: bool = True
     say: Say | None = None
+    speculate: bool = True
 
 
 _SILENT_SECONDS = 2.0

@@ -64,7 +64,7 @@ class _Clock:
         self.first = 0
         self.count = 0
         self._source = stream.generation
-        stream.generation = self  # type: ignore[assignment]
+        stream.generation = self
 
     def cancel(self) -> None:
         self._source.cancel()

@@ -8,9 +8,9 @@ import pytest
 
 from punie.cli import checks
 from punie.cli.checks import Finding, Subject, run_check
+from punie.models import blas
 from punie.models.machine import MachineMemory
 from punie.settings import Settings
-from punie.training import blas
 from tests.cli.conftest import Command
 from tests.models.tiny_model import build_model
 

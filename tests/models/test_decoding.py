@@ -9,6 +9,7 @@ import anyio
 import numpy as np
 import pytest
 
+from punie.models.mlx.bench.answers import generate as run
 from punie.models.mlx.decoding.sampling import Sampling
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import Decoded, Finished, GenerateRequest
@@ -69,20 +70,6 @@ async def engine(
     await opened.load(family_directories.own(family))
     yield opened
     await opened.aclose()
-
-
-async def run(engine: Engine, request: GenerateRequest) -> tuple[list[int], Finished]:
-    tokens: list[int] = []
-    async with engine.generate(request) as generation:
-        async for event in generation:
-            match event:
-                case Decoded(tokens=new):
-                    tokens.extend(new)
-                case Finished():
-                    return tokens, event
-                case _:
-                    pass
-    raise AssertionError("the generation did not finish")
 
 
 def prompt(number: int) -> tuple[int, ...]:

@@ -6,10 +6,11 @@ import anyio
 import pytest
 
 from punie.models.catalog import ModelUnavailable
+from punie.models.mlx.bench.answers import generate as run
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import Finished, GenerateRequest
 from tests.models.families import FamilyDirectories, Size, build_family
-from tests.models.test_decoding import SAMPLINGS, check_guide, prompt, request, run
+from tests.models.test_decoding import SAMPLINGS, check_guide, prompt, request
 from tests.models.tiny_model import build_model
 
 pytestmark = pytest.mark.anyio

@@ -12,12 +12,12 @@ import pytest
 from punie.models.architecture import read_architecture
 from punie.models.machine import machine_memory
 from punie.models.memory import KvQuantization, cache_bytes, working_bytes
+from punie.models.mlx.bench.answers import generate as run
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import Decoded, EngineError, Finished, GenerateRequest, Prefilled
 from punie.models.mlx.scheduling.prefill import LARGEST_CHUNK, SMALLEST_CHUNK, ChunkSize
 from punie.models.options import EngineOptions
 from tests.models.families import FAMILIES, Family, FamilyDirectories, Size, build_family
-from tests.models.test_decoding import run
 
 pytestmark = pytest.mark.anyio
 

@@ -147,7 +147,7 @@ class ChatFormat:
         schemas: ToolSchemas = {tool.name: tool.parameters for tool in tools}
         tokens = self._renderer.tokens(
             [self._prepare(message, schemas) for message in messages],
-            [_tool_dictionary(tool) for tool in tools],
+            [tool_dictionary(tool) for tool in tools],
             generation_prompt=generation_prompt,
             options=self._options(thinking, preserve_thinking),
         )
@@ -227,7 +227,8 @@ def _check_markers(directory: Path, template: str, vocabulary: Vocabulary) -> No
             )
 
 
-def _tool_dictionary(tool: ToolSpecification) -> dict[str, Any]:
+def tool_dictionary(tool: ToolSpecification) -> dict[str, Any]:
+    """Return a tool as templates and servers take it."""
     function = {
         "name": tool.name,
         "description": tool.description,

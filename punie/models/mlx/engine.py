@@ -106,6 +106,12 @@ class Engine:
         if not self._closed:
             self._jobs.put(lambda: self._forget(owner))
 
+    async def with_model(self, job: Callable[[Any], _Result]) -> _Result:
+        """Return what `job` makes of the model, on the engine's thread; everything else waits."""
+        if self._closed or self.directory is None:
+            raise EngineError("The model is closed; open it again.")
+        return await self._call(lambda: job(self._awake().model))
+
     async def aclose(self) -> None:
         """Cancel all generations, end the thread and release the model's memory."""
         await anyio.to_thread.run_sync(self._close, None)
@@ -179,13 +185,17 @@ class Engine:
 
     def _add(self, generation: Generation) -> None:
         try:
-            if self._scheduler is None:
-                assert self.directory is not None
-                self._load(self.directory, self._draft)
-            assert self._scheduler is not None
-            self._scheduler.add(generation)
+            self._awake().add(generation)
         except Exception as error:
             generation.post(EngineError(one_line(error) + "."))
+
+    def _awake(self) -> Scheduler:
+        """Return the scheduler; load the weights again if they were released."""
+        if self._scheduler is None:
+            assert self.directory is not None
+            self._load(self.directory, self._draft)
+        assert self._scheduler is not None
+        return self._scheduler
 
     def _load(self, directory: Path, draft: Path | None) -> None:
         try:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import anyio
 
@@ -85,6 +85,17 @@ class Finished:
 
 
 EngineEvent = Prefilled | Decoded | Finished
+
+
+class EngineEvents(Protocol):
+    """The events of one response, for one consumer."""
+
+    def cancel(self) -> None:
+        """End the response after the step that is running."""
+
+    def __aiter__(self) -> AsyncIterator[EngineEvent]:
+        """Yield the events up to `Finished`; raise `EngineError`."""
+        ...
 
 
 class Generation:

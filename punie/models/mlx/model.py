@@ -248,6 +248,7 @@ class MlxModel(StreamingModel):
             stop_ids=self._format.stop_ids,
             owner=self._use.owner,
             priority="watched" if self._use.watched else "background",
+            speculate=self._use.speculate,
             checkpoints=(
                 (checkpoints.system, "system"),
                 (checkpoints.turn, "turn"),

@@ -23,7 +23,7 @@ from punie.models.mlx.chat.parser import (
 )
 from punie.models.mlx.chat.vocabulary import Piece
 from punie.models.mlx.chat_format import ChatFormat
-from punie.models.mlx.generation import Decoded, Finished, Generation, Prefilled
+from punie.models.mlx.generation import Decoded, EngineEvents, Finished, Prefilled
 from punie.models.streaming import Progress
 
 PROVIDER = "mlx"
@@ -33,7 +33,7 @@ PROVIDER = "mlx"
 class MlxStream(StreamedResponse):
     """One response on its way out of the engine."""
 
-    generation: Generation
+    generation: EngineEvents
     chat_format: ChatFormat
     parser: ResponseParser
     stops: tuple[str, ...]

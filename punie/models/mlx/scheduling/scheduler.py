@@ -51,7 +51,7 @@ class Scheduler:
         unwanted: Callable[[], bool],
     ) -> None:
         """`unwanted` tells that nothing is wanted any more, because the engine closes."""
-        self._model = model
+        self.model = model
         self._prefixes = prefixes
         self._memory = memory
         self._draft = draft
@@ -219,7 +219,7 @@ class Scheduler:
             # What failed in one pass failed for all that shared it.
             for sequence in self._batch.sequences:
                 self._report(sequence.generation, error)
-            self._batch = BatchDecoder(self._model)
+            self._batch = BatchDecoder(self.model)
 
     def _relieve(self) -> None:
         """Free memory while responses grow: first what is kept of others, then the last one."""
@@ -253,7 +253,7 @@ class Scheduler:
             (sequence,) = self._batch.sequences
             pending = self._batch.leave(sequence)
             drafting = self._drafting(sequence)
-            decoder = Decoder.resume(self._model, sequence, drafting, pending)
+            decoder = Decoder.resume(self.model, sequence, drafting, pending)
             self._solo.append((sequence, decoder))
 
     def _drafting(self, sequence: TokenSequence) -> Drafting | None:
@@ -302,7 +302,7 @@ class Scheduler:
             lambda size: self._memory.chunk_fits(sequence, size), beside_others=beside_others
         )
         before = sequence.prefilled
-        seconds = read_chunk(self._model, sequence, size, stop)
+        seconds = read_chunk(self.model, sequence, size, stop)
         count = sequence.prefilled - before
         self.prefilled_tokens += count
         self._chunk.record(count, seconds)
@@ -321,7 +321,7 @@ class Scheduler:
 
     def _begin(self, sequence: TokenSequence) -> None:
         drafting = self._drafting(sequence)
-        decoder = Decoder.begin(self._model, sequence, drafting)
+        decoder = Decoder.begin(self.model, sequence, drafting)
         self.prefilled_tokens += 1
         self._solo.append((sequence, decoder))
 

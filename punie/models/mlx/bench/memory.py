@@ -1,0 +1,66 @@
+"""Whether memory stays flat over many short turns."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.settings import ModelSettings
+
+from punie.models.mlx.bench.answers import ask
+from punie.models.mlx.bench.rows import BenchError, Finding, Limit, Row
+from punie.models.mlx.bench.suite import Subject
+from punie.models.streaming import ModelUse
+
+TURNS = 1_000
+_WARM = 200
+_SECONDS = 120.0
+_SAY_EVERY = 50
+_FEWEST = 2 * _WARM
+_QUESTION = "Is it right to keep the settings of a project in one file? This is question {number}."
+
+
+async def measure(subject: Subject) -> list[Finding]:
+    """Compare what the process holds after the first fifth of the turns and after all of them.
+
+    A slow model does fewer turns in the time there is.
+    """
+    model = subject.model.used_by(ModelUse("bench-memory"))
+    settings = ModelSettings(max_tokens=6, temperature=0.0)
+    warm, done = 0, 0
+    deadline = time.monotonic() + _SECONDS
+    while done < TURNS and time.monotonic() < deadline:
+        if done % _SAY_EVERY == 0:
+            subject.say(f"turn {done + 1} of {TURNS}")
+        # The same session asks again and again, so that the cache of prefixes does not grow.
+        prompt = UserPromptPart(_QUESTION.format(number=done))
+        messages: list[ModelMessage] = [ModelRequest(parts=[prompt])]
+        await ask(model, messages, settings, ModelRequestParameters())
+        done += 1
+        if done == _WARM:
+            warm = resident_bytes()
+    if done < _FEWEST:
+        raise BenchError(f"only {done} turns fit into {_SECONDS:.0f} s, too few to tell")
+    end = resident_bytes()
+    return [
+        Row(
+            "growth of memory",
+            100 * (end / warm - 1),
+            "%",
+            f"from {warm / 1e6:,.0f} MB after {_WARM} turns to {end / 1e6:,.0f} MB after {done:,}",
+            Limit("at most", 3.0),
+        )
+    ]
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds in RAM."""
+    counts = Path("/proc/self/statm")
+    if counts.exists():
+        pages = int(counts.read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    command = ["/bin/ps", "-o", "rss=", "-p", str(os.getpid())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    return int(done.stdout) * 1024

@@ -1,0 +1,85 @@
+"""What a measurement found: one row for each figure. Light to import."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+class BenchError(Exception):
+    """A measurement cannot be made; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a value has to be."""
+
+    kind: Literal["at most", "at least"]
+    value: float
+
+    def holds(self, value: float) -> bool:
+        """Tell whether a value is within the limit."""
+        return value <= self.value if self.kind == "at most" else value >= self.value
+
+
+Unit = Literal["times", "per token", "%", "ms", "µs", "tokens", "tokens/s", "calls", "MB"]
+_DIGITS: dict[Unit, int] = {"times": 2, "per token": 3, "%": 1, "ms": 1, "µs": 1}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure; `compared` says how it was come by and what with."""
+
+    name: str
+    value: float
+    unit: Unit
+    compared: str
+    limit: Limit | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the value is within its limit; None without one."""
+        return None if self.limit is None else self.limit.holds(self.value)
+
+    def line(self) -> str:
+        """Say it in one line."""
+        limit = f" ({self.limit.kind} {self._number(self.limit.value)})" if self.limit else ""
+        unit = self.unit if self.unit == "%" else f" {self.unit}"
+        return f"{self.name}: {self._number(self.value)}{unit}{limit}; {self.compared}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "limit": None if self.limit is None else f"{self.limit.kind} {self.limit.value:g}",
+            "holds": self.holds,
+            "compared": self.compared,
+        }
+
+    def _number(self, value: float) -> str:
+        return f"{value:,.{_DIGITS.get(self.unit, 0)}f}"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A figure that was not measured, and why not."""
+
+    name: str
+    reason: str
+
+    def line(self) -> str:
+        """Say it in one line."""
+        return f"{self.name}: not measured; {self.reason}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+        return {"name": self.name, "skipped": self.reason}
+
+
+Finding = Row | Skipped
+
+
+def all_hold(findings: Sequence[Finding]) -> bool:
+    """Tell whether no limit is missed."""
+    return all(finding.holds is not False for finding in findings if isinstance(finding, Row))
