@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from punie.models.mlx.bench.conversation import TURNS, converse_alone
+from punie.models.mlx.bench.conversation import (
+    SYSTEM,
+    TOOLS,
+    TURNS,
+    Conversation,
+    converse_alone,
+)
 from punie.models.mlx.chat_format import ChatFormat
 from punie.models.mlx.engine import Engine
 from punie.models.options import EngineOptions

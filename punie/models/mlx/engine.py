@@ -142,8 +142,12 @@ class Engine:
             if self._scheduler is not None and self._scheduler.busy:
                 self._scheduler.step()
                 self._idle_since = time.monotonic()
+        # Closing: what came at the last moment, and everything under way, is unwanted.
+        while not self._jobs.empty():
+            if (job := self._jobs.get()) is not None:
+                job()
         if self._scheduler is not None and self._scheduler.busy:
-            self._scheduler.step()  # closing: everything is unwanted
+            self._scheduler.step()
         self._release()
         # Streams still at work when the interpreter goes away abort the process.
         mx.synchronize()
@@ -187,11 +191,13 @@ class Engine:
         try:
             self._awake().add(generation)
         except Exception as error:
-            generation.post(EngineError(one_line(error) + "."))
+            generation.post(EngineError(f"{one_line(error)}."))
 
     def _awake(self) -> Scheduler:
         """Return the scheduler; load the weights again if they were released."""
         if self._scheduler is None:
+            if self._closed:
+                raise EngineError("The model is closed; open it again.")
             assert self.directory is not None
             self._load(self.directory, self._draft)
         assert self._scheduler is not None
