@@ -197,6 +197,18 @@ async def test_with_tools_the_same_model_writes_a_call_that_can_be_used(taught: 
             assert all(set(call.args_as_dict()) <= {"path"} for call in calls)
 
 
+async def test_a_call_that_is_cut_off_in_the_making_stays_one_call(taught: MlxModel) -> None:
+    async with taught.request_stream(ask("both"), {"max_tokens": 13}, PARAMETERS) as stream:
+        events = [event async for event in stream]
+    started = [e for e in events if isinstance(e, PartStartEvent)]
+    ended = [e for e in events if isinstance(e, PartEndEvent)]
+    assert [e.index for e in started] == [e.index for e in ended] == [0]
+    (part,) = stream.get().parts
+    assert ended[0].part == part
+    assert isinstance(part, ToolCallPart)
+    assert str(part.args).startswith(MALFORMED)
+
+
 async def test_agent_tells_the_model_about_a_call_that_was_cut_off(taught: MlxModel) -> None:
     agent = Agent(taught, retries=1, model_settings={"max_tokens": 14})
     ran: list[str] = []

@@ -104,18 +104,19 @@ class MlxStream(StreamedResponse):
                     self._calls += 1
                     self._call_id = None
                 case MalformedCall():
-                    yield self._malformed(event)
+                    yield from self._malformed(event)
                 case _:
                     assert_never(event)
 
-    def _malformed(self, event: MalformedCall) -> ModelResponseStreamEvent:
+    def _malformed(self, event: MalformedCall) -> Iterator[ModelResponseStreamEvent]:
         """Put what the model wrote, and why it cannot be used, where the arguments belong.
 
         That is no JSON, so validation fails; the reason is in the part's details as well.
         """
         self._calls += 1
-        call_id, self._call_id = self._call_id or f"call_{uuid.uuid4().hex}", None
-        return self._parts_manager.handle_tool_call_part(
+        begun, self._call_id = self._call_id, None
+        call_id = begun or f"call_{uuid.uuid4().hex}"
+        started = self._parts_manager.handle_tool_call_part(
             vendor_part_id=call_id,
             tool_name=event.name or "unknown",
             args=f"{MALFORMED}: {event.reason}\n{event.raw}",
@@ -123,6 +124,9 @@ class MlxStream(StreamedResponse):
             provider_name=PROVIDER,
             provider_details={MALFORMED: event.reason},
         )
+        if begun is None:
+            yield started
+        # Else it is known: started again it would be taken for a second call.
 
     async def close_stream(self) -> None:
         """End the generation after the step that is running."""
