@@ -323,8 +323,9 @@ class PunieAgent:
         self, request: Incoming | None, session: LiveSession, *, after_turn: bool
     ) -> None:
         def begin() -> None:
-            task = partial(read_ahead, session, self._models, after_turn=after_turn)
-            self._tasks.start_soon(task)
+            if self._sessions.get(session.id) is session:
+                task = partial(read_ahead, session, self._models, after_turn=after_turn)
+                self._tasks.start_soon(task)
 
         self._after(request, begin)
 

@@ -1,5 +1,6 @@
 """Lets a session's model read ahead: what the next prompt begins with, while nobody waits."""
 
+import anyio
 import anyio.to_thread
 
 from punie.acp.heavy import import_turn
@@ -15,32 +16,43 @@ async def read_ahead(session: LiveSession, models: ModelPool, *, after_turn: boo
     """Open the session's model and let it read what the session's next prompt begins with.
 
     Before the first turn that is the system prompt with the tools; `after_turn` it is the
-    conversation too. Trouble is left to the next turn, which tells the person.
+    conversation too. It ends with the session, and when it is begun anew. Trouble is left to the
+    next turn, which tells the person.
     """
-    try:
-        model = await models.get(session.model, _say_nothing)
-        if session.mcp is not None:
-            await session.mcp.settle()
-        await anyio.to_thread.run_sync(import_turn, abandon_on_cancel=True)
-        from punie.agent.budget import context_window
-        from punie.agent.journal import PastTurns
-        from punie.agent.toolset import turn_parameters
-        from punie.agent.turn_config import turn_tools
-        from punie.models.streaming import ModelUse
+    with anyio.CancelScope() as scope:
+        if session.reading is not None:
+            session.reading.cancel()
+        session.reading = scope
+        try:
+            await _read(session, models, after_turn=after_turn)
+        except ModelUnavailable:
+            return
+        except Exception:
+            _log.exception("nothing was read ahead", session=session.id)
 
-        more = () if session.mcp is None else await session.mcp.tools(context_window(model))
-        parameters = turn_parameters(turn_tools(more, attended=True))
-        past = PastTurns()
-        if after_turn:
-            past = session.past = session.past or past
-            past.catch_up(tuple(session.events))
-        reader = model.used_by(ModelUse(owner=session.id, watched=False))
-        if session.turn is None:
-            await reader.read_ahead(past.history.messages(), parameters)
-    except ModelUnavailable:
-        return
-    except Exception:
-        _log.exception("nothing was read ahead", session=session.id)
+
+async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) -> None:
+    model = await models.get(session.model, _say_nothing)
+    if session.mcp is not None:
+        await session.mcp.settle()
+    await anyio.to_thread.run_sync(import_turn, abandon_on_cancel=True)
+    from punie.agent.budget import context_window
+    from punie.agent.journal import PastTurns
+    from punie.agent.toolset import turn_parameters
+    from punie.agent.turn_config import turn_tools
+    from punie.models.streaming import ModelUse
+
+    more = () if session.mcp is None else await session.mcp.tools(context_window(model))
+    parameters = turn_parameters(turn_tools(more, attended=True))
+    if session.turn is not None:
+        return  # Its prompt is among the events, and the turn itself takes it into the past.
+    past = PastTurns()
+    if after_turn:
+        past = session.past = session.past or past
+        past.catch_up(tuple(session.events))
+    reader = model.used_by(ModelUse(owner=session.id, watched=False))
+    await reader.read_ahead(past.history.messages(), parameters)
+    _log.info("read ahead", session=session.id)
 
 
 async def _say_nothing(_: str) -> None:

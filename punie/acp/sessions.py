@@ -38,9 +38,10 @@ class LiveSession:
     it thinks, of `thinking_levels`, and None where there is nothing to choose. `replaced` holds,
     by option, what the agent itself changed last, as it was before, since a client may still send
     that. `permissions` are the rules of the project. `past` is what earlier turns mean for the
-    next one, once there was one. `turn` is None between turns. `events` is the whole history, of
-    which the first `saved` are stored; `unsaved` is the reason if saving failed. `order` keeps
-    the events in one order for store and client. `writing` are calls that the model is writing.
+    next one, once there was one; `reading` is where the model reads ahead of it. `turn` is None
+    between turns. `events` is the whole history, of which the first `saved` are stored; `unsaved`
+    is the reason if saving failed. `order` keeps the events in one order for store and client.
+    `writing` are calls that the model is writing.
     """
 
     id: str
@@ -60,6 +61,7 @@ class LiveSession:
     events: list[TurnEvent] = field(default_factory=list)
     replaced: dict[str, TurnEvent] = field(default_factory=dict)
     past: "PastTurns | None" = None
+    reading: anyio.CancelScope | None = None
     turn: RunningTurn | None = None
     created: bool = False
     saved: int = 0
@@ -76,6 +78,8 @@ class LiveSession:
 
     async def aclose(self) -> None:
         """End what the session started and still holds."""
+        if self.reading is not None:
+            self.reading.cancel()
         if self.mcp is not None:
             await self.mcp.aclose()
         await self.workspace.aclose()

@@ -19,6 +19,14 @@ def seen(client: Client, session: str) -> tuple[dict[tuple[str, str], str], dict
     return texts, merged_calls(updates)
 
 
+def is_of_the_turn(message: Json) -> bool:
+    if message.get("method") != "session/update":
+        return False
+    # The commands come right after the session was opened, and then perhaps after the prompt.
+    kind = message["params"]["update"]["sessionUpdate"]
+    return bool(kind != "available_commands_update")
+
+
 @pytest.mark.slow
 def test_kill_9_at_random_points(start: Start, script: Script, project: Path) -> None:
     command = {"tool": "run_command", "arguments": {"command": "echo one; sleep 0.1; echo two"}}
@@ -62,7 +70,7 @@ def test_kill_9_at_random_points(start: Start, script: Script, project: Path) ->
             assert again["status"] in ("completed", "failed")
         before = len(client.messages)
         client.begin_prompt(session, f"round {number}")
-        client.wait_for(lambda message: message.get("method") == "session/update", after=before)
+        client.wait_for(is_of_the_turn, after=before)
         # The turn takes about a second from its first update.
         time.sleep(chance.uniform(0.0, 1.0))
         client.process.kill()
