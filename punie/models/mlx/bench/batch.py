@@ -74,7 +74,7 @@ def _row(name: str, speeds: BatchSpeeds, limit: Limit | None) -> Row:
         name,
         speeds.all / speeds.one,
         "times",
-        f"the speed of one: {speeds.all:.0f} and {speeds.one:.0f} tokens/s (medians of {_RUNS})",
+        f"the speed of one ({speeds.all:.0f} and {speeds.one:.0f} tokens/s, medians of {_RUNS})",
         limit,
     )
 

@@ -75,8 +75,8 @@ def _row(name: str, waits: list[float], whole: float, what: str) -> Row:
         name,
         median / (1e3 * whole),
         "times",
-        f"of {what} ({1e3 * whole:.1f} ms): {median:.1f} ms until the engine is free, {worst:.1f} "
-        f"at worst (median of {len(waits)})",
+        f"{what} of {1e3 * whole:.1f} ms until the engine is free (median of {len(waits)}: "
+        f"{median:.1f} ms, {worst:.1f} at worst)",
         Limit("at most", 1.0),
     )
 

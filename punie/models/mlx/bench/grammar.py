@@ -87,7 +87,12 @@ def measure_guide(
     begin = time.perf_counter()
     grammar.prepare(tools, "xml")
     findings: list[Finding] = [
-        Row("first grammar of a model", 1e3 * (time.perf_counter() - begin), "ms", "once, ahead")
+        Row(
+            "first grammar of a model",
+            1e3 * (time.perf_counter() - begin),
+            "ms",
+            "once, before the first call",
+        )
     ]
     for syntax in _SYNTAXES:
         say(f"{syntax} calls")
@@ -102,21 +107,23 @@ def measure_guide(
                 f"mask and token of a call, {syntax}",
                 statistics.median(both),
                 "µs",
-                f"median; mean {statistics.mean(both):.0f}, 95 % under "
+                f"in the median (mean {statistics.mean(both):.0f}, 95 % under "
                 f"{both[int(0.95 * len(both))]:.0f}; {costs.given / tokens:.0%} of "
-                f"{tokens // _RUNS} tokens are forced and cost no pass",
+                f"{tokens // _RUNS} tokens are forced and cost no pass)",
                 Limit("at most", 50.0),
             )
         )
         name = f"grammar of a set of tools, {syntax}"
-        findings.append(Row(name, compiling, "ms", f"once for each set; {len(tools) + 1} tools"))
+        findings.append(
+            Row(name, compiling, "ms", f"once for each set, here of {len(tools) + 1} tools")
+        )
     say("prose")
     findings.append(
         Row(
             "token outside calls",
             1e6 * _measure_prose(grammar, tools),
             "µs",
-            "median; no mask and no grammar there",
+            "in the median; no grammar holds there",
             Limit("at most", 5.0),
         )
     )
@@ -213,4 +220,4 @@ def measure_mask(grammar: CallGrammar, tools: ToolSchemas) -> Row:
         mx.eval(apply_mask(logits, mask))
         seconds.append(time.perf_counter() - begin)
     median = 1e6 * statistics.median(seconds)
-    return Row("mask on logits", median, "µs", f"median, {grammar.width:,} logits, this device")
+    return Row("mask on logits", median, "µs", f"in the median, for {grammar.width:,} logits")

@@ -49,8 +49,8 @@ async def _surplus(subject: Subject) -> Row:
         "read again in a conversation",
         max(call.surplus for call in calls),
         "tokens",
-        f"the most in one of {len(calls)} requests of {TURNS} turns with tools; {prefilled:,} "
-        f"tokens read, {new:,} were new, {whole:,} without reuse",
+        f"at most in one of {len(calls)} requests of {TURNS} turns with tools ({prefilled:,} "
+        f"tokens read, {new:,} were new, {whole:,} without reuse)",
         # A running state is kept at a few places only, a little before the texts part.
         Limit("at most", 4),
     )
@@ -86,21 +86,21 @@ class _Sides:
         ours, theirs = sum(a.last for a in self.ours), sum(a.seconds for a in self.theirs)
         written = sum(len(answer.tokens) for answer in self.ours)
         output = sum(answer.output for answer in self.theirs)
-        where = f"of mlx_lm.server's, {len(self.ours)} requests of {self.turns} turns"
+        where = f"that of mlx_lm.server in {len(self.ours)} requests of {self.turns} turns"
         return [
             Row(
                 "tokens read",
                 read / max(served, 1),
                 "times",
-                f"{where}: {read:,} and {served:,} tokens",
+                f"{where} ({read:,} and {served:,} tokens)",
                 Limit("at most", 1.0),
             ),
             Row(
                 "time",
                 ours / theirs,
                 "times",
-                f"{where}: {ours:.1f} s with {written:,} tokens written and {theirs:.1f} s with "
-                f"{output:,}; {self.alike} answers alike",
+                f"{where} ({ours:.1f} s for {written:,} tokens written and {theirs:.1f} s for "
+                f"{output:,}; {self.alike} answers alike)",
                 Limit("at most", 1.0),
             ),
         ]

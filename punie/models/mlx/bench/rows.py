@@ -27,7 +27,7 @@ _DIGITS: dict[Unit, int] = {"times": 2, "per token": 3, "%": 1, "ms": 1, "µs": 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure; `compared` says how it was come by and what with."""
+    """One figure; `compared` goes on from value and unit: what with, and how it was come by."""
 
     name: str
     value: float
@@ -42,9 +42,9 @@ class Row:
 
     def line(self) -> str:
         """Say it in one line."""
-        limit = f" ({self.limit.kind} {self._number(self.limit.value)})" if self.limit else ""
+        limit = f"; {self.limit.kind} {self._number(self.limit.value)}" if self.limit else ""
         unit = self.unit if self.unit == "%" else f" {self.unit}"
-        return f"{self.name}: {self._number(self.value)}{unit}{limit}; {self.compared}"
+        return f"{self.name}: {self._number(self.value)}{unit} {self.compared}{limit}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for `--json`."""

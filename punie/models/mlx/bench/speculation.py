@@ -55,10 +55,15 @@ async def measure(subject: Subject) -> list[Finding]:
             "passes with drafts",
             drafted.rate,
             "per token",
-            f"of the model, with what the grammar forces; {done}",
+            f"written, with what the grammar forces ({done})",
             subject.bundled_limit(Limit("at most", 0.5)),
         ),
-        Row("passes without drafts", plain.rate, "per token", "with what the grammar forces alone"),
+        Row(
+            "passes without drafts",
+            plain.rate,
+            "per token",
+            "written, with what the grammar forces alone",
+        ),
         Row(
             "written as without drafts",
             100 * same / len(plain.written),
@@ -106,6 +111,6 @@ async def _without_copies(subject: Subject) -> Row:
         "time where nothing is copied",
         statistics.median(with_drafts) / statistics.median(without),
         "times",
-        f"of that without drafts ({_FREE_TOKENS} tokens at temperature 1.3, medians of {_RUNS})",
+        f"that without drafts ({_FREE_TOKENS} tokens at temperature 1.3, medians of {_RUNS})",
         Limit("at most", 1.05),
     )
