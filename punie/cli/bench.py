@@ -13,6 +13,7 @@ import anyio
 import typer
 
 from punie.cli.help import run_typed, say
+from punie.models.blas import is_blas_in_front, prefer_fast_blas
 from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model, weight_bytes
 from punie.models.machine import machine_memory
 from punie.models.mlx.bench.rows import Finding, Row, all_hold
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _NAMES = ", ".join(measurement.name for measurement in MEASUREMENTS)
 Show = Callable[[str], None]
 _MARKS = {True: "ok", False: "no", None: "  "}
+_BLAS_THREADS = 1
+"""More of them wait for each other as soon as the machine does something else."""
 _SECOND_COPY = 0.6
 """Part of the free memory that a second process with the same weights may take."""
 
@@ -43,6 +46,10 @@ def bench(
     only: Annotated[
         str | None, typer.Option(metavar="NAMES", help=f"Some of: {_NAMES}; with commas.")
     ] = None,
+    openblas: Annotated[
+        bool,
+        typer.Option(help="Linux: put OpenBLAS before MLX's own BLAS; needs punie[training]."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Measure the engine with a model on this machine, in minutes; close other programs first."""
@@ -55,6 +62,9 @@ def bench(
         raise typer.Exit(1) from None
     if choice.path is None or choice.source == "scripted":
         say(f"{choice.id} is a script for tests; choose a model.")
+        raise typer.Exit(1)
+    if openblas and not (report := prefer_fast_blas(_BLAS_THREADS)).active:
+        say(f"OpenBLAS cannot be used: {report.detail}.")
         raise typer.Exit(1)
     # What is kept on disk of earlier sessions stays out of it, and the model awake.
     options = replace(engine_options(settings), prefix_directory=None, idle_seconds=None)
@@ -127,6 +137,7 @@ async def _open(choice: ModelChoice, options: EngineOptions, show: Show) -> Subj
         parameters=turn_parameters(ALL_TOOLS),
         project=_project,
         say=show,
+        fast_blas=sys.platform != "linux" or is_blas_in_front(),
         bundled=choice.source == "bundled",
         fits_twice=weight_bytes(choice.path) < _SECOND_COPY * machine_memory().available,
     )

@@ -89,6 +89,11 @@ def prefer_fast_blas(threads: int, cache: Path | None = None) -> BlasReport:
     return BlasReport(True, f"OpenBLAS with {threads} thread(s) per matrix product")
 
 
+def is_blas_in_front() -> bool:
+    """Tell whether this process holds a BLAS that MLX's own gives way to."""
+    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "cblas_sgemm")
+
+
 def _openblas_library() -> Path | None:
     found = find_spec("scipy_openblas32")
     if found is None or found.origin is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from punie.models.mlx.bench.rows import BenchError, Finding, Limit, Skipped
+from punie.models.mlx.bench.rows import BenchError, Finding, Skipped
 
 if TYPE_CHECKING:
     from pydantic_ai.models import ModelRequestParameters
@@ -32,8 +32,9 @@ class Subject:
     """A model to measure, opened, and what an agent gives it.
 
     `parameters` are the agent's tools and instructions. `say` is told how far a measurement is.
-    `bundled` tells that it is the bundled model, for which some limits are meant. With
-    `fits_twice` there is memory for a second process with the same weights.
+    `bundled` tells that it is the bundled model, for which some limits are meant, and `fast_blas`
+    that a pass for several tokens costs little more than for one. With `fits_twice` there is
+    memory for a second process with the same weights.
     """
 
     model: "MlxModel"
@@ -42,11 +43,8 @@ class Subject:
     project: NewProject
     say: Callable[[str], None]
     bundled: bool
+    fast_blas: bool
     fits_twice: bool
-
-    def bundled_limit(self, limit: Limit) -> Limit | None:
-        """Return a limit that is meant for the bundled model only."""
-        return limit if self.bundled else None
 
 
 @dataclass(frozen=True)
