@@ -121,6 +121,7 @@ class Decoder:
 
     def _advance(self, token: int) -> None:
         """Read a token that is known now, with what the grammar forces and what drafts propose."""
+        begin = time.perf_counter()
         sequence = self._sequence
         self._accept(token)
         decided = [token]
@@ -134,9 +135,9 @@ class Decoder:
             self._read(decided)
             sequence.write(decided)
         else:
-            self._check(decided, proposal)
+            self._check(decided, proposal, begin)
 
-    def _check(self, decided: list[int], proposal: Proposal) -> None:
+    def _check(self, decided: list[int], proposal: Proposal, begin: float) -> None:
         """Read decided and drafted tokens in one pass and keep the drafted ones that are right."""
         sequence = self._sequence
         draft = proposal.draft
@@ -158,10 +159,8 @@ class Decoder:
         rows.append(len(read) - 1)
         masks.append(self._mask())
         before = mark(sequence.layers)
-        begin = time.perf_counter()
         logits = sequence.feed(self._model, read)
         chosen = self._choices(logits, rows, masks, first)
-        seconds = proposal.seconds + time.perf_counter() - begin
         right = 0
         while right < proposed and chosen[right] == read[rows[right] + 1]:
             right += 1
@@ -178,12 +177,13 @@ class Decoder:
         self._logits = logits[keep - 1 : keep]
         self._sampled = None
         self._known = chosen[right]
-        if proposed:
-            tested = Draft(draft.tokens[:proposed], draft.evidence)
-            proposal.control.record(tested, right, seconds)
         fresh = read[first:keep]
         self._tell(fresh[certain - first :])
         sequence.write(fresh)
+        if proposed:
+            # All of it counts: nothing of this runs beside the device, as it does in plain steps.
+            tested = Draft(draft.tokens[:proposed], draft.evidence)
+            proposal.control.record(tested, right, time.perf_counter() - begin)
 
     def _choices(
         self, logits: mx.array, rows: list[int], masks: list[TokenMask | None], first: int

@@ -1,6 +1,5 @@
 """The drafts of one response: which source proposes, and whether that pays at the moment."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,11 +14,10 @@ from punie.models.mlx.decoding.speculation import (
 
 @dataclass(frozen=True)
 class Proposal:
-    """A draft, what judges it, and the seconds that it took to make."""
+    """A draft and what judges it."""
 
     draft: Draft
     control: DraftControl
-    seconds: float
 
 
 @dataclass
@@ -47,9 +45,8 @@ class Drafting:
         for drafter, control in self.sources:
             evidence = drafter.evidence()
             limit = min(room, LONGEST_DRAFT, control.limit(evidence) if evidence else 0)
-            begin = time.perf_counter()
             if limit > 0 and (draft := drafter.propose(limit)).tokens:
-                return Proposal(draft, control, time.perf_counter() - begin)
+                return Proposal(draft, control)
         return None
 
     def record_plain(self, seconds: float) -> None:

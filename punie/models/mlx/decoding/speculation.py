@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 LONGEST_DRAFT = 16
 """Tokens; longer ones are rarely right to the end and cost a wide pass."""
 
 _SHORTEST_MATCH = 2
-_CANDIDATES = 32
+_CANDIDATES = 8
 _LONGEST_MATCH = 32
 
 
@@ -47,24 +44,31 @@ class PromptLookup:
     """Proposes what followed the last tokens where they stood before.
 
     Edits and quotes copy: the old text of a replacement, a path, a line of a tool's result. The
-    method is prompt lookup decoding (Saxena 2023); of the places with the same last two tokens
-    the one with the longest common history is taken, and the latest of equals.
+    method is prompt lookup decoding (Saxena 2023); of the latest places with the same last two
+    tokens the one with the longest common history is taken, and the latest of equals. Places
+    are found as in LZ77: by pair, each linked to the one before.
     """
 
     def __init__(self) -> None:
-        self._tokens: NDArray[np.int32] = np.empty(1024, dtype=np.int32)
-        self._size = 0
-        self._found: tuple[int, tuple[int, int]] | None = None
+        self._tokens: list[int] = []
+        self._latest: dict[tuple[int, int], int] = {}
+        self._earlier: list[int] = []  # for each place, the one before with the same pair, or -1
+        self._found = (-1, 0, 0)
 
     def extend(self, tokens: Sequence[int]) -> None:
         """Take certain tokens."""
-        size = self._size + len(tokens)
-        if size > len(self._tokens):
-            grown = np.empty(max(size, 2 * len(self._tokens)), dtype=np.int32)
-            grown[: self._size] = self._tokens[: self._size]
-            self._tokens = grown
-        self._tokens[self._size : size] = tokens
-        self._size = size
+        if not tokens:
+            return
+        last = self._tokens[-1] if self._tokens else -1
+        place = len(self._tokens)
+        self._tokens.extend(tokens)
+        latest, earlier = self._latest, self._earlier
+        for token in tokens:
+            pair = (last, token)
+            earlier.append(latest.get(pair, -1))
+            latest[pair] = place
+            place += 1
+            last = token
 
     def evidence(self) -> int:
         """Return how many last tokens stand in the text before, with the same order."""
@@ -75,39 +79,34 @@ class PromptLookup:
         start, length = self._find()
         if length == 0:
             return NO_DRAFT
-        return Draft(tuple(self._tokens[start : min(start + limit, self._size)].tolist()), length)
+        return Draft(tuple(self._tokens[start : start + limit]), length)
 
     def _find(self) -> tuple[int, int]:
         """Return where the best earlier place goes on and how many tokens match there."""
-        if self._found is not None and self._found[0] == self._size:
-            return self._found[1]
-        found = self._search()
-        self._found = (self._size, found)
-        return found
+        size = len(self._tokens)
+        if self._found[0] != size:
+            self._found = (size, *self._search(size))
+        return self._found[1:]
 
-    def _search(self) -> tuple[int, int]:
-        size = self._size
-        if size <= _SHORTEST_MATCH:
-            return 0, 0
-        known = self._tokens[:size]
-        ends = np.flatnonzero((known[1:-1] == known[-1]) & (known[:-2] == known[-2])) + 1
+    def _search(self, size: int) -> tuple[int, int]:
         best, longest = -1, 0
-        for end in ends[: -_CANDIDATES - 1 : -1]:
-            length = _common_history(known, int(end))
-            if length > longest:
-                best, longest = int(end), length
-            if longest == _LONGEST_MATCH:
+        place = self._earlier[-1] if size > _SHORTEST_MATCH else -1
+        for _ in range(_CANDIDATES):
+            if place < 1:
                 break
+            length = self._common_history(place, size)
+            if length > longest:
+                best, longest = place, length
+            place = self._earlier[place]
         return best + 1, longest
 
-
-def _common_history(tokens: NDArray[np.int32], end: int) -> int:
-    """Return how many tokens up to `end` equal the last ones."""
-    length = min(end + 1, _LONGEST_MATCH)
-    here = tokens[end + 1 - length : end + 1]
-    there = tokens[len(tokens) - length :]
-    differing = np.flatnonzero(here != there)
-    return length if differing.size == 0 else length - 1 - int(differing[-1])
+    def _common_history(self, place: int, size: int) -> int:
+        """Return how many tokens up to `place` equal the last ones; two are known to."""
+        tokens = self._tokens
+        length, most = _SHORTEST_MATCH, min(place + 1, _LONGEST_MATCH)
+        while length < most and tokens[place - length] == tokens[size - 1 - length]:
+            length += 1
+        return length
 
 
 _EVIDENCE_LEVELS = (2, 4, 8, 16)
