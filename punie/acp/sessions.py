@@ -41,7 +41,7 @@ class LiveSession:
     next one, once there was one; `reading` is where the model reads ahead of it. `turn` is None
     between turns. `events` is the whole history, of which the first `saved` are stored; `unsaved`
     is the reason if saving failed. `order` keeps the events in one order for store and client.
-    `writing` are calls that the model is writing.
+    `writing` are calls that the model is writing. `warned` are the warnings that were told.
     """
 
     id: str
@@ -67,6 +67,7 @@ class LiveSession:
     saved: int = 0
     unsaved: str | None = None
     told_unsaved: bool = False
+    warned: set[str] = field(default_factory=set)
     mcp: McpSession | None = None
     writing: dict[str, ToolWriting] = field(default_factory=dict)
     order: anyio.Lock = field(default_factory=anyio.Lock)

@@ -1,6 +1,6 @@
 """Runs one prompt: the model is waited for, the turn's events are saved and then shown."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from uuid import uuid4
 
@@ -124,6 +124,7 @@ class _Turn:
         from punie.agent.turn_config import turn_config
         from punie.models.streaming import ModelUse
 
+        await self._warn(model.warnings)
         use = ModelUse(owner=session.id, say=self._say_aside)
         model = model.used_by(use)
         tools, notices = await turn_tools(session, context_window(model))
@@ -210,6 +211,13 @@ class _Turn:
     async def _show(self, updates: list[SessionUpdate]) -> None:
         for update in updates:
             await self._client.update(self._session.id, update)
+
+    async def _warn(self, warnings: Sequence[str]) -> None:
+        """Tell what is wrong with the model that still works, once in a session."""
+        for warning in warnings:
+            if warning not in self._session.warned:
+                self._session.warned.add(warning)
+                await self.emit(Notice(severity="warning", text=warning))
 
     async def _say(self, text: str) -> None:
         await self.emit(Notice(severity="info", text=text))

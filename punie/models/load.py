@@ -29,12 +29,13 @@ Progress = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class _OpenModel:
-    """What all users of one model share."""
+    """What all users of one model share; `warnings` are for each of them."""
 
     engine: "Engine"
     chat_format: "ChatFormat"
     grammar: "CallGrammar"
     sampling: "Sampling"
+    warnings: tuple[str, ...]
 
 
 class _OpenModels:
@@ -107,7 +108,9 @@ async def _open_mlx(
     # Imported while loading, in a thread; from here on it costs nothing.
     from punie.models.mlx.model import MlxModel
 
-    return MlxModel(opened.engine, opened.chat_format, opened.grammar, choice.id, opened.sampling)
+    model = MlxModel(opened.engine, opened.chat_format, opened.grammar, choice.id, opened.sampling)
+    model.warnings = opened.warnings
+    return model
 
 
 async def _load(path: Path, options: EngineOptions) -> _OpenModel:
@@ -122,9 +125,9 @@ async def _load(path: Path, options: EngineOptions) -> _OpenModel:
     from punie.models.mlx.guidance.call_guide import CallGrammar
 
     sampling = await anyio.to_thread.run_sync(published_sampling, path)
+    draft, trouble = await anyio.to_thread.run_sync(_find_draft, options.draft_model)
     engine = Engine(options)
     try:
-        draft = None if options.draft_model is None else resolve_model(options.draft_model).path
         await engine.load(path, draft)
     except BaseException:
         with anyio.CancelScope(shield=True):
@@ -133,7 +136,31 @@ async def _load(path: Path, options: EngineOptions) -> _OpenModel:
     vocabulary, ends = chat_format.vocabulary, chat_format.stop_ids
     width = engine.vocabulary_size or max(vocabulary.control.values(), default=0) + 1
     grammar = CallGrammar(vocabulary, width, ends)
-    return _OpenModel(engine, chat_format, grammar, sampling)
+    trouble = trouble or engine.draft_trouble
+    warnings = () if trouble is None else (_without_draft(trouble),)
+    return _OpenModel(engine, chat_format, grammar, sampling, warnings)
+
+
+def _find_draft(reference: str | None) -> tuple[Path | None, str | None]:
+    """Return where a draft model lies, or why it cannot be used."""
+    if reference is None:
+        return None, None
+    try:
+        path = resolve_model(reference).path
+        if path is not None:
+            check_model(path)
+    except ModelUnavailable as error:
+        return None, str(error)
+    return path, None
+
+
+def _without_draft(trouble: str) -> str:
+    """Return what to tell of a draft model that is left out; the cure of `trouble` is not this."""
+    reason = trouble.partition("; ")[0].rstrip(".")
+    return (
+        f"{reason}; answers come without a draft model until draft_model is corrected or removed "
+        "in the settings."
+    )
 
 
 def _stay_offline() -> None:

@@ -70,6 +70,9 @@ class _Spoken:
 class StreamingModel(Model[Any]):
     """A model whose one way to answer is `request_stream`."""
 
+    warnings: tuple[str, ...] = ()
+    """What the person should know of how it runs: sentences with a cure."""
+
     def used_by(self, use: ModelUse) -> "StreamingModel":
         """Return this model as one session uses it; for most models that is no difference."""
         return self

@@ -60,6 +60,8 @@ class Engine:
         """Width of the model's logits, if its configuration tells."""
         self.directory: Path | None = None
         self._draft: Path | None = None
+        self.draft_trouble: str | None = None
+        """Why the draft model that was asked for is not used, in a sentence."""
         self.config: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._serve, name="punie-mlx", daemon=True)
         self._thread.start()
@@ -67,7 +69,11 @@ class Engine:
         atexit.register(self._close, 10.0)
 
     async def load(self, directory: Path, draft: Path | None = None) -> None:
-        """Load the model that lies in `directory`, and a draft model; raise `ModelUnavailable`."""
+        """Load the model that lies in `directory`; raise `ModelUnavailable`.
+
+        With it comes the draft model in `draft`; if that cannot be used, answers take longer and
+        are the same, so it is left out and `draft_trouble` tells why.
+        """
         await self._call(lambda: self._load(directory, draft))
 
     @property
@@ -214,7 +220,7 @@ class Engine:
         size = self.config.get("vocab_size") or self.config.get("text_config", {}).get("vocab_size")
         self.vocabulary_size = int(size) if size else None
         architecture = read_architecture(self.config)
-        drafter = None if draft is None else DraftModel(draft, directory, _DRAFT_CACHE)
+        drafter = None if draft is None else self._load_draft(draft, directory)
         memory = MemoryBudget.of_machine(architecture, self._options.memory_limit)
         self._limits = memory.set_limits()
         cache_bytes = self._cache_bytes or memory.cache_bytes()
@@ -223,7 +229,14 @@ class Engine:
         )
         self._scheduler = Scheduler(model, self._prefixes, memory, drafter, lambda: self._closed)
         self._idle_since = time.monotonic()
-        self.directory, self._draft = directory, draft
+        self.directory, self._draft = directory, None if drafter is None else draft
+
+    def _load_draft(self, draft: Path, directory: Path) -> DraftModel | None:
+        try:
+            return DraftModel(draft, directory, self.vocabulary_size, _DRAFT_CACHE)
+        except ModelUnavailable as error:
+            self.draft_trouble = str(error)
+            return None
 
     def _store(self, directory: Path) -> PrefixStore | None:
         place = self._options.prefix_directory

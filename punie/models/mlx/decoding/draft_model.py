@@ -4,6 +4,7 @@ Its own keys and values are kept like the large model's, so that it too reads on
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 from mlx_lm.utils import load_model
 
+from punie.models.architecture import text_config
 from punie.models.catalog import ModelUnavailable, read_json_object
 from punie.models.mlx.decoding.sampling import Sampler, token_of
 from punie.models.mlx.decoding.speculation import NO_DRAFT, Draft, DraftControl
@@ -24,10 +26,13 @@ _EVIDENCE = 8
 class DraftModel:
     """A draft model in memory; belongs to the engine's thread."""
 
-    def __init__(self, directory: Path, tokenizer_of: Path, cache_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, tokenizer_of: Path, vocabulary: int | None, cache_bytes: int
+    ) -> None:
         """Load the model in `directory`; raise `ModelUnavailable` if it cannot draft.
 
-        `tokenizer_of` is the directory of the model that it drafts for.
+        `tokenizer_of` is the directory of the model that it drafts for, and `vocabulary` the width
+        of that model's logits. Siblings of one family round theirs up to different widths.
         """
         if _tokens(directory) != _tokens(tokenizer_of):
             raise ModelUnavailable(
@@ -35,7 +40,7 @@ class DraftModel:
                 "draft for; choose one of the same family, or remove draft_model."
             )
         try:
-            self._model, _ = load_model(directory)
+            self._model, config = load_model(directory)
         except Exception as error:
             raise ModelUnavailable(
                 f"The draft model in {directory} cannot be loaded ({error}); "
@@ -48,22 +53,42 @@ class DraftModel:
             )
         self.prefixes = PrefixCache(lambda: make_prompt_cache(self._model), cache_bytes)
         self.control = DraftControl()
+        self._width = _Width(text_config(config).get("vocab_size"), vocabulary)
 
     def drafter(self, request: GenerateRequest, sampler: Sampler) -> "ModelDrafter":
         """Return what drafts for the response to a request; put it back with `release`."""
         slot = self.prefixes.take(request.tokens, request.owner)
-        return ModelDrafter(self._model, slot, request.tokens, sampler)
+        return ModelDrafter(self._model, slot, request.tokens, sampler, self._width)
 
     def release(self, drafter: "ModelDrafter", owner: str | None) -> None:
         """Keep what a drafter has read."""
         self.prefixes.put(drafter.slot, "session", owner)
 
 
+@dataclass(frozen=True)
+class _Width:
+    """How many tokens a draft model and its large model know; None is not told.
+
+    MLX does not check bounds, so neither may be given a token that only the other one has.
+    """
+
+    own: int | None
+    other: int | None
+
+    def known(self, tokens: Sequence[int]) -> list[int]:
+        """Return tokens as the draft model may read them."""
+        own = self.own
+        return list(tokens) if own is None else [token if token < own else 0 for token in tokens]
+
+
 class ModelDrafter:
     """Drafts for one response; a `Drafter`."""
 
-    def __init__(self, model: Any, slot: Slot, prompt: Sequence[int], sampler: Sampler) -> None:
+    def __init__(
+        self, model: Any, slot: Slot, prompt: Sequence[int], sampler: Sampler, width: _Width
+    ) -> None:
         self._model = model
+        self._width = width
         self._sampler = sampler
         self._certain = list(prompt)
         self._prompt_length = len(prompt)
@@ -78,7 +103,7 @@ class ModelDrafter:
         """Read up to `size` of the certain tokens."""
         start = len(self.slot.tokens)
         chunk = self._certain[start : min(start + size, len(self._certain) - 1)]
-        self._model(mx.array(chunk)[None], cache=self.slot.layers)
+        self._model(mx.array(self._width.known(chunk))[None], cache=self.slot.layers)
         mx.eval([layer.state for layer in self.slot.layers])
         self.slot.tokens.extend(chunk)
 
@@ -103,7 +128,8 @@ class ModelDrafter:
         position = len(self._certain) - self._prompt_length
         drafted: list[int] = []
         while True:
-            logits = self._model(mx.array(inputs)[None], cache=self.slot.layers)[0, -1:]
+            known = mx.array(self._width.known(inputs))
+            logits = self._model(known[None], cache=self.slot.layers)[0, -1:, : self._width.other]
             self.slot.tokens.extend(inputs)
             drafted.append(token_of(self._sampler.sample(logits, [position])))
             if len(drafted) == limit:
