@@ -200,6 +200,27 @@ async def test_keys_are_packed_before_a_conversation_is_refused(wide_directory: 
         await engine.aclose()
 
 
+@pytest.mark.parametrize("family", ["qwen3", "qwen3_next"])
+async def test_what_is_said_to_fit_does_fit(family: Family, tmp_path: Path) -> None:
+    """The window that memory leaves is one that is admitted, also when much else is kept."""
+    size = Size(hidden=64, heads=1, layers=4)
+    directory = build_family(tmp_path / "model", family, size=size, window=1 << 20)
+    engine = await small(directory, 6_000_000)
+    try:
+        most = engine.most_tokens
+        assert most is not None
+        assert 1_000 < most < 20_000
+        for salt in (3, 5):
+            asked = GenerateRequest(prompt(300, salt), max_tokens=4, owner=str(salt))
+            await run(engine, asked)
+        _, end = await run(engine, GenerateRequest(prompt(most - 5, 7), max_tokens=5))
+        assert (end.prompt, end.output) == (most - 5, 5)
+        with pytest.raises(EngineError, match="are left beside"):
+            await run(engine, GenerateRequest(prompt(2 * most, 11), max_tokens=5))
+    finally:
+        await engine.aclose()
+
+
 async def test_the_machines_own_limit_lets_small_models_run(engine: Engine) -> None:
     assert machine_memory().available > 0
     tokens, _ = await run(engine, GenerateRequest(prompt(2_000, 3), max_tokens=3))

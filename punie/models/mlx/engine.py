@@ -5,6 +5,7 @@ Importing this module imports MLX and transformers, which takes seconds: do it i
 
 import atexit
 import gc
+import logging
 import queue
 import threading
 import time
@@ -37,6 +38,7 @@ _LAST_SAVING_SECONDS = 3.0
 _DRAFT_CACHE = 1 << 30
 """Bytes for what a draft model has read."""
 _Result = TypeVar("_Result")
+_log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -58,6 +60,8 @@ class Engine:
         self._closed = False
         self.vocabulary_size: int | None = None
         """Width of the model's logits, if its configuration tells."""
+        self.most_tokens: int | None = None
+        """How long a conversation can get with the memory there is, if that is known."""
         self.directory: Path | None = None
         self._draft: Path | None = None
         self.draft_trouble: str | None = None
@@ -186,6 +190,7 @@ class Engine:
         left = self._idle_since + idle - time.monotonic()
         if left <= 0:
             self._release()
+            _log.info("weights released")
             return None
         return left if saving is None else min(left, saving)
 
@@ -223,6 +228,7 @@ class Engine:
         drafter = None if draft is None else self._load_draft(draft, directory)
         memory = MemoryBudget.of_machine(architecture, self._options.memory_limit)
         self._limits = memory.set_limits()
+        self.most_tokens = memory.most_tokens(make_prompt_cache(model))
         cache_bytes = self._cache_bytes or memory.cache_bytes()
         self._prefixes = PrefixCache(
             lambda: make_prompt_cache(model), cache_bytes, store=self._store(directory)

@@ -64,7 +64,10 @@ class MlxModel(StreamingModel):
         self._use = ModelUse()
         self._format = chat_format
         self._name = name
-        self._window = context_window(engine.config)
+        published, held = context_window(engine.config), engine.most_tokens
+        # What memory cannot hold is as good as outside: then too old messages go before it is full.
+        self._is_short = held is not None and held < published
+        self._window = held if held is not None and self._is_short else published
         super().__init__(
             profile=ModelProfile(
                 supports_tools=True,
@@ -225,11 +228,7 @@ class MlxModel(StreamingModel):
     ) -> GenerateRequest:
         room = self._window - len(prompt.tokens)
         if room < 1:
-            raise ModelContextWindowExceededError(
-                self._name,
-                f"The conversation has {len(prompt.tokens)} tokens and {self._name} reads at most "
-                f"{self._window - 1}; start a new session or shorten it.",
-            )
+            raise ModelContextWindowExceededError(self._name, self._too_long(len(prompt.tokens)))
         checkpoints = prompt.checkpoints
         max_tokens = min(room, settings.get("max_tokens") or room)
         schemas = {tool.name: tool.parameters for tool in tools}
@@ -254,6 +253,18 @@ class MlxModel(StreamingModel):
                 (checkpoints.turn, "turn"),
                 (checkpoints.message, "message"),
             ),
+        )
+
+    def _too_long(self, tokens: int) -> str:
+        if self._is_short:
+            return (
+                f"The conversation has {tokens:,} tokens and there is memory for "
+                f"{max(0, self._window - 1):,}; shorten it, start a new session, close other "
+                "programs or choose a smaller model."
+            )
+        return (
+            f"The conversation has {tokens} tokens and {self._name} reads at most "
+            f"{self._window - 1}; start a new session or shorten it."
         )
 
     def _chosen_sampling(self, settings: ModelSettings) -> Sampling:

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -75,23 +75,25 @@ def usages(environment: dict[str, str]) -> Callable[[str], list[Json]]:
 
 
 @pytest.fixture
-def read_ahead(environment: dict[str, str]) -> Callable[[str, int], None]:
-    """Wait until a session's model has read ahead so many times."""
+def logged(environment: dict[str, str]) -> Callable[..., int]:
+    """Count the lines of the log that say something, of a session if one is given."""
     log = Path(environment["PUNIE_STATE_DIR"]) / "logs" / "punie.log"
 
-    def times(session: str) -> int:
+    def count(event: str, session: str | None = None) -> int:
+        lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        entries: list[Json] = [json.loads(line) for line in lines]
         return sum(
-            entry["event"] == "read ahead" and entry.get("session") == session
-            for entry in _entries(log)
+            entry["event"] == event and session in (None, entry.get("session")) for entry in entries
         )
 
-    def wait(session: str, count: int) -> None:
-        assert eventually(lambda: times(session) >= count, 60), f"{times(session)} of {count}"
+    return count
+
+
+@pytest.fixture
+def read_ahead(logged: Callable[..., int]) -> Callable[[str, int], None]:
+    """Wait until a session's model has read ahead so many times."""
+
+    def wait(session: str, times: int) -> None:
+        assert eventually(lambda: logged("read ahead", session) >= times, 60)
 
     return wait
-
-
-def _entries(log: Path) -> Iterator[Json]:
-    if log.exists():
-        for line in log.read_text(encoding="utf-8").splitlines():
-            yield json.loads(line)

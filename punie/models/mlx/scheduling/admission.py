@@ -12,15 +12,25 @@ from mlx_lm.models.cache import KVCache, QuantizedKVCache
 
 from punie.models.architecture import Architecture
 from punie.models.machine import machine_memory
-from punie.models.memory import KvQuantization, cache_bytes, gigabytes, working_bytes
+from punie.models.memory import (
+    KvQuantization,
+    cache_bytes,
+    gigabytes,
+    largest_context,
+    working_bytes,
+)
 from punie.models.mlx.generation import EngineError
 from punie.models.mlx.prefixes.cache import PrefixCache
+from punie.models.mlx.prefixes.entry import Slot
+from punie.models.mlx.prefixes.layers import Layers, compact
 from punie.models.mlx.scheduling.prefill import SMALLEST_CHUNK
 from punie.models.mlx.scheduling.sequence import TokenSequence
 
 _RESPONSE_TOKENS = 4096
 """Room that is kept for a response that may be longer than that."""
 _SHARE_OF_FREE = 0.9
+_MARGIN = 32
+"""This part of the limit is left for what no estimate counts, when a window is measured."""
 _KV_BITS = 8
 _LEAST_CACHE = 1 << 28
 _MOST_FREE_BUFFERS = 2 << 30
@@ -91,14 +101,19 @@ class MemoryBudget:
             return True
         tokens = self._tokens(sequence)
         promised = sum(self._outstanding(other) for other in running)
-        for kv in self._packings(sequence):
-            needed = self._needed(sequence, tokens, kv)
-            free = self.limit - mx.get_active_memory() - promised
-            if needed > free:
-                prefixes.shrink(max(0, prefixes.nbytes - (needed - free)))
+
+        def free() -> int:
+            return self.limit - mx.get_active_memory() - promised
+
+        def needed(kv: KvQuantization | None) -> int:
+            return self._needed(sequence, tokens, kv, is_alone=not running and not len(prefixes))
+
+        for kv in self._packings(sequence.layers):
+            if needed(kv) > free():
+                _own(sequence.slot, free())
+                prefixes.shrink(max(0, prefixes.nbytes - (needed(kv) - free())))
                 mx.clear_cache()
-                free = self.limit - mx.get_active_memory() - promised
-            if needed <= free:
+            if needed(kv) <= free():
                 _pack(sequence, kv)
                 sequence.reserved = self._cache(tokens, kv)
                 return True
@@ -106,8 +121,25 @@ class MemoryBudget:
             return False
         raise EngineError(
             f"This conversation has {sequence.prompt_length:,} tokens and needs about "
-            f"{gigabytes(needed)} of memory, and {gigabytes(max(0, free))} are left beside the "
-            "model; start a new session, close other programs or choose a smaller model."
+            f"{gigabytes(needed(kv))} of memory, and {gigabytes(max(0, free()))} are left beside "
+            "the model; start a new session, close other programs or choose a smaller model."
+        )
+
+    def most_tokens(self, layers: Layers) -> int | None:
+        """Return how long a conversation can get that is alone; None where that is not known.
+
+        `layers` is an empty cache of the model, whose weights are loaded.
+        """
+        if self.architecture is None:
+            return None
+        held = mx.get_active_memory()
+        budget = self.limit - self.limit // _MARGIN
+        metal = mx.metal.is_available()
+        return max(
+            largest_context(
+                self.architecture, held, budget, chunk=SMALLEST_CHUNK, kv=kv, metal=metal
+            )
+            for kv in self._packings(layers)
         )
 
     def is_exceeded(self) -> bool:
@@ -122,13 +154,17 @@ class MemoryBudget:
         request = sequence.generation.request
         return sequence.prompt_length + min(request.max_tokens, _RESPONSE_TOKENS)
 
-    def _needed(self, sequence: TokenSequence, tokens: int, kv: KvQuantization | None) -> int:
+    def _needed(
+        self, sequence: TokenSequence, tokens: int, kv: KvQuantization | None, *, is_alone: bool
+    ) -> int:
         assert self.architecture is not None
         # Chunks shrink where memory is tight (`chunk_fits`), so the smallest one counts.
         working = working_bytes(
             self.architecture, tokens, SMALLEST_CHUNK, kv=kv, metal=mx.metal.is_available()
         )
-        return max(0, self._cache(tokens, kv) - sequence.slot.nbytes) + working
+        # What is shared is copied as soon as it is written to, unless the other holder is gone.
+        held = 0 if sequence.slot.is_copy and not is_alone else sequence.slot.nbytes
+        return max(0, self._cache(tokens, kv) - held) + working
 
     def _cache(self, tokens: int, kv: KvQuantization | None) -> int:
         assert self.architecture is not None
@@ -139,14 +175,14 @@ class MemoryBudget:
         held = self._cache(len(sequence.slot.tokens), sequence.packing)
         return max(0, sequence.reserved - held)
 
-    def _packings(self, sequence: TokenSequence) -> list[KvQuantization | None]:
+    def _packings(self, layers: Layers) -> list[KvQuantization | None]:
         """Return how keys and values may be packed, the best way for the result first."""
         assert self.architecture is not None
-        for layer in sequence.layers:
+        for layer in layers:
             if isinstance(layer, QuantizedKVCache):
                 return [KvQuantization(layer.bits, layer.group_size)]
         group = next((size for size in (64, 32) if self.architecture.head_dim % size == 0), None)
-        if group is None or any(type(layer) is not KVCache for layer in sequence.layers):
+        if group is None or any(type(layer) is not KVCache for layer in layers):
             return [None]
         return [None, KvQuantization(_KV_BITS, group)]
 
@@ -158,6 +194,13 @@ class MemoryBudget:
         metal = mx.metal.is_available()
         working = working_bytes(self.architecture, sequence.prompt_length, size, kv=kv, metal=metal)
         return working <= self.limit - mx.get_active_memory()
+
+
+def _own(slot: Slot, free: int) -> None:
+    """Copy what a slot shares, where that fits: as views it would keep the buffers of what goes."""
+    if slot.is_copy and slot.nbytes <= free:
+        compact(slot.layers, 0, slot.nbytes)
+        slot.is_copy = False
 
 
 def _pack(sequence: TokenSequence, kv: KvQuantization | None) -> None:
