@@ -12,8 +12,9 @@ ARGS ?=
 demo: $(STAMP)
 	$(PY) docs/demo/demo.py $(ARGS)
 
+# Two at a time: that is what a small machine has, and most tests wait for processes.
 test: $(STAMP)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
