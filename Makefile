@@ -36,7 +36,7 @@ tiny: $(STAMP)
 	cp $(TINY)/run/model/* punie/models/tiny/
 	$(PY) -m punie.evaluation.tiny --card docs/tiny-model.md
 
-# A draft model for the bundled one, by the same recipe: a tenth of its size, the same tokens.
+# A draft model for the bundled one, by the same recipe: a sixth of its size, the same tokens.
 # `draft_model = "<here>/build/draft/run/model"` in the settings uses it.
 DRAFT := build/draft
 draft: $(STAMP)
