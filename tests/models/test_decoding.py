@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from punie.models.mlx.bench.answers import generate as run
+from punie.models.mlx.bench.conversation import Dictation
 from punie.models.mlx.decoding.sampling import Sampling
 from punie.models.mlx.engine import Engine
-from punie.models.mlx.generation import Decoded, Finished, GenerateRequest
+from punie.models.mlx.generation import Decoded, Finished, FinishReason, GenerateRequest
 from punie.models.mlx.guidance.guide import Guide, TokenMask
 from tests.models.families import FAMILIES, Family, FamilyDirectories
 
@@ -189,3 +190,29 @@ async def test_what_is_kept_of_a_response_is_true(engine: Engine, tmp_path: Path
             assert end.cached >= len(prompt(number)) - 1
     finally:
         await cold.aclose()
+
+
+@pytest.mark.parametrize("ended_by", ["stop", "length"])
+async def test_what_is_forced_to_its_end_ends_there_in_company(
+    engine: Engine, ended_by: FinishReason
+) -> None:
+    words, stop = [5, 6, 7, 8, 9], 300
+    found: list[list[int]] = []
+
+    async def forced(number: int) -> None:
+        request = GenerateRequest(
+            prompt(number),
+            max_tokens=20 if ended_by == "stop" else len(words),
+            stop_ids=frozenset({stop}),
+            guide=Dictation([*words, stop]),
+        )
+        tokens, end = await run(engine, request)
+        assert end.reason == ended_by
+        found.append(tokens)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run, engine, GenerateRequest(prompt(20), max_tokens=60))
+        for number in range(4):
+            await anyio.sleep(0.002)
+            group.start_soon(forced, number)
+    assert found == [words] * 4

@@ -4,6 +4,7 @@ import functools
 import json
 import re
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ JSON_TEMPLATE = XML_TEMPLATE.replace("<function=", "<call ")
 
 Tools = dict[str, dict[str, Any]]
 
+_TOOL_NAMES = ["read", "read_file", "w", "größer"]
 _NAMES = ["path", "content", "line", "pa", "old_text", "a-b", "q\"'\\", "größe"]
 # DEL stands in JSON only as an escape, though `json.dumps` leaves it as it is.
 _PLAIN = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<\x7f"), max_size=12)
@@ -100,6 +102,20 @@ _KEPT_TEXT = [nullable(TEXT), nullable(WORD), Kind({}, _PLAIN)]
 """Kinds whose texts may be read as something else; the schema still holds."""
 
 
+def tool_set(rng: Random) -> Tools:
+    """Return a set of tools, the same for the same seed; strings without a bound among them."""
+    tools: Tools = {}
+    for name in rng.sample(_TOOL_NAMES, rng.randint(1, 3)):
+        names = rng.sample(_NAMES, rng.randint(0, 4))
+        tools[name] = {
+            "type": "object",
+            "properties": {key: rng.choice([*KINDS, *_KEPT_TEXT]).schema for key in names},
+            "required": [key for key in names if rng.random() < 0.5],
+            "$defs": DEFINITIONS,
+        }
+    return tools
+
+
 @dataclass(frozen=True)
 class Generated:
     """A set of tools and a call of one of them."""
@@ -116,7 +132,7 @@ def calls(draw: st.DrawFn, *, exact: bool = True) -> Generated:
     kinds: dict[str, dict[str, Kind]] = {}
     for name in draw(
         st.lists(
-            st.sampled_from(["read", "read_file", "w", "größer"]),
+            st.sampled_from(_TOOL_NAMES),
             min_size=1,
             max_size=3,
             unique=True,

@@ -4,10 +4,13 @@ What a model reads again does not depend on what it says, so the responses are g
 also one of random weights, then holds the same conversation.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import anyio
 
 from punie.models.mlx.bench.answers import generate
 from punie.models.mlx.bench.rows import BenchError
@@ -15,8 +18,10 @@ from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import GenerateRequest
 from punie.models.mlx.guidance.guide import TokenMask
+from punie.models.options import EngineOptions
 
 TURNS = 20
+_SAVED_BYTES = 1 << 30
 TOOLS = (
     ToolSpecification(
         "read_file", "Reads.", {"type": "object", "properties": {"path": {"type": "string"}}}
@@ -170,6 +175,39 @@ async def converse_alone(directory: Path, *, thinks: bool, turns: int = TURNS) -
         return await converse(engine, ChatFormat.load(directory), thinks=thinks, turns=turns)
     finally:
         await engine.aclose()
+
+
+async def converse_after_restart(
+    directory: Path,
+    chat: ChatFormat,
+    *,
+    thinks: bool,
+    turns: int = TURNS,
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Call]:
+    """Hold a conversation, restart the engine in the middle; return the calls after that.
+
+    What is saved on disk goes with the temporary folder that it is saved in.
+    """
+    before = 0
+    with tempfile.TemporaryDirectory() as folder:
+        options = EngineOptions(prefix_directory=Path(folder), prefix_bytes=_SAVED_BYTES)
+        conversation: Conversation | None = None
+        for half in (range(turns // 2), range(turns // 2, turns)):
+            engine = Engine(options)
+            try:
+                await engine.load(directory)
+                conversation = conversation or Conversation(engine, chat, "bench")
+                conversation.engine = engine
+                before = len(conversation.calls)
+                for number in half:
+                    say(f"turn {number + 1} of {turns}, with a restart")
+                    await conversation.turn(number, thinks=thinks)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await engine.aclose()
+        assert conversation is not None
+        return conversation.calls[before:]
 
 
 def shared(left: Sequence[int], right: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""Whether memory stays flat over many short turns."""
+"""Whether memory stays flat over many short turns, in sessions that come and go."""
 
 import os
 import subprocess
@@ -16,6 +16,7 @@ from punie.models.streaming import ModelUse
 
 TURNS = 1_000
 _WARM = 200
+_SESSION = 20
 _SECONDS = 120.0
 _SAY_EVERY = 50
 _FEWEST = 2 * _WARM
@@ -27,18 +28,24 @@ async def measure(subject: Subject) -> list[Finding]:
 
     A slow model does fewer turns in the time there is.
     """
-    model = subject.model.used_by(ModelUse("bench-memory"))
     settings = ModelSettings(max_tokens=6, temperature=0.0)
     warm, done = 0, 0
+    messages: list[ModelMessage] = []
     deadline = time.monotonic() + _SECONDS
     while done < TURNS and time.monotonic() < deadline:
         if done % _SAY_EVERY == 0:
             subject.say(f"turn {done + 1} of {TURNS}")
-        # The same session asks again and again, so that the cache of prefixes does not grow.
-        prompt = UserPromptPart(_QUESTION.format(number=done))
-        messages: list[ModelMessage] = [ModelRequest(parts=[prompt])]
-        await ask(model, messages, settings, ModelRequestParameters())
+        session, number = divmod(done, _SESSION)
+        model = subject.model.used_by(ModelUse(f"bench-memory-{session}"))
+        if number == 0:
+            messages = []
+        messages.append(ModelRequest(parts=[UserPromptPart(_QUESTION.format(number=done))]))
+        answer = await ask(model, messages, settings, ModelRequestParameters())
+        messages.append(answer.response)
         done += 1
+        if number == _SESSION - 1:
+            # As when a session is deleted: the cache of prefixes is not to grow meanwhile.
+            subject.model.engine.forget(f"bench-memory-{session}")
         if done == _WARM:
             warm = resident_bytes()
     if done < _FEWEST:

@@ -5,6 +5,7 @@ itself, so that each side finds in its cache what it wrote; both get every reque
 other, with the same messages.
 """
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from pydantic_ai.messages import ModelMessage, ToolCallPart
 from pydantic_ai.settings import ModelSettings
 
 from punie.models.mlx.bench.answers import Answer
-from punie.models.mlx.bench.conversation import TURNS, converse
+from punie.models.mlx.bench.conversation import TURNS, Call, converse, converse_after_restart
 from punie.models.mlx.bench.rows import BenchError, Finding, Limit, Row, Skipped
 from punie.models.mlx.bench.server import ServedAnswer, Server, serving
 from punie.models.mlx.bench.suite import Subject
@@ -23,14 +24,20 @@ from punie.models.streaming import ModelUse
 
 _ANSWER_TOKENS = 96
 _AGAINST = "against mlx_lm.server"
+_RESTART = "read again after a restart"
 
 
 async def measure(subject: Subject) -> list[Finding]:
     """Hold the dictated conversation, then the model's own beside the server."""
     findings: list[Finding] = [await _surplus(subject)]
     if not subject.fits_twice:
-        reason = "there is no memory for the model's weights in two processes"
-        return [*findings, Skipped(_AGAINST, reason)]
+        reason = "there is no memory for the model's weights twice"
+        return [*findings, Skipped(_RESTART, reason), Skipped(_AGAINST, reason)]
+    chat = subject.model.chat_format
+    after = await converse_after_restart(
+        subject.path, chat, thinks=not chat.keeps_thoughts, say=subject.say
+    )
+    findings.append(surplus_row(_RESTART, after))
     try:
         async with serving(subject.path) as server:
             sides = await _beside(subject, server)
@@ -43,14 +50,19 @@ async def _surplus(subject: Subject) -> Row:
     chat = subject.model.chat_format
     thinks = not chat.keeps_thoughts
     calls = await converse(subject.model.engine, chat, thinks=thinks, say=subject.say)
+    return surplus_row("read again in a conversation", calls)
+
+
+def surplus_row(name: str, calls: Sequence[Call]) -> Row:
+    """Say how much of a conversation was read again."""
     prefilled, new = sum(call.prefilled for call in calls), sum(call.new for call in calls)
     whole = sum(len(call.prompt) for call in calls)
     return Row(
-        "read again in a conversation",
+        name,
         max(call.surplus for call in calls),
         "tokens",
-        f"at most in one of {len(calls)} requests of {TURNS} turns with tools ({prefilled:,} "
-        f"tokens read, {new:,} were new, {whole:,} without reuse)",
+        f"at most in one of {len(calls)} requests with tools ({prefilled:,} "
+        f"read, {new:,} were new, {whole:,} without reuse)",
         # A running state is kept at a few places only, a little before the texts part.
         Limit("at most", 4),
     )

@@ -244,7 +244,8 @@ class Scheduler:
 
     def _arrange(self) -> None:
         """Put responses that can share a pass into the batch, or a lonely one out of it."""
-        able = [entry for entry in self._solo if can_batch(entry[0].layers)]
+        # What the grammar forced may have been all of a response.
+        able = [e for e in self._solo if e[0].reason is None and can_batch(e[0].layers)]
         if len(able) + len(self._batch) >= 2:
             for sequence, decoder in able:
                 self._solo.remove((sequence, decoder))
