@@ -60,8 +60,9 @@ class Dictation:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the model: its messages, its prompt, and the tokens of it that were new."""
+    """One call of the model: the session, its messages, its prompt, and how much of it was new."""
 
+    owner: str
     messages: tuple[dict[str, Any], ...]
     prompt: tuple[int, ...]
     new: int
@@ -106,7 +107,7 @@ class Conversation:
             raise BenchError("the model did not write what was dictated")
         new = len(prompt.tokens) - max((shared(prompt.tokens, t) for t in self.known), default=0)
         before = tuple(self.messages)
-        self.calls.append(Call(before, tuple(prompt.tokens), new, finished.prefilled))
+        self.calls.append(Call(self.owner, before, tuple(prompt.tokens), new, finished.prefilled))
         self.known.append([*prompt.tokens, *written])
         self.messages.append(message)
 

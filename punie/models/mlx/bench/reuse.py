@@ -19,7 +19,7 @@ from punie.models.mlx.bench.server import ServedAnswer, Server, serving
 from punie.models.mlx.bench.suite import Subject
 from punie.models.mlx.bench.work import FILES, QUESTIONS, Step, turn
 from punie.models.mlx.chat.messages import chat_messages
-from punie.models.mlx.chat_format import ToolSpecification
+from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
 from punie.models.streaming import ModelUse
 
 _ANSWER_TOKENS = 96
@@ -37,7 +37,7 @@ async def measure(subject: Subject) -> list[Finding]:
     after = await converse_after_restart(
         subject.path, chat, thinks=not chat.keeps_thoughts, say=subject.say
     )
-    findings.append(surplus_row(_RESTART, after))
+    findings.append(surplus_row(_RESTART, after, _most_again(chat)))
     try:
         async with serving(subject.path) as server:
             sides = await _beside(subject, server)
@@ -50,11 +50,20 @@ async def _surplus(subject: Subject) -> Row:
     chat = subject.model.chat_format
     thinks = not chat.keeps_thoughts
     calls = await converse(subject.model.engine, chat, thinks=thinks, say=subject.say)
-    return surplus_row("read again in a conversation", calls)
+    return surplus_row("read again in a conversation", calls, _most_again(chat))
 
 
-def surplus_row(name: str, calls: Sequence[Call]) -> Row:
-    """Say how much of a conversation was read again."""
+def _most_again(chat: ChatFormat) -> int:
+    """Return the tokens that a request may read again.
+
+    Where thoughts are dropped the texts part shortly behind the place at which a running state is
+    kept.
+    """
+    return 0 if chat.keeps_thoughts else 4
+
+
+def surplus_row(name: str, calls: Sequence[Call], most: int) -> Row:
+    """Say how much of a conversation was read again; `most` tokens are right for one request."""
     prefilled, new = sum(call.prefilled for call in calls), sum(call.new for call in calls)
     whole = sum(len(call.prompt) for call in calls)
     return Row(
@@ -63,8 +72,7 @@ def surplus_row(name: str, calls: Sequence[Call]) -> Row:
         "tokens",
         f"at most in one of {len(calls)} requests with tools ({prefilled:,} "
         f"read, {new:,} were new, {whole:,} without reuse)",
-        # A running state is kept at a few places only, a little before the texts part.
-        Limit("at most", 4),
+        Limit("at most", most),
     )
 
 
