@@ -1,0 +1,111 @@
+"""The benchmarks' own parts: they see what they are there to see."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic_ai.models import ModelRequestParameters
+
+from punie.models.mlx.bench.conversation import Conversation
+from punie.models.mlx.bench.memory import resident_bytes
+from punie.models.mlx.bench.reuse import surplus_row
+from punie.models.mlx.bench.rows import Limit, Row, Skipped, all_hold
+from punie.models.mlx.bench.server import serving
+from punie.models.mlx.bench.suite import MEASUREMENTS, Measurement, Subject
+from punie.models.mlx.chat_format import ChatFormat
+from punie.models.mlx.engine import Engine
+from punie.models.mlx.model import MlxModel
+from tests.models.families import FamilyDirectories
+
+pytestmark = pytest.mark.anyio
+
+
+def test_a_row_says_what_it_found() -> None:
+    row = Row("first token", 12.34, "ms", "beyond the rest", Limit("at most", 10.0))
+    assert row.line() == "first token: 12.3 ms beyond the rest; at most 10.0"
+    assert row.holds is False
+    assert row.as_json()["limit"] == "at most 10"
+    rate = Row("speed", 0.96, "times", "that of another", Limit("at least", 0.95))
+    assert rate.holds is True
+    share = Row("alike", 100.0, "%", "of 8")
+    assert share.line() == "alike: 100.0% of 8"
+    assert share.holds is None
+    assert all_hold([rate, share, Skipped("more", "there is no time")])
+    assert not all_hold([rate, row])
+    assert Skipped("more", "there is no time").line() == "more: not measured; there is no time"
+
+
+def test_limits_are_met_exactly() -> None:
+    assert Limit("at most", 4).holds(4)
+    assert not Limit("at most", 4).holds(4.1)
+    assert Limit("at least", 4).holds(4)
+    assert not Limit("at least", 4).holds(3.9)
+
+
+async def test_a_conversation_notices_what_is_read_again(
+    family_directories: FamilyDirectories,
+) -> None:
+    directory = family_directories.own("qwen3")
+    engine, chat = Engine(), ChatFormat.load(directory)
+    await engine.load(directory)
+    try:
+        one = Conversation(engine, chat, "one")
+        await one.turn(0, thinks=False)
+        await one.turn(1, thinks=False)
+        assert surplus_row("x", one.calls[1:], 0).holds
+        engine.forget("one")
+        await one.turn(2, thinks=False)
+        system = chat.encode(one.messages).checkpoints.system
+        lost = one.calls[-2]
+        assert lost.surplus > len(lost.prompt) - lost.new - system - 50 > 100
+        assert not surplus_row("x", one.calls[1:], 0).holds
+    finally:
+        await engine.aclose()
+
+
+async def test_the_server_answers_like_the_model(
+    family_directories: FamilyDirectories,
+) -> None:
+    directory = family_directories.own("qwen3", "json")
+    chat = ChatFormat.load(directory)
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "Where is it?"}]
+    async with serving(directory) as server:
+        first = await server.answer(messages, (), 8, {})
+        again = await server.answer([*messages, messages[0]], (), 8, {})
+    assert first.prompt == len(chat.encode(messages).tokens)
+    assert first.output <= 8
+    assert 0 < again.cached < again.prompt
+
+
+async def test_what_cannot_be_measured_is_a_finding(model: MlxModel, tmp_path: Path) -> None:
+    async def run(name: str, arguments: Mapping[str, Any]) -> str:
+        raise AssertionError("no tool is used")
+
+    subject = Subject(
+        model,
+        tmp_path,
+        ModelRequestParameters(),
+        project=lambda _: nullcontext(run),
+        say=lambda _: None,
+        bundled=False,
+        fast_blas=True,
+        fits_twice=True,
+    )
+    grammar = next(one for one in MEASUREMENTS if one.name == "grammar")
+    assert await grammar.run(subject) == [Skipped("grammar", "there are no tools to call")]
+
+
+@pytest.mark.parametrize("measurement", MEASUREMENTS, ids=lambda one: one.name)
+def test_measurements_exist(measurement: Measurement) -> None:
+    module = __import__(measurement.module, fromlist=["measure"])
+    assert callable(module.measure)
+    assert measurement.summary.endswith(".")
+
+
+def test_resident_memory_grows_with_what_is_held() -> None:
+    before = resident_bytes()
+    held = bytearray(b"x" * (64 << 20))
+    assert 50 << 20 < resident_bytes() - before < 200 << 20
+    del held
