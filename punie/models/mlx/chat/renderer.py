@@ -53,8 +53,9 @@ class TemplateRenderer:
         try:
             self._template = _environment().from_string(marked)
         except jinja2.TemplateError as error:
+            reason = str(error).rstrip(".")
             raise ModelUnavailable(
-                f"The model's chat template cannot be read ({error}); choose another model."
+                f"The model's chat template cannot be read ({reason}); choose another model."
             ) from error
         self._variables = {
             name: self._mark_literals(text) for name, text in (variables or {}).items()
