@@ -25,7 +25,10 @@ PREFIX = "PUNIE_"
 FILE_NAME = "settings.toml"
 # A cloned repository must not be able to switch permission questions off or move the user's data.
 _MODES_OF_A_PROJECT = frozenset({"ask", "plan"})
-_NOT_OF_A_PROJECT = frozenset({"state_dir", "memory_gb", "idle_minutes", "prefix_cache_gb"})
+# Nor to fill the memory or the disk: what all projects share is the user's.
+_NOT_OF_A_PROJECT = frozenset(
+    {"state_dir", "draft_model", "memory_gb", "idle_minutes", "prefix_cache_gb"}
+)
 
 
 class SettingsError(Exception):

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from punie.models.options import engine_options
 from punie.settings import (
     Settings,
     SettingsError,
@@ -111,9 +112,56 @@ def test_a_project_may_be_stricter(home: Path) -> None:
     assert load_settings(project_with(home, "mode = 'plan'\n")).mode == "plan"
 
 
-def test_a_project_cannot_move_the_state(home: Path) -> None:
-    with pytest.raises(SettingsError, match="'state_dir'"):
-        load_settings(project_with(home, "state_dir = '/tmp/x'\n"))
+@pytest.mark.parametrize(
+    "line",
+    [
+        "state_dir = '/tmp/x'",
+        "draft_model = '/tmp/x'",
+        "memory_gb = 1000.0",
+        "idle_minutes = 0",
+        "prefix_cache_gb = 1000.0",
+    ],
+)
+def test_a_project_cannot_touch_what_all_projects_share(home: Path, line: str) -> None:
+    name = line.partition(" ")[0]
+    with pytest.raises(SettingsError, match=f"'{name}', which only your own settings file"):
+        load_settings(project_with(home, line + "\n"))
+    user_settings_file().write_text(line + "\n", encoding="utf-8")
+    assert name in load_settings().model_fields_set
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("MEMORY_GB", "0", "greater than 0"),
+        ("MEMORY_GB", "much", "valid number"),
+        ("IDLE_MINUTES", "-1", "greater than or equal to 0"),
+        ("PREFIX_CACHE_GB", "-0.5", "greater than or equal to 0"),
+    ],
+)
+def test_what_bounds_the_engine_is_checked(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, fault: str
+) -> None:
+    monkeypatch.setenv(f"PUNIE_{name}", value)
+    with pytest.raises(SettingsError, match=f"PUNIE_{name} in the environment .* {fault}"):
+        load_settings()
+
+
+def test_what_bounds_the_engine_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "MEMORY_GB": "12.5",
+        "IDLE_MINUTES": "0.5",
+        "PREFIX_CACHE_GB": "0",
+        "DRAFT_MODEL": "org/name",
+    }.items():
+        monkeypatch.setenv(f"PUNIE_{name}", value)
+    options = engine_options(load_settings())
+    assert options.memory_limit == 12_500_000_000
+    assert options.idle_seconds == 30
+    assert options.prefix_directory is None
+    assert options.draft_model == "org/name"
+    monkeypatch.setenv("PUNIE_IDLE_MINUTES", "0")
+    assert engine_options(load_settings()).idle_seconds is None
 
 
 def test_one_setting_is_stored_and_the_rest_kept() -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,7 @@ from punie.models.catalog import (
 from punie.models.checking import check_model
 from punie.models.machine import machine_memory
 from punie.models.memory import Level, fits, gigabytes
+from punie.models.options import engine_options
 from punie.settings import Settings
 
 _PROBE_SECONDS = 60
@@ -209,6 +210,8 @@ def check_chosen_model(subject: Subject) -> Iterable[Finding]:
     if reference not in (None, BUNDLED_ID):
         yield Finding("ok", "model", f"{choice.title} ({choice.source})")
     machine = machine_memory()
+    if subject.settings.memory_gb is not None:
+        machine = replace(machine, usable=int(subject.settings.memory_gb * 10**9))
     free = f"{gigabytes(machine.available)} of {gigabytes(machine.total)} free"
     if weights is None or choice.path is None:
         yield Finding("ok", "memory", free)
@@ -219,22 +222,42 @@ def check_chosen_model(subject: Subject) -> Iterable[Finding]:
     yield Finding(_MEMORY[fit.level], "memory", f"{free}. {text}", cure)
 
 
+def check_draft_model(subject: Subject) -> Iterable[Finding]:
+    """Tell whether the draft model of the settings, if there is one, is there and whole."""
+    if subject.settings.draft_model is None:
+        return
+    try:
+        choice = resolve_model(subject.settings.draft_model)
+        if choice.path is not None:
+            check_model(choice.path)
+    except ModelUnavailable as error:
+        reason = str(error).partition("; ")[0]
+        yield Finding("warning", "draft model", reason, "correct or remove draft_model")
+        return
+    yield Finding("ok", "draft model", f"{choice.title} ({choice.source})")
+
+
 def check_model_opens(subject: Subject) -> Iterable[Finding]:
     """Load the chosen model as a turn would."""
     import anyio
 
     from punie.models.load import close_models, open_model
 
-    async def load() -> None:
-        await open_model(resolve_model(subject.settings.model))
+    async def load() -> tuple[str, ...]:
+        model = await open_model(
+            resolve_model(subject.settings.model), options=engine_options(subject.settings)
+        )
         await close_models()
+        return model.warnings
 
     try:
-        anyio.run(load)
+        warnings = anyio.run(load)
     except ModelUnavailable as error:
         yield Finding("failure", "loading", str(error))
-    else:
-        yield Finding("ok", "loading", "the model was loaded")
+        return
+    yield Finding("ok", "loading", "the model was loaded")
+    for warning in warnings:
+        yield Finding("warning", "loading", warning)
 
 
 def check_search(subject: Subject) -> Iterable[Finding]:
@@ -301,6 +324,7 @@ CHECKS: tuple[Check, ...] = (
     check_mlx,
     check_bundled_model,
     check_chosen_model,
+    check_draft_model,
     check_search,
     check_state_folder,
     check_jetbrains,

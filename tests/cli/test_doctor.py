@@ -121,6 +121,26 @@ def test_a_model_that_cannot_be_loaded(punie: Command, tmp_path: Path) -> None:
     assert done.returncode == 1
 
 
+def test_what_bounds_models_is_taken_into_account(punie: Command, tmp_path: Path) -> None:
+    model, draft = build_model(tmp_path / "model"), build_model(tmp_path / "draft", seed=3)
+    bounds = {"PUNIE_IDLE_MINUTES": "0", "PUNIE_PREFIX_CACHE_GB": "0"}
+    chosen = ("--model", str(model), "--load")
+    done = punie("doctor", *chosen, **bounds, PUNIE_DRAFT_MODEL=str(draft))
+    assert line(done, "settings").startswith("ok ")
+    assert line(done, "draft model").startswith("ok ")
+    assert line(done, "memory").startswith("ok ")
+    assert line(done, "loading").startswith("ok ")
+    done = punie("doctor", "--model", str(model), PUNIE_MEMORY_GB="0.001")
+    assert line(done, "memory").startswith("no ")
+    # One that is missing, and one that only loading finds out about.
+    done = punie("doctor", *chosen, PUNIE_DRAFT_MODEL="/no/such/draft")
+    assert "/no/such/draft" in line(done, "draft model")
+    assert line(done, "draft model").startswith("!  ")
+    done = punie("doctor", *chosen, PUNIE_DRAFT_MODEL="punie-tiny")
+    assert "has other tokens" in done.stdout
+    assert done.stdout.count("loading: ") == 2
+
+
 def test_wrong_settings_are_one_line_among_the_others(punie: Command) -> None:
     done = punie("doctor", PUNIE_MODE="wild")
     assert "PUNIE_MODE" in line(done, "settings")
