@@ -114,6 +114,8 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
     screen: Screen
     screen = JsonScreen(terminal) if asking.as_json else TerminalScreen(terminal)
     model = await open_model(choice, screen.progress, engine_options(settings))
+    for warning in model.warnings:
+        say(warning)
     session_id = str(uuid4())
     use = ModelUse(owner=session_id, say=screen.progress)
     recorder = await _Recorder.open(asking, session_id, choice.id)
