@@ -21,7 +21,7 @@ from punie.models.streaming import ModelUse
 
 _ANSWER_TOKENS = 256
 _FREE_TOKENS = 150
-_RUNS = 9
+_RUNS = 15
 _HOT = 2.0
 _STORY = "Write a story in which no sentence is like another one."
 
