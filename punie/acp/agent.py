@@ -247,6 +247,9 @@ class PunieAgent:
         changed = await self._changes.by_client(session, config_id, value)
         if changed and config_id == MODE_OPTION:
             self._send_after(request, session, self._changes.updates(session, mode=True)[:1])
+        elif changed:
+            # Another model, or another effort in its prompt, has to read from the beginning.
+            self._read_ahead(request, session, after_turn=True)
         return SetSessionConfigOptionResponse(config_options=config_options(session) or [])
 
     async def prompt(

@@ -39,7 +39,7 @@ async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) ->
     from punie.agent.budget import context_window
     from punie.agent.journal import PastTurns
     from punie.agent.toolset import turn_parameters
-    from punie.agent.turn_config import turn_tools
+    from punie.agent.turn_config import model_settings, turn_tools
     from punie.models.streaming import ModelUse
 
     more = () if session.mcp is None else await session.mcp.tools(context_window(model))
@@ -51,7 +51,7 @@ async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) ->
         past = session.past = session.past or past
         past.catch_up(tuple(session.events))
     reader = model.used_by(ModelUse(owner=session.id, watched=False))
-    await reader.read_ahead(past.history.messages(), parameters)
+    await reader.read_ahead(past.history.messages(), model_settings(session.thinking), parameters)
     _log.info("read ahead", session=session.id)
 
 

@@ -23,7 +23,6 @@ from pydantic_ai.messages import (
     ToolCallPart,
     ToolCallPartDelta,
 )
-from pydantic_ai.settings import ModelSettings
 
 from punie.agent.budget import Budget, context_window, fit_limits
 from punie.agent.calls import AskPermission, CallRunner, OpenCall
@@ -44,7 +43,7 @@ from punie.agent.events import (
 from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.policy import CANCELLED
 from punie.agent.toolset import read_call, turn_parameters
-from punie.agent.turn_config import TurnConfig
+from punie.agent.turn_config import TurnConfig, model_settings
 from punie.agent.writing import CallWriting
 from punie.tools.base import PlanStep, ToolContext
 
@@ -141,7 +140,7 @@ class _Turn:
         self._journal = journal
         self._window = context_window(config.model)
         self._parameters = turn_parameters(config.tools)
-        self._settings = _model_settings(config)
+        self._settings = model_settings(config.thinking, config.max_tokens, config.temperature)
         self._budget = Budget(config.model, self._parameters, reserve=config.max_tokens)
         self._runner = CallRunner(
             journal,
@@ -299,17 +298,6 @@ class _Turn:
     async def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:
         await self._text.flush()
         await self._journal.emit(Notice(severity=severity, text=text))
-
-
-def _model_settings(config: TurnConfig) -> ModelSettings:
-    settings = ModelSettings()
-    if config.max_tokens is not None:
-        settings["max_tokens"] = config.max_tokens
-    if config.temperature is not None:
-        settings["temperature"] = config.temperature
-    if config.thinking is not None:
-        settings["thinking"] = config.thinking
-    return settings
 
 
 def _model_trouble(error: Exception) -> str:

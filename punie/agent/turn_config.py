@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pydantic_ai.models import Model
+from pydantic_ai.settings import ModelSettings
 
 from punie.agent.calls import AskUser
 from punie.agent.events import Mode, Thinking
@@ -13,7 +14,7 @@ from punie.tools.base import AnyTool, ReadLedger, ToolLimits
 from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
 from punie.workspace.base import Workspace
 
-__all__ = ["TurnConfig", "turn_config", "turn_tools"]
+__all__ = ["TurnConfig", "model_settings", "turn_config", "turn_tools"]
 
 _DEFAULT_LIMITS = ToolLimits()
 
@@ -88,6 +89,20 @@ def turn_config(
         ask_user=ask_user,
         permissions=permissions,
     )
+
+
+def model_settings(
+    thinking: Thinking | None, max_tokens: int | None = None, temperature: float | None = None
+) -> ModelSettings:
+    """Return the settings of a turn's requests; what is None is left to the model."""
+    settings = ModelSettings()
+    if max_tokens is not None:
+        settings["max_tokens"] = max_tokens
+    if temperature is not None:
+        settings["temperature"] = temperature
+    if thinking is not None:
+        settings["thinking"] = thinking
+    return settings
 
 
 def turn_tools(more_tools: Sequence[AnyTool], *, attended: bool) -> tuple[AnyTool, ...]:

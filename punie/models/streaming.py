@@ -80,12 +80,14 @@ class StreamingModel(Model[Any]):
     async def read_ahead(
         self,
         messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> None:
         """Read what the next request will begin with, where that saves time then.
 
         That is everything up to the person's next message: the instructions and tools, and
-        `messages` as they will be rendered once there is another one after them.
+        `messages` as they will be rendered once there is another one after them. The settings are
+        those of the request, whose effort may stand in the prompt.
         """
 
     async def request(

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from pydantic_ai.messages import ModelMessage, TextPart, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.settings import ModelSettings
 
 from punie.acp.handshake import ClientProfile
 from punie.acp.models import Loader, ModelPool, Say
@@ -36,7 +37,10 @@ class Reader(ScriptedModel):
         self.slow = False
 
     async def read_ahead(
-        self, messages: list[ModelMessage], model_request_parameters: ModelRequestParameters
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
     ) -> None:
         self.read.append(messages)
         try:

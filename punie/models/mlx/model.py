@@ -108,6 +108,7 @@ class MlxModel(StreamingModel):
     async def read_ahead(
         self,
         messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> None:
         """Let the model read everything up to the person's next message.
@@ -120,7 +121,7 @@ class MlxModel(StreamingModel):
         if messages and self._format.keeps_thoughts:
             return  # The conversation is known as it will be.
         next_message = ModelRequest(parts=[UserPromptPart("")])
-        _, parameters = self.prepare_request(None, model_request_parameters)
+        _, parameters = self.prepare_request(model_settings, model_request_parameters)
         tools = {tool.name: tool.parameters for tool in _tools(parameters)}
         await anyio.to_thread.run_sync(self._grammar.prepare, tools, self._format.syntax)
         try:

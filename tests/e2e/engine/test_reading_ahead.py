@@ -60,3 +60,29 @@ def test_after_a_turn_whose_thoughts_are_dropped_the_conversation_is_read_again(
         # The answer alone is longer than what is read anew.
         assert unread(usages(session)[turn]) < NEW
     assert usages(session)[2]["output_tokens"] > 2 * NEW
+
+
+def test_the_effort_that_stands_in_the_prompt_is_read_as_it_will_be(
+    run_model: RunModel,
+    models: Models,
+    project: Path,
+    read_ahead: Callable[[str, int], None],
+    usages: Callable[[str], list[Json]],
+) -> None:
+    model = models.copy(models.random("qwen3", "strip"), "graded")
+    template = (model / "chat_template.jinja").read_text()
+    head, mark, rest = template.partition("{{- '<|im_start|>system\\n' }}")
+    effort = """{%- if reasoning_effort == 'low' %}{{- 'Be quick. ' }}{%- endif %}
+    {%- if reasoning_effort == 'high' %}{{- 'Take your time. ' }}{%- endif %}"""
+    assert rest
+    (model / "chat_template.jinja").write_text(head + mark + effort + rest)
+    client = run_model(model)
+    session = client.new_session(project)
+    read_ahead(session, 1)
+    option = {"sessionId": session, "configId": "thought_level", "value": "low"}
+    client.request("session/set_config_option", option)
+    read_ahead(session, 2)  # The prompt is another one from its beginning.
+    for turn in range(2):
+        assert client.prompt(session, "Think about this") == "max_tokens"
+        assert unread(usages(session)[turn]) < NEW
+        read_ahead(session, turn + 3)
