@@ -4,10 +4,13 @@
 need; typer and rich come in with the commands that people type.
 """
 
+import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from punie import __version__
 
@@ -35,8 +38,17 @@ COMMANDS: tuple[Command, ...] = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0 done, 1 trouble, 2 wrong usage."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Run the command line and return the exit code: 0 done, 1 trouble, 2 wrong usage.
+
+    Without `arguments` it is the program itself, and if a model has run the process ends here.
+    """
+    code = _main(list(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None and "mlx.core" in sys.modules:
+        _leave(code)
+    return code
+
+
+def _main(given: list[str]) -> int:
     if given and given[0] in ("--version", "-V"):
         print(f"punie {__version__}")
         return 0
@@ -55,3 +67,15 @@ def _run(command: Command, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return int(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, now that everything is closed.
+
+    Not a return: a thread that has used MLX takes the interpreter's lock once more after its last
+    line, and if the interpreter goes away at that moment, the process is aborted.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+    os._exit(code)

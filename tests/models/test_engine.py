@@ -1,6 +1,7 @@
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -283,6 +284,18 @@ async def test_a_prompt_can_be_read_ahead(engine: Engine) -> None:
         _, end = await run(engine, asked)
         assert (end.cached, end.prefilled) == (120, 30)
         await run(engine, GenerateRequest(prompt(50, salt=13), max_tokens=2))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed by Linux")
+async def test_a_closed_engine_has_left_the_process(model_directory: Path) -> None:
+    """What MLX destroys at the end of a thread must not meet the end of the interpreter."""
+    for _ in range(20):
+        others = set(threading.enumerate())
+        engine = Engine()
+        (thread,) = set(threading.enumerate()) - others
+        await engine.load(model_directory)
+        await engine.aclose()
+        assert not Path(f"/proc/self/task/{thread.native_id}").exists()
 
 
 async def test_released_weights_come_back_with_the_next_request(model_directory: Path) -> None:

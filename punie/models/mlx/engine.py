@@ -35,6 +35,8 @@ _SAVING_SECONDS = 0.5
 """How often an idle engine looks whether there is something to save."""
 _LAST_SAVING_SECONDS = 3.0
 """What the end of a process may take for saving; the rest is read again at the next start."""
+_LEAVING_SECONDS = 0.1
+"""What the destructors of a thread may take; they only wait for the interpreter's lock."""
 _DRAFT_CACHE = 1 << 30
 """Bytes for what a draft model has read."""
 _Result = TypeVar("_Result")
@@ -132,6 +134,7 @@ class Engine:
             self._closed = True
             self._jobs.put(None)
         self._thread.join(seconds)
+        _wait_until_gone(self._thread)
 
     async def _call(self, job: Callable[[], _Result]) -> _Result:
         future: Future[_Result] = Future()
@@ -262,3 +265,18 @@ class Engine:
         gc.collect()  # a model holds itself in circles
         mx.clear_cache()
         self._limits.restore()
+
+
+def _wait_until_gone(thread: threading.Thread) -> None:
+    """Wait until a thread that has run its last line has left the process.
+
+    What MLX keeps for a thread is destroyed after that and takes the interpreter's lock for it; an
+    interpreter that goes away meanwhile aborts the process.
+    """
+    tasks = Path("/proc/self/task")
+    if not tasks.is_dir():
+        time.sleep(_LEAVING_SECONDS)  # Other systems do not tell.
+        return
+    deadline = time.monotonic() + _LEAVING_SECONDS
+    while (tasks / str(thread.native_id)).exists() and time.monotonic() < deadline:
+        time.sleep(0.001)

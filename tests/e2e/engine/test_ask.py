@@ -1,6 +1,7 @@
 """What the engine tells in the terminal, by `punie ask`."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.e2e.client import COMMAND
@@ -59,3 +60,40 @@ def test_what_was_read_is_there_in_the_next_process(
     assert list(prefixes.rglob("*.safetensors"))
     again = ask(environment, project, "Good morning", model)
     assert again.stdout == first.stdout
+
+
+def test_the_process_ends_before_the_interpreter_goes_away(
+    environment: dict[str, str], models: Models, project: Path
+) -> None:
+    """Threads that used MLX would abort it now and then."""
+    program = """
+import atexit, sys
+from punie.cli.main import main
+
+atexit.register(print, "The interpreter went away.")
+sys.argv = ["punie", *sys.argv[1:]]
+sys.exit(main())
+"""
+    settings = {"PUNIE_MODEL": str(models.random()), "PUNIE_MAX_TOKENS": "40"}
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            env={**environment, **settings, "PUNIE_MODE": "plan"},
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            errors="replace",
+        )
+
+    done = run("ask", "Good morning")
+    assert done.returncode == 1
+    assert done.stdout.endswith("\n")
+    assert len(done.stdout) > 40
+    assert "went away" not in done.stdout
+    # Where no model ran everything is as usual.
+    done = run("mcp")
+    assert done.returncode == 0
+    assert "went away" in done.stdout
