@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, assert_never
 import anyio
 import anyio.to_thread
 
-from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
+from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model, weight_bytes
 from punie.models.checking import check_model
+from punie.models.machine import machine_memory
 from punie.models.mlx.prefixes.file import forget_saved
 from punie.models.options import EngineOptions
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from punie.models.streaming import StreamingModel
 
 _DEFAULT_OPTIONS = EngineOptions()
+_SHARE_OF_WEIGHTS = 0.7
+"""Weights of several models may take this part of the memory; the rest is for what they read."""
+_REST_SECONDS = 5.0
+"""How long another model may take to come to rest, as when it reads ahead."""
 
 Progress = Callable[[str], Awaitable[None]]
 """Receives short sentences for the person who waits."""
@@ -45,8 +50,38 @@ class _OpenModels:
         self.lock = anyio.Lock()
         self.models: dict[Path, _OpenModel] = {}
 
+    async def make_room(self, path: Path, options: EngineOptions) -> None:
+        """Let the other models go that nobody uses just now, if all together would not fit.
+
+        Raises `ModelUnavailable` if there is no memory for this one beside those that are in use.
+        """
+        limit = options.memory_limit or machine_memory(measure_free=False).usable
+        awake = {
+            p: m.engine for p, m in self.models.items() if p != path and not m.engine.is_asleep
+        }
+        needed = weight_bytes(path)
+        if needed + sum(map(weight_bytes, awake)) <= limit * _SHARE_OF_WEIGHTS:
+            return
+        for other, engine in list(awake.items()):
+            if await _rests(engine):
+                del awake[other]
+        if awake and needed + sum(map(weight_bytes, awake)) > limit:
+            raise ModelUnavailable(
+                f"There is no memory for the model in {path} beside the one that is answering; "
+                "wait until that is done, or use the same model."
+            )
+
 
 _open_models = _OpenModels()
+
+
+async def _rests(engine: "Engine") -> bool:
+    """Release an engine's weights as soon as it is idle, for which it gets a moment."""
+    with anyio.move_on_after(_REST_SECONDS):
+        while not await engine.rest():
+            await anyio.sleep(0.1)
+        return True
+    return False
 
 
 async def open_model(
@@ -103,8 +138,15 @@ async def _open_mlx(
         if opened is None:
             if on_progress is not None:
                 await on_progress(f"Loading {choice.title}…")
+            await _open_models.make_room(path, options)
             opened = await _load(path, options)
             _open_models.models[path] = opened
+
+            async def make_room() -> None:
+                async with _open_models.lock:
+                    await _open_models.make_room(path, options)
+
+            opened.engine.before_waking = make_room
     # Imported while loading, in a thread; from here on it costs nothing.
     from punie.models.mlx.model import MlxModel
 

@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -69,6 +69,8 @@ class Engine:
         self.draft_trouble: str | None = None
         """Why the draft model that was asked for is not used, in a sentence."""
         self.config: dict[str, Any] = {}
+        self.before_waking: Callable[[], Awaitable[None]] | None = None
+        """Is called before released weights are loaded again; raises `ModelUnavailable`."""
         self._thread = threading.Thread(target=self._serve, name="punie-mlx", daemon=True)
         self._thread.start()
         # A thread that is inside MLX when the interpreter goes away aborts the process.
@@ -106,6 +108,11 @@ class Engine:
             )
         if self._closed or self.directory is None:
             raise EngineError("The model is closed; open it again.")
+        if self.is_asleep and self.before_waking is not None:
+            try:
+                await self.before_waking()
+            except ModelUnavailable as error:
+                raise EngineError(str(error)) from error
         generation = Generation(request)
         self._jobs.put(lambda: self._add(generation))
         try:
@@ -123,6 +130,10 @@ class Engine:
         if self._closed or self.directory is None:
             raise EngineError("The model is closed; open it again.")
         return await self._call(lambda: job(self._awake().model))
+
+    async def rest(self) -> bool:
+        """Release the weights unless something is under way; tell whether they are released."""
+        return self._closed or await self._call(self._rest)
 
     async def aclose(self) -> None:
         """Cancel all generations, end the thread and release the model's memory."""
@@ -192,10 +203,15 @@ class Engine:
             return saving
         left = self._idle_since + idle - time.monotonic()
         if left <= 0:
-            self._release()
-            _log.info("weights released")
+            self._rest()
             return None
         return left if saving is None else min(left, saving)
+
+    def _rest(self) -> bool:
+        if self._scheduler is not None and not self._scheduler.busy:
+            self._release()
+            _log.info("weights released")
+        return self._scheduler is None
 
     def _forget(self, owner: str) -> None:
         if self._prefixes is not None:

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.client import Json, eventually
+import pytest
+
+from tests.e2e.client import Client, Json, eventually
 from tests.e2e.engine.conftest import RunModel
 from tests.e2e.engine.models import Models
+from tests.models.families import Size
 
 WINDOW = 131_072
 LITTLE = 0.012
@@ -56,3 +59,47 @@ def test_weights_are_released_when_nobody_asks_and_loaded_again(
     again.request("session/load", {"sessionId": session, "cwd": str(project), "mcpServers": []})
     lines = [u["content"]["text"] for u in again.updates(session, "agent_thought_chunk")]
     assert "Loading the model again…\n" not in lines
+
+
+WIDE = Size(hidden=384, heads=1, layers=2)
+"""A model of eight megabytes; the bundled one has twelve."""
+
+
+def choose(client: Client, session: str, model: Path | str) -> None:
+    option = {"sessionId": session, "configId": "model", "value": str(model)}
+    client.request("session/set_config_option", option)
+
+
+@pytest.mark.slow
+def test_models_that_do_not_fit_side_by_side_take_turns(
+    run_model: RunModel, models: Models, project: Path, logged: Callable[[str], int]
+) -> None:
+    model = models.random(size=WIDE)
+    client = run_model(model, max_tokens=40, memory_gb=0.027)
+    session = client.new_session(project)
+    assert client.prompt(session, "Good morning") == "max_tokens"
+    choose(client, session, "punie-tiny")
+    assert client.prompt(session, "What files are here?") == "end_turn"
+    assert logged("weights released") == 1
+    choose(client, session, model)
+    assert client.prompt(session, "Good evening") == "max_tokens"
+    assert logged("weights released") == 2
+
+
+@pytest.mark.slow
+def test_a_model_that_does_not_fit_beside_one_that_answers_is_told(
+    run_model: RunModel, models: Models, project: Path
+) -> None:
+    client = run_model(models.random(size=WIDE), max_tokens=4096, memory_gb=0.019)
+    busy, other = client.new_session(project), client.new_session(project)
+    request = client.begin_prompt(busy, "Good morning")
+    client.wait_update(busy, lambda update: update["sessionUpdate"] == "agent_message_chunk")
+    choose(client, other, "punie-tiny")
+    assert client.prompt(other, "What files are here?") == "end_turn"
+    told = client.text(other)
+    assert "beside the one that is answering" in told
+    assert told.strip().count("\n") == 0
+    client.notify("session/cancel", {"sessionId": busy})
+    assert client.result(request) == {"stopReason": "cancelled"}
+    assert client.prompt(other, "What files are here?") == "end_turn"
+    assert "app.py" in client.text(other)
