@@ -185,17 +185,22 @@ def largest_context(
     kv: KvQuantization | None = None,
     metal: bool = True,
 ) -> int:
-    """Return how many tokens fit into `budget` bytes, in whole steps of the cache; 0 for none."""
+    """Return how many tokens fit into `budget` bytes, the window or whole steps of the cache.
 
-    def total(steps: int) -> int:
+    0 for none.
+    """
+
+    def total(context: int) -> int:
         return estimate(
-            architecture, weights, context=steps * CACHE_STEP, chunk=chunk, kv=kv, metal=metal
+            architecture, weights, context=context, chunk=chunk, kv=kv, metal=metal
         ).total
 
+    if total(architecture.window) <= budget:
+        return architecture.window
     low, high = 0, architecture.window // CACHE_STEP
     while low < high:
         middle = (low + high + 1) // 2
-        if total(middle) <= budget:
+        if total(middle * CACHE_STEP) <= budget:
             low = middle
         else:
             high = middle - 1

@@ -303,7 +303,7 @@ def test_files_of_other_models_and_versions_are_removed(
     assert open_cache(qwen3, tmp_path, identity="two").take([*text(30, 3), 1], "a").tokens == []
     assert not foreign.exists()
     assert file.exists()
-    monkeypatch.setattr("punie.models.mlx.prefix_store.FORMAT", "punie-prefix-0")
+    monkeypatch.setattr("punie.models.mlx.prefixes.store.FORMAT", "punie-prefix-0")
     assert open_cache(qwen3, tmp_path).take([*text(30, 3), 1], "a").tokens == []
     assert not file.exists()
 
@@ -399,7 +399,7 @@ def test_a_session_that_goes_on_stops_its_saving(
         assert go_on.wait(30)
         return encode_header(*arguments)
 
-    monkeypatch.setattr("punie.models.mlx.prefix_store.encode_header", slow)
+    monkeypatch.setattr("punie.models.mlx.prefixes.store.encode_header", slow)
     kept = open_cache(qwen3, tmp_path)
     prompt = text(300, 3)
     kept.put(qwen3.slot(prompt), "session", "a")
