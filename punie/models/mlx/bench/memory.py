@@ -17,7 +17,7 @@ from punie.models.streaming import ModelUse
 TURNS = 1_000
 _WARM = 200
 _SESSION = 20
-_SECONDS = 120.0
+_SECONDS = 240.0
 _SAY_EVERY = 50
 _FEWEST = 2 * _WARM
 _QUESTION = "Is it right to keep the settings of a project in one file? This is question {number}."
