@@ -107,6 +107,36 @@ class CommandRequest:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ProgramRequest:
+    """A program, found or absolute, and its arguments, run without a shell in `cwd` (absolute).
+
+    It may run for `timeout` seconds, reads `stdin` and is ended when either of its streams passes
+    `output_limit` bytes.
+    """
+
+    arguments: tuple[str, ...]
+    cwd: Path
+    timeout: float
+    stdin: bytes = b""
+    output_limit: int = 32_000_000
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProgramResult:
+    """What a program printed; bytes that are not UTF-8 are surrogates, as in file names.
+
+    `exit_code` is None if it had to be ended, because it took too long or printed too much.
+    """
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    timed_out: bool = False
+    flooded: bool = False
+
+
 class Workspace(Protocol):
     """Where tools act. All paths handed to the methods come from `resolve`."""
 
@@ -159,6 +189,14 @@ class Workspace(Protocol):
         Its output goes to `on_output` while it comes, or else appears in a terminal of the IDE
         whose id goes to `on_terminal`.
         """
+        ...
+
+    async def find_program(self, name: str) -> Path | None:
+        """Return where a program is: in the project's environment, beside Punie, or on PATH."""
+        ...
+
+    async def run_program(self, request: ProgramRequest) -> ProgramResult:
+        """Run a program without a shell for what it prints; cancelling ends it."""
         ...
 
     async def aclose(self) -> None:

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,11 +74,14 @@ def start(
     *,
     stdout: int,
     stderr: int,
+    stdin: int = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
 ) -> ProcessGroup:
     """Start a program as `start_group` does; raise `WorkspaceError` when it cannot be started."""
     try:
-        return start_group(arguments, cwd, stdout=stdout, stderr=stderr, environment=environment)
+        return start_group(
+            arguments, cwd, stdout=stdout, stderr=stderr, stdin=stdin, environment=environment
+        )
     except OSError as error:
         if not cwd.is_dir():
             raise WorkspaceError(f"there is no folder {cwd} to run in") from error

@@ -14,6 +14,8 @@ from punie.workspace.base import (
     DirEntry,
     MissingFileError,
     OutputSink,
+    ProgramRequest,
+    ProgramResult,
     SearchResult,
     TerminalSink,
     TextFile,
@@ -180,6 +182,14 @@ class IdeWorkspace:
                 changed = await anyio.to_thread.run_sync(self._changes.end, watch)
         await self._compare(changed)
         return result
+
+    async def find_program(self, name: str) -> Path | None:
+        """Return where a program is: in the project's environment, beside Punie, or on PATH."""
+        return await self._local.find_program(name)
+
+    async def run_program(self, request: ProgramRequest) -> ProgramResult:
+        """Run a program on this machine for what it prints; it sees what is on disk."""
+        return await self._local.run_program(request)
 
     async def aclose(self) -> None:
         """End every process that commands left running and give every terminal back."""

@@ -14,6 +14,8 @@ from punie.workspace.base import (
     DirEntry,
     MissingFileError,
     OutputSink,
+    ProgramRequest,
+    ProgramResult,
     SearchResult,
     TerminalSink,
     TextFile,
@@ -23,6 +25,7 @@ from punie.workspace.boundary import boundary_around
 from punie.workspace.commands import END_GRACE_SECONDS, run_command
 from punie.workspace.environment import command_environment
 from punie.workspace.processes import ProcessGroup, end_group
+from punie.workspace.programs import locate_program, run_program
 from punie.workspace.ripgrep import search_files
 from punie.workspace.text_files import (
     check_writable,
@@ -163,6 +166,16 @@ class LocalWorkspace:
         """
         environment = await command_environment(self.roots[0])
         return await run_command(request, environment, self._groups, on_output)
+
+    async def find_program(self, name: str) -> Path | None:
+        """Return where a program is: in the project's environment, beside Punie, or on PATH."""
+        environment = await command_environment(self.roots[0])
+        return await anyio.to_thread.run_sync(locate_program, name, self.roots[0], environment)
+
+    async def run_program(self, request: ProgramRequest) -> ProgramResult:
+        """Run a program without a shell, in the environment of commands; cancelling ends it."""
+        environment = await command_environment(self.roots[0])
+        return await run_program(request, environment, self._groups)
 
     async def aclose(self) -> None:
         """End every process group that commands of this workspace left running."""

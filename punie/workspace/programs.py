@@ -1,0 +1,95 @@
+"""Running programs without a shell, for what they print: linters, type checkers, git, pytest."""
+
+import os
+import shutil
+import sysconfig
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+import anyio
+
+from punie.workspace.base import ProgramRequest, ProgramResult
+from punie.workspace.commands import END_GRACE_SECONDS, start
+from punie.workspace.environment import project_venv
+from punie.workspace.processes import ProcessGroup, end_group
+
+_SHORTEST_POLL_SECONDS = 0.001
+_LONGEST_POLL_SECONDS = 0.02
+
+
+def locate_program(name: str, project: Path, environment: Mapping[str, str]) -> Path | None:
+    """Return where a program is: in the project's environment, beside Punie, or on the PATH."""
+    venv = project_venv(project, environment)
+    folders = [] if venv is None else [str(venv / "bin")]
+    folders.append(sysconfig.get_path("scripts"))
+    found = shutil.which(name, path=os.pathsep.join([*folders, environment.get("PATH", "")]))
+    return None if found is None else Path(found)
+
+
+async def run_program(
+    request: ProgramRequest, environment: Mapping[str, str], groups: set[ProcessGroup]
+) -> ProgramResult:
+    """Run a program to its end, its timeout or its limit of output, and end all that it started.
+
+    `environment` is all that it gets, apart from what the request adds. Raises `WorkspaceError` if
+    it cannot be started. Cancelling ends it.
+    """
+    # Files and not pipes: nothing has to be read while it runs, and a child that was left behind
+    # with an open end keeps nobody waiting.
+    with (
+        tempfile.TemporaryFile() as given,
+        tempfile.TemporaryFile() as stdout,
+        tempfile.TemporaryFile() as stderr,
+    ):
+        given.write(request.stdin)
+        given.seek(0)
+        group = start(
+            list(request.arguments),
+            request.cwd,
+            stdout=stdout.fileno(),
+            stderr=stderr.fileno(),
+            stdin=given.fileno(),
+            environment={**environment, **request.environment},
+        )
+        groups.add(group)
+        try:
+            ended = await _wait(group, request, stdout, stderr)
+        finally:
+            await end_group(group, 0 if group.leader.poll() is not None else END_GRACE_SECONDS)
+            groups.discard(group)
+        code = group.leader.returncode
+        flooded = _size(stdout) > request.output_limit or _size(stderr) > request.output_limit
+        return ProgramResult(
+            exit_code=(128 - code if code < 0 else code) if ended else None,
+            stdout=_text(stdout, request.output_limit),
+            stderr=_text(stderr, request.output_limit),
+            timed_out=not ended and not flooded,
+            flooded=flooded,
+        )
+
+
+async def _wait(
+    group: ProcessGroup, request: ProgramRequest, stdout: IO[bytes], stderr: IO[bytes]
+) -> bool:
+    """Wait for the program; False if it did not end by itself within its bounds."""
+    deadline = anyio.current_time() + request.timeout
+    poll = _SHORTEST_POLL_SECONDS
+    while group.leader.poll() is None:
+        if anyio.current_time() >= deadline:
+            return False
+        if max(_size(stdout), _size(stderr)) > request.output_limit:
+            return False
+        await anyio.sleep(poll)
+        poll = min(poll * 1.5, _LONGEST_POLL_SECONDS)
+    return True
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _text(file: IO[bytes], limit: int) -> str:
+    file.seek(0)
+    return file.read(limit).decode("utf-8", errors="surrogateescape")
