@@ -14,7 +14,7 @@ demo: $(STAMP)
 
 # Two at a time: that is what a small machine has, and most tests wait for processes.
 test: $(STAMP)
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .

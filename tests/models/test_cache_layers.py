@@ -19,6 +19,7 @@ from punie.models.mlx.prefixes.layers import (
     snapshot,
     stays_cuttable,
 )
+from tests.models.held_memory import held_memory
 
 HEADS, DIM = 2, 64
 
@@ -92,7 +93,7 @@ def test_neither_side_sees_what_the_other_writes(name: str, held: int) -> None:
     layer = MAKERS[name]()
     write(layer, 0, held)
     before = content(layer)
-    memory = mx.get_active_memory()
+    memory = held_memory()
     (taken,) = snapshot([layer], held, held)
     assert mx.get_active_memory() == memory
     assert same(content(taken), before)
@@ -151,7 +152,7 @@ def test_the_first_write_after_a_snapshot_copies_once() -> None:
     write(layer, 0, 300)
     buffers = growing_bytes([layer])
     (taken,) = snapshot([layer], 300, 300)
-    memory = mx.get_active_memory()
+    memory = held_memory()
     write(layer, 300, 1)
     assert mx.get_active_memory() - memory == buffers
     write(layer, 301, 1)
@@ -167,7 +168,7 @@ def test_a_short_view_of_a_big_buffer_is_copied_out_of_it() -> None:
     needed, pinned = growing_bytes(taken), growing_bytes([layer])
     assert pinned > 10 * needed
     assert compact(taken, needed, pinned) == needed
-    before = mx.get_active_memory()
+    before = held_memory()
     del layer
     assert before - mx.get_active_memory() == pinned
     reference = KVCache()
@@ -183,7 +184,7 @@ def test_a_beginning_uses_the_buffers_of_what_goes_on_from_it() -> None:
     for layer in longer:
         write(layer, 300, 40)
     expected = [content(layer) for layer in beginning]
-    memory = mx.get_active_memory()
+    memory = held_memory()
     shared = share(beginning, 300, longer)
     del beginning
     assert shared is not None

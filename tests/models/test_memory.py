@@ -26,6 +26,7 @@ from punie.models.memory import (
 )
 from tests.assets import ASSETS, needs_assets
 from tests.models.families import FAMILIES, Family, Size, build_family
+from tests.models.held_memory import held_memory
 
 CHUNK = 256
 GB = 10**9
@@ -63,7 +64,7 @@ def fill(model: Any, tokens: int, kv: KvQuantization | None) -> tuple[int, int]:
     prompt = mx.random.randint(0, 400, (1, tokens))
     mx.eval(prompt)
     mx.clear_cache()
-    before = mx.get_active_memory()
+    before = held_memory()
     peak = 0
     for start in range(0, tokens, CHUNK):
         mx.reset_peak_memory()

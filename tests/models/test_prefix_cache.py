@@ -24,6 +24,7 @@ from punie.models.mlx.prefixes.entry import Kind, Slot, common_prefix
 from punie.models.mlx.prefixes.layers import UnknownLayerError, stays_cuttable
 from punie.models.mlx.prefixes.store import PrefixStore
 from tests.models.families import FamilyDirectories
+from tests.models.held_memory import held_memory
 from tests.models.reference import VARIANTS, Reference, load_reference, text
 
 BIG = 1 << 40
@@ -222,7 +223,7 @@ def test_a_session_goes_on_in_its_own_cache_without_a_copy(qwen3: Reference) -> 
     kept = PrefixCache(qwen3.make_layers, BIG)
     prompt = text(300, 3)
     kept.put(qwen3.slot(prompt), "session", "a")
-    memory = mx.get_active_memory()
+    memory = held_memory()
     slot = kept.take([*prompt, 1, 2], "a")
     assert (slot.tokens, slot.is_copy, len(kept)) == (prompt, False, 0)
     logits = qwen3.feed(slot.layers, [1, 2])
@@ -240,7 +241,7 @@ def test_another_session_shares_until_it_writes(qwen3: Reference) -> None:
     kept = PrefixCache(qwen3.make_layers, BIG)
     prompt = text(300, 3)
     kept.put(qwen3.slot(prompt), "session", "a")
-    memory = mx.get_active_memory()
+    memory = held_memory()
     slot = kept.take([*prompt[:200], 1, 2], "b")
     assert (len(slot.tokens), slot.is_copy, len(kept)) == (200, True, 1)
     assert mx.get_active_memory() == memory
@@ -369,7 +370,7 @@ def test_checkpoints_of_a_session_take_only_their_running_states(hybrid: Referen
     """Their keys and values are the session's own."""
     kept = PrefixCache(hybrid.make_layers, BIG)
     hybrid.fresh.cache_clear()
-    memory = mx.get_active_memory()
+    memory = held_memory()
     slot = hybrid.slot(text(900, 3))
     kept.checkpoint(slot, "turn", "a")
     hybrid.advance(slot, text(600, 5))

@@ -25,6 +25,7 @@ from punie.models.mlx.prefixes.layers import LayerState, build_layer, read_layer
 from punie.models.mlx.prefixes.store import PrefixStore, model_identity
 from tests.assets import TEMPLATES, needs_assets
 from tests.models.families import FAMILIES, Family, FamilyDirectories, TemplateName
+from tests.models.held_memory import held_memory
 from tests.models.reference import VARIANTS, Reference, load_reference, reference_of, text
 
 BIG = 1 << 40
@@ -382,7 +383,7 @@ def test_nothing_is_written_while_the_cache_is_in_use(qwen3: Reference, tmp_path
 def test_saving_copies_nothing(qwen3: Reference, tmp_path: Path) -> None:
     kept = open_cache(qwen3, tmp_path)
     kept.put(qwen3.slot(text(300, 3)), "session", "a")
-    memory = mx.get_active_memory()
+    memory = held_memory()
     assert kept.idle()
     assert mx.get_active_memory() <= memory + 1300  # the tokens are on the host
     work(kept)

@@ -1,13 +1,11 @@
 """Who gets the next pass: fairness, watched turns first, and memory that is not there."""
 
-import gc
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
-import mlx.core as mx
 import pytest
 
 from punie.models.architecture import read_architecture
@@ -19,6 +17,7 @@ from punie.models.mlx.generation import Decoded, EngineError, Finished, Generate
 from punie.models.mlx.scheduling.prefill import LARGEST_CHUNK, SMALLEST_CHUNK, ChunkSize
 from punie.models.options import EngineOptions
 from tests.models.families import FAMILIES, Family, FamilyDirectories, Size, build_family
+from tests.models.held_memory import held_memory
 
 pytestmark = pytest.mark.anyio
 
@@ -134,11 +133,9 @@ async def small(directory: Path, spare: int) -> Engine:
 
 async def weight_bytes(directory: Path) -> int:
     """Return what MLX holds with the model loaded."""
-    gc.collect()  # what engines before this one held would be counted as weights
-    mx.clear_cache()
     probe = Engine()
     await probe.load(directory)
-    weights = mx.get_active_memory()
+    weights = held_memory()
     await probe.aclose()
     return weights
 
