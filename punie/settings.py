@@ -60,6 +60,8 @@ class Settings(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     result_chars: int | None = Field(default=None, ge=200)
     """Characters of one tool result that the model reads; None leaves it to the model's window."""
+    code_mode: bool = False
+    """Whether the model calls the tools from Python code that it writes, not one by one."""
 
     draft_model: str | None = None
     """Reference of a small model with the same tokens, whose guesses make a large one faster."""

@@ -43,7 +43,8 @@ async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) ->
     from punie.models.streaming import ModelUse
 
     more = () if session.mcp is None else await session.mcp.tools(context_window(model))
-    parameters = turn_parameters(turn_tools(more, attended=True))
+    tools = turn_tools(more, attended=True, code_mode=session.settings.code_mode)
+    parameters = turn_parameters(tools)
     if session.turn is not None:
         return  # Its prompt is among the events, and the turn itself takes it into the past.
     past = PastTurns()

@@ -52,6 +52,7 @@ def call_writing(event: ToolWriting) -> NamedToolCall:
         title=shown.title,
         kind=shown.kind,
         status="pending",
+        content=call_content(shown),
         raw_input=_tails(event.arguments),
     )
 

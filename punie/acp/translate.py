@@ -162,6 +162,7 @@ class Translator:
             return shown
         update = call_progress(event.call_id)
         update.raw_input = shown.raw_input
+        update.content = shown.content
         if event.presentation.title != before.presentation.title:
             update.title = event.presentation.title
         return update

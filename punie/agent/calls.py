@@ -1,7 +1,7 @@
 """Runs one tool call: asks where the policy says so, and always comes back with a result."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, assert_never
@@ -27,9 +27,11 @@ from punie.agent.permissions.consulting import Malformed, consult
 from punie.agent.permissions.rules import name_target
 from punie.agent.permissions.store import Permissions, PermissionsError
 from punie.agent.policy import DENIED, Allow, Ask, Deny, decide, forbidden_result
-from punie.agent.toolset import BrokenCall, ReadyCall, plain_presentation
+from punie.agent.toolset import BrokenCall, ReadyCall, plain_presentation, read_call
 from punie.tools.base import (
     Answered,
+    AnyTool,
+    CallOutcome,
     NotAnswered,
     Question,
     QuestionCancelled,
@@ -65,11 +67,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class OpenCall:
-    """A call that was started and has no result yet."""
+    """A call that was started and has no result yet; unless `may_ask`, a question is a no."""
 
     part: ToolCallPart
     call: ReadyCall | BrokenCall
+    message_id: str
     presentation: Presentation
+    may_ask: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,11 @@ class CallRunner:
     told: set[str] = field(default_factory=set)
 
     async def start(
-        self, part: ToolCallPart, call: ReadyCall | BrokenCall, message_id: str
+        self,
+        part: ToolCallPart,
+        call: ReadyCall | BrokenCall,
+        message_id: str,
+        parent: str | None = None,
     ) -> OpenCall:
         """Show the call as pending, as well as it can be shown before the calls ahead of it ran."""
         presentation = plain_presentation(part, call)
@@ -103,9 +111,10 @@ class CallRunner:
                 tool=part.tool_name,
                 arguments=_arguments(part),
                 presentation=presentation,
+                parent=parent,
             )
         )
-        return OpenCall(part, call, presentation)
+        return OpenCall(part, call, message_id, presentation)
 
     async def run(self, open_call: OpenCall) -> str | None:
         """Take the call to its end and return what the model reads.
@@ -113,6 +122,10 @@ class CallRunner:
         None means that the person cancelled the question: the call is still open and the turn is
         to end.
         """
+        outcome = await self._take(open_call)
+        return None if outcome is None else outcome.text
+
+    async def _take(self, open_call: OpenCall) -> CallOutcome | None:
         call = open_call.call
         if isinstance(call, BrokenCall):
             return await self._fail(open_call, call.result)
@@ -128,7 +141,7 @@ class CallRunner:
             case Deny():
                 if isinstance(consulted.verdict, Malformed):
                     await self._tell_once(consulted.verdict.sentence)
-                return await self._fail(open_call, decision.result)
+                return await self._fail(open_call, decision.result, denied=True)
             case Ask():
                 try:
                     # Shown again, because earlier calls may have changed what it would do.
@@ -140,14 +153,14 @@ class CallRunner:
                 if answer is None:
                     return None
                 if isinstance(answer, str):
-                    return await self._fail(open_call, answer)
+                    return await self._fail(open_call, answer, denied=True)
             case Allow():
                 pass
             case _:
                 assert_never(decision)
         await self.journal.emit(ToolRunning(call_id=open_call.part.tool_call_id))
         try:
-            result = await self._run_tool(open_call.part.tool_call_id, call)
+            result = await self._run_tool(open_call, call)
         except QuestionCancelled:
             return None
         except Exception as error:
@@ -162,6 +175,8 @@ class CallRunner:
         Returns True for a yes, what the model reads for a no, and None when the question was
         cancelled. An answer that was not offered is a no.
         """
+        if not open_call.may_ask:
+            return DENIED
         call_id = open_call.part.tool_call_id
         asked = PermissionAsked(
             call_id=call_id,
@@ -204,7 +219,22 @@ class CallRunner:
             text = _BROKEN_RULES.format(sentence)
             await self.journal.emit(Notice(severity="error", text=text))
 
-    async def _run_tool(self, call_id: str, call: ReadyCall) -> ToolResult:
+    async def _call_within(
+        self, outer: OpenCall, tool: AnyTool, arguments: Mapping[str, Any], *, may_ask: bool
+    ) -> CallOutcome:
+        """Make a call on behalf of one that is running; see `CallTool`."""
+        part = ToolCallPart(tool.name, dict(arguments), self.journal.new_call_id(""))
+        parent = outer.part.tool_call_id
+        call = await self.start(part, read_call(part, [tool]), outer.message_id, parent)
+        call.may_ask = may_ask
+        outcome = await self._take(call)
+        if outcome is None:
+            raise QuestionCancelled
+        return outcome
+
+    async def _run_tool(self, open_call: OpenCall, call: ReadyCall) -> ToolResult:
+        call_id = open_call.part.tool_call_id
+
         async def send(_key: str, text: str) -> None:
             await self.journal.emit(ToolProgress(call_id=call_id, text=text))
 
@@ -224,7 +254,12 @@ class CallRunner:
             await output.flush()
             await self.journal.emit(ToolProgress(call_id=call_id, terminal_id=terminal_id))
 
-        context = replace(self.context, progress=progress, show_terminal=show_terminal)
+        context = replace(
+            self.context,
+            progress=progress,
+            show_terminal=show_terminal,
+            call=partial(self._call_within, open_call),
+        )
         if self.ask_user is not None:
             context = replace(context, ask=partial(self.ask_user, call_id))
         failure: Exception | None = None
@@ -244,7 +279,7 @@ class CallRunner:
             raise ToolError("the tool returned nothing")
         return result
 
-    async def _finish(self, open_call: OpenCall, result: ToolResult) -> str:
+    async def _finish(self, open_call: OpenCall, result: ToolResult) -> CallOutcome:
         text = result.text
         limit = self.context.limits.result_chars
         if len(text) > limit + _RESULT_SLACK:
@@ -257,9 +292,9 @@ class CallRunner:
                 presentation=result.presentation,
             )
         )
-        return text
+        return CallOutcome(text, data=result.data)
 
-    async def _fail(self, open_call: OpenCall, text: str) -> str:
+    async def _fail(self, open_call: OpenCall, text: str, *, denied: bool = False) -> CallOutcome:
         shown = open_call.presentation
         content = (*shown.content, TextContent(text=text.removeprefix("error: ")))
         await self.journal.emit(
@@ -270,7 +305,7 @@ class CallRunner:
                 presentation=shown.model_copy(update={"content": content}),
             )
         )
-        return text
+        return CallOutcome(text, failed=True, denied=denied)
 
 
 def _arguments(part: ToolCallPart) -> dict[str, Any]:

@@ -79,7 +79,10 @@ class ThoughtDelta(_Event):
 
 
 class ToolStarted(_Event):
-    """The model asks for a tool. `message_id` is that of the model response it belongs to."""
+    """The model asks for a tool. `message_id` is that of the model response it belongs to.
+
+    `parent` is the call whose running code made this one; the model knows nothing of such calls.
+    """
 
     kind: Literal["tool_started"] = "tool_started"
     call_id: str
@@ -87,6 +90,7 @@ class ToolStarted(_Event):
     tool: str
     arguments: dict[str, Any]
     presentation: Presentation
+    parent: str | None = None
 
 
 class ToolWriting(_Event):

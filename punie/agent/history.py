@@ -115,7 +115,7 @@ class HistoryBuilder:
                 self._response(event.message_id).add_text(event.text)
             case ThoughtDelta():
                 self._response(event.message_id).add_thought(event.text)
-            case ToolStarted():
+            case ToolStarted(parent=None):
                 call = ToolCallPart(
                     tool_name=event.tool, args=dict(event.arguments), tool_call_id=event.call_id
                 )
@@ -124,6 +124,7 @@ class HistoryBuilder:
                 response.calls.append(call)
             case ToolFinished():
                 if self._open is not None:
+                    # Of the calls that code made too, which nobody asks for.
                     self._open.results[event.call_id] = event.result
             case Compacted():
                 self._close()

@@ -12,6 +12,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from punie.agent.instructions import INSTRUCTIONS
 from punie.tools.base import AnyTool, Effect, ToolArguments
+from punie.tools.parameters import parameters_schema
 from punie.tools.presentation import Presentation, ToolKind
 from punie.tools.shape import shape
 
@@ -19,8 +20,6 @@ MALFORMED = "malformed tool call"
 """Key in the details of a call's part, where our models say why the call cannot be read."""
 
 _MAX_NAMED_FAULTS = 3
-# Making a schema takes longer than all else before a model call.
-_schemas: dict[type[ToolArguments], dict[str, Any]] = {}
 _TITLE_CHARS = 80
 _KINDS: dict[Effect, ToolKind] = {
     "read": "read",
@@ -36,7 +35,7 @@ def tool_definitions(tools: Sequence[AnyTool]) -> list[ToolDefinition]:
         ToolDefinition(
             name=tool.name,
             description=tool.description,
-            parameters_json_schema=_schema(tool),
+            parameters_json_schema=parameters_schema(tool),
             sequential=True,
         )
         for tool in tools
@@ -59,57 +58,7 @@ def turn_parameters(tools: Sequence[AnyTool]) -> ModelRequestParameters:
 
 
 def _shape(tool: AnyTool) -> str:
-    return shape(_schema(tool))
-
-
-def _schema(tool: AnyTool) -> dict[str, Any]:
-    given = tool.parameters
-    return argument_schema(tool.arguments) if given is None else dict(given)
-
-
-def argument_schema(arguments: type[ToolArguments]) -> dict[str, Any]:
-    """Return a short JSON schema: no titles, references resolved, optional written as optional.
-
-    It is made once and shared: do not change it.
-    """
-    if arguments not in _schemas:
-        _schemas[arguments] = _made_short(arguments)
-    return _schemas[arguments]
-
-
-def _made_short(arguments: type[ToolArguments]) -> dict[str, Any]:
-    schema = arguments.model_json_schema()
-    definitions = schema.pop("$defs", {})
-    simplified: dict[str, Any] = _simplify(schema, definitions)
-    simplified.pop("description", None)  # the base class's docstring, not for the model
-    simplified.setdefault("properties", {})
-    return simplified
-
-
-def _simplify(node: Any, definitions: dict[str, Any]) -> Any:
-    if isinstance(node, list):
-        return [_simplify(item, definitions) for item in node]
-    if not isinstance(node, dict):
-        return node
-    if "$ref" in node:
-        target = dict(definitions[str(node["$ref"]).rsplit("/", 1)[-1]])
-        target.pop("description", None)
-        return _simplify({**target, **{k: v for k, v in node.items() if k != "$ref"}}, definitions)
-    options = node.get("anyOf")
-    if isinstance(options, list):
-        real = [option for option in options if option != {"type": "null"}]
-        if len(real) == 1 and len(real) < len(options):
-            rest = {k: v for k, v in node.items() if k not in ("anyOf", "default")}
-            return _simplify({**real[0], **rest}, definitions)
-    result: dict[str, Any] = {}
-    for key, value in node.items():
-        if key == "title" and isinstance(value, str):
-            continue
-        if key == "properties" and isinstance(value, dict):
-            result[key] = {name: _simplify(item, definitions) for name, item in value.items()}
-        else:
-            result[key] = _simplify(value, definitions)
-    return result
+    return shape(parameters_schema(tool))
 
 
 @dataclass(frozen=True)

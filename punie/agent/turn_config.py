@@ -12,6 +12,7 @@ from punie.agent.events import Mode, Thinking
 from punie.agent.permissions.store import Permissions
 from punie.tools.base import AnyTool, ReadLedger, ToolLimits
 from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
+from punie.tools.code.run_code import run_code_tool
 from punie.workspace.base import Workspace
 
 __all__ = ["TurnConfig", "model_settings", "turn_config", "turn_tools"]
@@ -57,6 +58,8 @@ class TurnSettings(Protocol):
     def max_tokens(self) -> int: ...
     @property
     def temperature(self) -> float | None: ...
+    @property
+    def code_mode(self) -> bool: ...
 
 
 def turn_config(
@@ -79,7 +82,7 @@ def turn_config(
         model=model,
         workspace=workspace,
         reads=reads,
-        tools=turn_tools(more_tools, attended=ask_user is not None),
+        tools=turn_tools(more_tools, attended=ask_user is not None, code_mode=settings.code_mode),
         mode=mode,
         limits=limits,
         max_requests=settings.max_requests,
@@ -105,6 +108,12 @@ def model_settings(
     return settings
 
 
-def turn_tools(more_tools: Sequence[AnyTool], *, attended: bool) -> tuple[AnyTool, ...]:
-    """Return all tools of a turn; `attended` tells that somebody can answer questions."""
-    return (*(ALL_TOOLS if attended else UNATTENDED_TOOLS), *more_tools)
+def turn_tools(
+    more_tools: Sequence[AnyTool], *, attended: bool, code_mode: bool
+) -> tuple[AnyTool, ...]:
+    """Return all tools of a turn; `attended` tells that somebody can answer questions.
+
+    In code mode there is one, whose code calls all others.
+    """
+    tools = (*(ALL_TOOLS if attended else UNATTENDED_TOOLS), *more_tools)
+    return (run_code_tool(tools),) if code_mode else tools

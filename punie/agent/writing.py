@@ -77,15 +77,18 @@ class CallWriting:
 
     async def _show(self, written: _Written) -> None:
         text = "".join(written.pieces)
-        whole = _so_far(text, cut=False)
+        whole, arguments = _so_far(text, cut=False), _so_far(text, cut=True)
+        shown = call_presentation(written.tool.name, whole, written.tool.effect)
+        if written.tool.sketch is not None:
+            shown = shown.model_copy(update={"content": written.tool.sketch(arguments)})
         written.shown = True
         await self._journal.emit(
             ToolWriting(
                 call_id=written.call_id,
                 message_id=written.message_id,
                 tool=written.tool.name,
-                arguments=_so_far(text, cut=True),
-                presentation=call_presentation(written.tool.name, whole, written.tool.effect),
+                arguments=arguments,
+                presentation=shown,
             )
         )
 

@@ -1,11 +1,11 @@
 """What every tool is made of: typed arguments, a runner, a presenter and its effect."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from punie.tools.presentation import Presentation, TextContent
 from punie.tools.subjects import Subject
@@ -114,6 +114,40 @@ async def ask_nobody(question: Question) -> Answered | NotAnswered:
 
 
 @dataclass(frozen=True)
+class CallOutcome:
+    """What came of a call that a running tool made of another tool.
+
+    `denied` tells that the user, a rule or the mode did not allow it, which is a failure too.
+    `data` is what the other tool made for code, see `ToolResult`.
+    """
+
+    text: str
+    failed: bool = False
+    denied: bool = False
+    data: JsonValue = None
+
+
+class CallTool(Protocol):
+    """Makes a call of another tool, by all rules that hold for the model's own calls."""
+
+    async def __call__(
+        self, tool: "AnyTool", arguments: Mapping[str, Any], *, may_ask: bool
+    ) -> CallOutcome:
+        """Take the call to its end; unless `may_ask`, what needs a question is denied.
+
+        Raises `QuestionCancelled` if the person cancelled the turn in place of an answer.
+        """
+        ...
+
+
+async def call_nothing(
+    tool: "AnyTool", arguments: Mapping[str, Any], *, may_ask: bool
+) -> CallOutcome:
+    """Tell that there is no way to make calls."""
+    raise ToolError("no other tool can be called from here")
+
+
+@dataclass(frozen=True)
 class ToolLimits:
     """Caps: characters of a result that the model reads, and seconds a command may run."""
 
@@ -132,14 +166,20 @@ class ToolContext:
     plan: ShowPlan = no_plan
     ask: AskPerson = ask_nobody
     show_terminal: TerminalSink = no_terminal
+    call: CallTool = call_nothing
 
 
 @dataclass(frozen=True)
 class ToolResult:
-    """What came of a call: the text for the model and the picture for the person."""
+    """What came of a call: the text for the model and the picture for the person.
+
+    `data` is what code in code mode gets in place of the text, of the type that `Tool.returns`
+    says; None is the text.
+    """
 
     text: str
     presentation: Presentation
+    data: JsonValue = None
 
 
 def noted(result: ToolResult, note: str) -> ToolResult:
@@ -148,9 +188,22 @@ def noted(result: ToolResult, note: str) -> ToolResult:
         return result
     shown = result.presentation
     content = (*shown.content, TextContent(text=f"Note: {note}."))
-    return ToolResult(
-        f"{result.text}\n(note: {note})", shown.model_copy(update={"content": content})
+    return replace(
+        result,
+        text=f"{result.text}\n(note: {note})",
+        presentation=shown.model_copy(update={"content": content}),
     )
+
+
+@dataclass(frozen=True)
+class Returns:
+    """What code in code mode gets from a tool: `type` is made of plain JSON types and TypedDicts.
+
+    `description` is said there in place of the tool's own, which speaks of the text.
+    """
+
+    type: Any
+    description: str
 
 
 Arguments = TypeVar("Arguments", bound=ToolArguments)
@@ -163,7 +216,8 @@ class Tool(Generic[Arguments]):
     `parameters` is the JSON schema that the model is given instead of the one of `arguments`.
     `present` describes a call before it runs (for an edit with the full diff) and must not change
     anything; `run` does it. Both raise `ToolError`. `subject` says what a call acts on, so that
-    permission rules can speak of it; without it they speak of the arguments.
+    permission rules can speak of it; without it they speak of the arguments. `returns` describes
+    the `data` of its results. `sketch` shows the arguments so far while the model writes them.
     """
 
     name: str
@@ -174,6 +228,8 @@ class Tool(Generic[Arguments]):
     run: Callable[[ToolContext, Arguments], Awaitable[ToolResult]]
     parameters: Mapping[str, Any] | None = None
     subject: Callable[[Arguments], Subject] | None = None
+    returns: Returns | None = None
+    sketch: Callable[[Mapping[str, Any]], tuple[TextContent, ...]] | None = None
 
 
 AnyTool = Tool[Any]

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolArguments, ToolContext, ToolResult
+from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolResult
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.wording import fenced
@@ -46,7 +46,8 @@ async def run(context: ToolContext, arguments: ListDirArguments) -> ToolResult:
     if path == first:
         names = [f"{workspace.display(root)}/" for root in further] + names
     text = _listing(names, context.limits.result_chars)
-    return ToolResult(text, presentation.model_copy(update={"content": (fenced(text),)}))
+    shown = presentation.model_copy(update={"content": (fenced(text),)})
+    return ToolResult(text, shown, data=[*names])
 
 
 def _listing(names: list[str], limit: int) -> str:
@@ -69,4 +70,5 @@ LIST_DIR = Tool(
     effect="read",
     present=present,
     run=run,
+    returns=Returns(list[str], "Names in a folder; those of folders end in /."),
 )

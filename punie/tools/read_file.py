@@ -2,7 +2,15 @@
 
 from pydantic import Field
 
-from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult, noted
+from punie.tools.base import (
+    Returns,
+    Tool,
+    ToolArguments,
+    ToolContext,
+    ToolError,
+    ToolResult,
+    noted,
+)
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.wording import fenced, split_lines
@@ -61,7 +69,9 @@ async def run(context: ToolContext, arguments: ReadFileArguments) -> ToolResult:
     shown = lines[first - 1 : last]
     text = numbered(shown, first, len(lines), context.limits.result_chars)
     content = fenced("\n".join(shown)[: context.limits.result_chars], path.suffix[1:])
-    result = ToolResult(text, presentation.model_copy(update={"content": (content,)}))
+    whole = arguments.start_line is None and arguments.end_line is None
+    data = file.text if whole else "\n".join(shown)
+    result = ToolResult(text, presentation.model_copy(update={"content": (content,)}), data)
     return noted(result, file.note)
 
 
@@ -94,4 +104,5 @@ READ_FILE = Tool(
     effect="read",
     present=present,
     run=run,
+    returns=Returns(str, "The text of a file, or of a range of its lines."),
 )

@@ -1,8 +1,9 @@
 """run_command: a shell command in the workspace."""
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
-from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolError, ToolResult
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Presentation
 from punie.tools.subjects import CommandSubject
@@ -17,6 +18,13 @@ class RunCommandArguments(ToolArguments):
 
     command: str = Field(description="Shell command")
     timeout: float | None = Field(default=None, description="Seconds it may take")
+
+
+class CommandOutput(TypedDict):
+    """How a command ended, as code gets it; without an exit code it did not end by itself."""
+
+    exit_code: int | None
+    output: str
 
 
 def _seconds(context: ToolContext, arguments: RunCommandArguments) -> float:
@@ -56,7 +64,8 @@ async def run(context: ToolContext, arguments: RunCommandArguments) -> ToolResul
     output = plain_output(result.output).rstrip("\n")
     status = _status(result, seconds)
     text = f"{status}\n{output}" if output else status
-    return ToolResult(text, presentation.model_copy(update={"content": (fenced(text),)}))
+    shown = presentation.model_copy(update={"content": (fenced(text),)})
+    return ToolResult(text, shown, data={"exit_code": result.exit_code, "output": output})
 
 
 def _status(result: CommandResult, seconds: float) -> str:
@@ -74,5 +83,6 @@ RUN_COMMAND = Tool(
     effect="execute",
     present=present,
     run=run,
+    returns=Returns(CommandOutput, "Run a shell command; exit_code is None if it took too long."),
     subject=lambda arguments: CommandSubject(arguments.command),
 )

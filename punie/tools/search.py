@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, JsonValue
+from typing_extensions import TypedDict
 
-from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolError, ToolResult
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.wording import count, fenced, one_line
@@ -24,6 +25,14 @@ class SearchArguments(ToolArguments):
     path: str = Field(default=".", description="Folder or file to search in")
     regex: bool = Field(default=False, description="Whether pattern is a regular expression")
     glob: str | None = Field(default=None, description="Only files like this, as in *.py")
+
+
+class Match(TypedDict):
+    """A line that matches, as code gets it."""
+
+    path: str
+    line: int
+    text: str
 
 
 def _title(shown: str, arguments: SearchArguments) -> str:
@@ -69,7 +78,12 @@ async def run(context: ToolContext, arguments: SearchArguments) -> ToolResult:
             "content": (fenced(text),),
         }
     )
-    return ToolResult(text, shown)
+    display = context.workspace.display
+    data: list[JsonValue] = [
+        {"path": display(match.path), "line": match.line, "text": match.text}
+        for match in result.matches
+    ]
+    return ToolResult(text, shown, data=data)
 
 
 async def _search(context: ToolContext, arguments: SearchArguments) -> SearchResult:
@@ -122,4 +136,8 @@ SEARCH = Tool(
     effect="read",
     present=present,
     run=run,
+    returns=Returns(
+        list[Match],
+        f"The first {MAX_MATCHES} lines that match. A pattern in lower case matches any case.",
+    ),
 )

@@ -10,11 +10,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from punie.agent.toolset import argument_schema
 from punie.models.mlx.bench.grammar import call_grammar, measure_guide, measure_mask
 from punie.models.mlx.bench.rows import all_hold
 from punie.models.mlx.chat.vocabulary import Vocabulary
 from punie.tools.catalog import ALL_TOOLS
+from punie.tools.parameters import argument_schema
 from tests.assets import ASSETS
 
 WIDTH = 151_936

@@ -5,8 +5,8 @@ import pytest
 from pydantic import ValidationError
 from tokenizers import Tokenizer
 
-from punie.agent.toolset import argument_schema
 from punie.tools.catalog import ALL_TOOLS
+from punie.tools.parameters import argument_schema
 from tests.assets import TOKENIZER, needs_assets
 from tests.tools.conftest import Bench, tool_named
 

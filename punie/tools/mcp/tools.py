@@ -65,7 +65,8 @@ def mcp_tool(connection: Connection, chosen: PromptTool, results: LongResults) -
         text = results.fit(outcome.text, context.limits.result_chars)
         if outcome.failed:
             raise ToolError(text)
-        return ToolResult(text, shown.model_copy(update={"content": (for_person(text),)}))
+        shown = shown.model_copy(update={"content": (for_person(text),)})
+        return ToolResult(text, shown, data=outcome.text)
 
     return Tool(
         name=offer.id,

@@ -1,0 +1,1 @@
+"""Code mode: the model calls the tools from Python code, which runs in a sandbox."""

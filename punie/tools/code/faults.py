@@ -1,0 +1,81 @@
+"""What was wrong with code, in sentences with line numbers."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic_monty import MontyRuntimeError, MontySyntaxError
+
+_UNSUPPORTED = re.compile(r"The monty syntax parser does not yet support (.*)", re.DOTALL)
+# Not only suspected, but sure to fail when the line is reached; the rest shows when it runs.
+_CERTAIN = frozenset(
+    {
+        "call-non-callable",
+        "invalid-await",
+        "invalid-key",
+        "invalid-syntax",
+        "missing-argument",
+        "not-subscriptable",
+        "parameter-already-assigned",
+        "too-many-positional-arguments",
+        "unknown-argument",
+        "unresolved-attribute",
+        "unresolved-import",
+        "unresolved-reference",
+        "unsupported-operator",
+    }
+)
+_SCALAR = re.compile(r"found `(?:Literal\[[^|]*\]|LiteralString|str|int|float|bool|bytes)`$")
+_MESSAGE_CHARS = 500
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong in a line, from 1; None is the code as a whole.
+
+    `rule` is the type checker's name for it, or the exception's type. `source` is the line.
+    """
+
+    line: int | None
+    message: str
+    rule: str = ""
+    source: str = ""
+
+
+def typing_faults(report: str) -> tuple[Fault, ...]:
+    """Return the faults of a type checker's report, as ty's JSON, that are sure to be faults.
+
+    Code that a checker cannot follow runs all the same: a value of several types, for one.
+    """
+    found = json.loads(report)
+    return tuple(
+        Fault(item["location"]["row"], item["message"], item["code"])
+        for item in found
+        if item["severity"] != "warning" and _is_certain(item["code"], item["message"])
+    )
+
+
+def _is_certain(rule: str, message: str) -> bool:
+    if rule == "invalid-argument-type":
+        return _SCALAR.search(message) is not None
+    # In a union some of the types may be right.
+    return rule in _CERTAIN and (rule == "invalid-syntax" or " | " not in message)
+
+
+def fault_of(error: "MontyRuntimeError | MontySyntaxError") -> Fault:
+    """Return what an exception says that ended the code."""
+    frames = [frame for frame in error.traceback() if frame.filename.startswith("<python-input")]
+    frame = frames[-1] if frames else None
+    kind, _, _ = error.display("type-msg").partition(":")
+    message = error.display("msg")[:_MESSAGE_CHARS]
+    unsupported = _UNSUPPORTED.fullmatch(message)
+    if unsupported is not None:
+        kind, message = "SyntaxError", f"the sandbox has no {unsupported[1]}"
+    return Fault(
+        frame.line if frame is not None else None,
+        f"{kind}: {message}" if message else kind,
+        kind,
+        (frame.source_line or "").strip() if frame is not None else "",
+    )

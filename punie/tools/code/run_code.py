@@ -1,0 +1,197 @@
+"""run_code: Python that calls the other tools as functions."""
+
+import builtins
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pydantic import Field
+
+from punie.tools.base import (
+    AnyTool,
+    Tool,
+    ToolArguments,
+    ToolContext,
+    ToolError,
+    ToolResult,
+)
+from punie.tools.code.faults import Fault
+from punie.tools.code.functions import Function, Library, library
+from punie.tools.code.sandbox import (
+    MODULES,
+    Call,
+    CodeLimits,
+    Finished,
+    Output,
+    Raised,
+    run_sandboxed,
+)
+from punie.tools.presentation import Presentation, TextContent
+from punie.tools.wording import fenced, one_line
+
+DESCRIPTION = """\
+Run Python in a sandbox. The functions below are its only way to files and programs; call them \
+without await. You read only what it prints, and the value of its last line. A call that fails \
+raises RuntimeError; one the user does not allow raises PermissionError, then stop. There is no \
+inheritance and no yield; the modules are a few of the standard library, like re and json.
+
+"""
+"""What the model reads before the functions."""
+
+_TITLE_CHARS = 80
+_SKETCH_CHARS = 2_000
+_MOST_FAULTS = 5
+_NO_OUTPUT = "(no output; print what you want to read)"
+
+
+class RunCodeArguments(ToolArguments):
+    """The code."""
+
+    code: str = Field(description="Python code")
+
+
+def run_code_tool(tools: Sequence[AnyTool], limits: CodeLimits | None = None) -> AnyTool:
+    """Return the one tool of code mode, whose code can call these tools."""
+    functions = library(tools)
+
+    async def run(context: ToolContext, arguments: RunCodeArguments) -> ToolResult:
+        return await _run(context, arguments, functions, limits)
+
+    return Tool(
+        name="run_code",
+        description=DESCRIPTION + functions.stubs,
+        arguments=RunCodeArguments,
+        # The sandbox reaches nothing. What the calls do, they ask for themselves.
+        effect="read",
+        present=present,
+        run=run,
+        sketch=_sketch,
+    )
+
+
+def _sketch(arguments: Mapping[str, Any]) -> tuple[TextContent, ...]:
+    code = arguments.get("code")
+    return (fenced(code[-_SKETCH_CHARS:], "python"),) if isinstance(code, str) and code else ()
+
+
+async def present(context: ToolContext, arguments: RunCodeArguments) -> Presentation:
+    """Show the code; raise `ToolError` if there is none."""
+    code = arguments.code.strip()
+    if not code:
+        raise ToolError("the code is empty")
+    title = one_line(code.lstrip("# "), _TITLE_CHARS)
+    return Presentation(title=f"Run code: {title}", kind="other", content=(fenced(code, "python"),))
+
+
+async def _run(
+    context: ToolContext, arguments: RunCodeArguments, library: Library, limits: CodeLimits | None
+) -> ToolResult:
+    presentation = await present(context, arguments)
+    limits = limits or CodeLimits(output=context.limits.result_chars)
+    calls = _Calls(context)
+    functions: dict[str, Call] = {
+        function.name: partial(calls.make, function) for function in library.functions
+    }
+    output = Output(limits.output)
+    ended = await run_sandboxed(arguments.code, functions, library.checked, limits, output)
+    if isinstance(ended, Finished):
+        text = _shown(output, ended.value)
+        shown = (*presentation.content, fenced(text))
+        return ToolResult(text, presentation.model_copy(update={"content": shown}))
+    said = _sentences(ended[:_MOST_FAULTS], library)
+    if output.size:
+        said += f"\nprinted before that:\n{_shown(output, None)}"
+    if calls.changing:
+        said += f"\n(done before that and not undone: {', '.join(calls.changing)})"
+    raise ToolError(said)
+
+
+class _Calls:
+    """The calls that one run of code makes; `changing` names those that did more than look."""
+
+    def __init__(self, context: ToolContext) -> None:
+        self._context = context
+        self._denied = ""
+        self.changing: list[str] = []
+
+    async def make(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a call and return what code gets of it; raise `Raised` for a failure.
+
+        After something was denied, code can still look around where nobody has to be asked; it
+        cannot try again or try another way.
+        """
+        tool = function.tool
+        try:
+            values = function.arguments(args, kwargs)
+            json.dumps(values, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise Raised(TypeError(str(error))) from error
+        if self._denied and tool.effect != "read":
+            raise Raised(PermissionError(self._denied))
+        outcome = await self._context.call(tool, values, may_ask=not self._denied)
+        said = outcome.text.removeprefix("error: ")
+        if outcome.denied:
+            self._denied = self._denied or said
+            raise Raised(PermissionError(said))
+        if outcome.failed:
+            raise Raised(RuntimeError(said))
+        if tool.effect != "read":
+            self.changing.append(function.name)
+        return outcome.text if outcome.data is None else outcome.data
+
+
+def _shown(output: Output, value: object) -> str:
+    """Return what was printed and the value below it, in no more characters than there may be."""
+    printed = output.text.rstrip("\n")
+    size = output.size
+    if value is not None:
+        written = value if isinstance(value, str) else repr(value)
+        size += len(written)
+        printed = f"{printed}\n{written}" if printed else written
+    if not printed:
+        return _NO_OUTPUT
+    if size <= output.limit:
+        return printed
+    return f"{printed[: output.limit]}\n(cut: {output.limit} of {size} characters; print less)"
+
+
+def _sentences(faults: Sequence[Fault], library: Library) -> str:
+    """Return the faults with their lines, and with what would be right where that is known."""
+    said: list[str] = []
+    hints: set[str] = set()
+    for fault in faults:
+        where = "" if fault.line is None else f"line {fault.line}"
+        code = f" `{one_line(fault.source, 100)}`" if fault.source else ""
+        hint = _hint(fault, library)
+        sentence = f"{where}{code}: {fault.message}" if where else fault.message
+        said.append(f"{sentence}; {hint}" if hint and hint not in hints else sentence)
+        hints.add(hint)
+    return "\n".join(said)
+
+
+def _hint(fault: Fault, library: Library) -> str:
+    quoted = fault.message.replace("'", "`").split("`")[1::2]
+    signatures = {function.name: function.signature for function in library.functions}
+    match fault.rule:
+        case "unresolved-import" | "ModuleNotFoundError":
+            return f"there are {', '.join(MODULES)}"
+        case "invalid-await":
+            return "call the functions without await"
+        case "unresolved-reference" | "NameError" if quoted:
+            close = difflib.get_close_matches(quoted[0], signatures, n=1)
+            if close:
+                return f"did you mean {signatures[close[0]]}?"
+            return "the sandbox has none" if quoted[0] in dir(builtins) else ""
+        case (
+            "missing-argument"
+            | "unknown-argument"
+            | "too-many-positional-arguments"
+            | "parameter-already-assigned"
+            | "invalid-argument-type"
+        ):
+            called = [name for name in quoted if name in signatures]
+            return f"it is {signatures[called[0]]}" if called else ""
+        case _:
+            return ""
