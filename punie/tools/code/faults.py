@@ -29,6 +29,12 @@ _CERTAIN = frozenset(
 )
 _SCALAR = re.compile(r"found `(?:Literal\[[^|]*\]|LiteralString|str|int|float|bool|bytes)`$")
 _MESSAGE_CHARS = 500
+_LIMITS = {
+    "feed time limit": "the code computed for too long; do less in one run",
+    "memory limit": "the code took too much memory; keep less at a time",
+    "the worker exceeded its memory": "the code took too much memory; keep less at a time",
+    "maximum recursion depth": "the calls in the code go too deep; use a loop",
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,9 @@ def fault_of(error: "MontyRuntimeError | MontySyntaxError") -> Fault:
     frame = frames[-1] if frames else None
     kind, _, _ = error.display("type-msg").partition(":")
     message = error.display("msg")[:_MESSAGE_CHARS]
+    for start, plain in _LIMITS.items():
+        if message.startswith(start):
+            return Fault(frame.line if frame is not None else None, plain, kind)
     unsupported = _UNSUPPORTED.fullmatch(message)
     if unsupported is not None:
         kind, message = "SyntaxError", f"the sandbox has no {unsupported[1]}"

@@ -43,6 +43,8 @@ inheritance and no yield; the modules are a few of the standard library, like re
 _TITLE_CHARS = 80
 _SKETCH_CHARS = 2_000
 _MOST_FAULTS = 5
+# Of the memory of a run, as characters: what comes in is there several times for a moment.
+_RESULT_SHARE = 16
 _NO_OUTPUT = "(no output; print what you want to read)"
 
 
@@ -90,7 +92,7 @@ async def _run(
 ) -> ToolResult:
     presentation = await present(context, arguments)
     limits = limits or CodeLimits(output=context.limits.result_chars)
-    calls = _Calls(context)
+    calls = _Calls(context, limits.memory // _RESULT_SHARE)
     functions: dict[str, Call] = {
         function.name: partial(calls.make, function) for function in library.functions
     }
@@ -111,8 +113,9 @@ async def _run(
 class _Calls:
     """The calls that one run of code makes; `changing` names those that did more than look."""
 
-    def __init__(self, context: ToolContext) -> None:
+    def __init__(self, context: ToolContext, room: int) -> None:
         self._context = context
+        self._room = room
         self._denied = ""
         self.changing: list[str] = []
 
@@ -127,7 +130,7 @@ class _Calls:
             values = function.arguments(args, kwargs)
             json.dumps(values, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise Raised(TypeError(str(error))) from error
+            raise Raised(TypeError(str(error))) from None
         if self._denied and tool.effect != "read":
             raise Raised(PermissionError(self._denied))
         outcome = await self._context.call(tool, values, may_ask=not self._denied)
@@ -139,7 +142,11 @@ class _Calls:
             raise Raised(RuntimeError(said))
         if tool.effect != "read":
             self.changing.append(function.name)
-        return outcome.text if outcome.data is None else outcome.data
+        value = outcome.text if outcome.data is None else outcome.data
+        size = len(value) if isinstance(value, str) else len(json.dumps(value))
+        if size > self._room:
+            raise Raised(MemoryError(f"the result is too large for code: {size} characters"))
+        return value
 
 
 def _shown(output: Output, value: object) -> str:

@@ -15,7 +15,7 @@ from punie.tools.base import ToolError
 from punie.tools.code.faults import Fault, fault_of, typing_faults
 
 if TYPE_CHECKING:
-    from pydantic_monty import AsyncMontySession, AsyncSnapshot
+    from pydantic_monty import AsyncFunctionSnapshot, AsyncMontySession, AsyncSnapshot
 
 MODULES = (
     "asyncio",
@@ -63,6 +63,10 @@ class Raised(Exception):  # noqa: N818 - it carries an exception
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+class _Ended(Exception):  # noqa: N818 - it names a state
+    """The code is not run on; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,8 @@ async def run_sandboxed(
 ) -> Finished | tuple[Fault, ...]:
     """Run the code and return how it ended; faults found before it ran come all at once.
 
-    `stubs` declares the functions to the type checker. Raises `ToolError` if there is no sandbox or
-    the code called too many functions, and whatever a function raises but `Raised`.
+    `stubs` declares the functions to the type checker. Raises `ToolError` if there is no sandbox,
+    and whatever a function raises but `Raised`.
     """
     import pydantic_monty as monty
 
@@ -175,6 +179,8 @@ async def _run(
             return typing_faults(error.display()) or await feed(check=False)
     except (monty.MontyRuntimeError, monty.MontySyntaxError) as error:
         return (fault_of(error),)
+    except _Ended as ended:
+        return (Fault(None, str(ended)),)
 
 
 async def _drive(
@@ -192,7 +198,7 @@ async def _drive(
                 snapshot = await snapshot.resume()
             case monty.AsyncFutureSnapshot():
                 # No function of ours is answered later, so there is nothing to wait for.
-                raise ToolError("the code awaits something that never comes")
+                raise _Ended("the code awaits something that never comes")
             case monty.AsyncFunctionSnapshot() if snapshot.is_os_function:
                 if snapshot.function_name in _IMPORTS:
                     snapshot = await snapshot.resume_not_handled()
@@ -207,27 +213,18 @@ async def _drive(
                     continue
                 calls += 1
                 if calls > limits.calls:
-                    raise ToolError(
-                        f"the code was ended: it made {limits.calls} calls; do less in one run"
-                    )
+                    raise _Ended(f"the code made {limits.calls} calls; do less in one run")
                 snapshot = await _answer(snapshot, function)
             case _:
                 assert_never(snapshot)
 
 
-async def _answer(snapshot: Any, function: Call) -> "AsyncSnapshot":
-    import pydantic_monty as monty
-
+async def _answer(snapshot: "AsyncFunctionSnapshot", function: Call) -> "AsyncSnapshot":
     try:
         value = await function(snapshot.args, snapshot.kwargs)
     except Raised as raised:
-        answered: AsyncSnapshot = await snapshot.resume({"exception": raised.error})
-        return answered
-    try:
-        answered = await snapshot.resume({"return_value": value})
-    except monty.MontyConversionError as error:
-        answered = await snapshot.resume({"exception": ValueError(str(error))})
-    return answered
+        return await snapshot.resume({"exception": raised.error})
+    return await snapshot.resume({"return_value": value})
 
 
 def _named(name: str) -> Callable[[], None]:
