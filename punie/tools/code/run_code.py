@@ -17,10 +17,9 @@ from punie.tools.base import (
     ToolError,
     ToolResult,
 )
-from punie.tools.code.faults import Fault
+from punie.tools.code.faults import MODULES, Fault
 from punie.tools.code.functions import Function, Library, library
 from punie.tools.code.sandbox import (
-    MODULES,
     Call,
     CodeLimits,
     Finished,
@@ -182,7 +181,7 @@ def _hint(fault: Fault, library: Library) -> str:
     quoted = fault.message.replace("'", "`").split("`")[1::2]
     signatures = {function.name: function.signature for function in library.functions}
     match fault.rule:
-        case "unresolved-import" | "ModuleNotFoundError":
+        case "ModuleNotFoundError":
             return f"there are {', '.join(MODULES)}"
         case "invalid-await":
             return "call the functions without await"

@@ -17,35 +17,6 @@ from punie.tools.code.faults import Fault, fault_of, typing_faults
 if TYPE_CHECKING:
     from pydantic_monty import AsyncFunctionSnapshot, AsyncMontySession, AsyncSnapshot
 
-MODULES = (
-    "asyncio",
-    "base64",
-    "binascii",
-    "bisect",
-    "collections",
-    "copy",
-    "csv",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "functools",
-    "hashlib",
-    "itertools",
-    "json",
-    "math",
-    "os",
-    "pathlib",
-    "posixpath",
-    "random",
-    "re",
-    "sys",
-    "time",
-    "tomllib",
-    "typing",
-    "unicodedata",
-)
-"""What the sandbox can import, each in part."""
-
 _NOT_HERE = "{} reaches outside the sandbox; use the functions you were given"
 # Questions of the sandbox about modules, which it answers best itself.
 _IMPORTS = frozenset({"import", "import_stubs"})
