@@ -1,6 +1,6 @@
 """Calls that code makes: permitted, shown and recorded as all calls; the model reads none."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from json import dumps
 from pathlib import Path
@@ -31,7 +31,7 @@ from punie.tools.catalog import ALL_TOOLS
 from punie.tools.code.run_code import run_code_tool
 from punie.tools.presentation import TextContent
 from punie.workspace.local import LocalWorkspace
-from tests.agent.stage import Piece, Recording, Stage, call, messages_from_events, scripted
+from tests.agent.stage import Piece, Recording, Script, Stage, call, messages_from_events, scripted
 from tests.agent.test_writing import written
 
 pytestmark = pytest.mark.anyio
@@ -48,10 +48,15 @@ class CodeStage(Stage):
         return replace(super().config(), tools=tools, permissions=self.permissions)
 
 
+def playing(*answers: Sequence[Piece | float]) -> Script:
+    """Give these answers, one after another, and then say that it is done."""
+    return lambda done, _: answers[done] if done < len(answers) else ["Done."]
+
+
 def running(*codes: str, recording: Recording | None = None, **more: Any) -> CodeStage:
     """A stage whose model runs these codes one after another and then says so."""
     answers: list[list[Piece]] = [[call("run_code", dumps({"code": code}))] for code in codes]
-    return CodeStage(scripted(lambda done, _: [*answers, ["Done."]][done], recording), **more)
+    return CodeStage(scripted(playing(*answers), recording), **more)
 
 
 def kinds(events: list[TurnEvent]) -> list[str]:
@@ -249,7 +254,7 @@ async def test_failures_are_exceptions_with_what_the_tool_said() -> None:
 async def test_code_is_shown_while_it_is_written_and_above_its_output() -> None:
     code = "for n in range(3):\n    print(n)\n"
     pieces = written("run_code", {"code": code}, pause=0.1)
-    stage = CodeStage(scripted(lambda done, _: [pieces, ["Done."]][done]))
+    stage = CodeStage(scripted(playing(pieces)))
     events = await stage.turn("go")
     shown = [
         content.text
@@ -333,8 +338,8 @@ update_plan([{"content": "all", "status": "completed"}])
 
 
 def real(code: str, workspace: LocalWorkspace, **more: Any) -> RealCodeStage:
-    answers: list[list[Piece]] = [[call("run_code", dumps({"code": code}))], ["Done."]]
-    return RealCodeStage(scripted(lambda done, _: answers[done]), workspace=workspace, **more)
+    model = scripted(playing([call("run_code", dumps({"code": code}))]))
+    return RealCodeStage(model, workspace=workspace, **more)
 
 
 async def test_real_tools_give_data_and_their_edits_can_be_taken_back(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -136,15 +137,23 @@ def _function(name: str, tool: AnyTool, annotations: Annotations) -> Function:
         property = properties[key] if isinstance(properties[key], Mapping) else {}
         default = None if key in required else _default(property)
         annotation = annotations.of(property, key)
+        if default == "None":
+            annotation = annotation.removesuffix(" | None")
         own = identifier(key, {parameter.name for parameter in parameters}, "argument")
         text = property.get("description")
-        described = f"{own}: {text}." if isinstance(text, str) and text.strip(" .") else ""
-        parameters.append(Parameter(own, key, annotation, default, described.replace("..", ".")))
+        described = text.strip(" .") if isinstance(text, str) else ""
+        if described:
+            described = f"{own}: {described}."
+        parameters.append(Parameter(own, key, annotation, default, described))
     returns = "str"
     if tool.returns is not None:
-        made = TypeAdapter(tool.returns.type).json_schema(mode="serialization")
-        returns = annotations.of(made, name)
+        returns = annotations.of(_type_schema(tool.returns.type), name)
     return Function(name, tool, tuple(parameters), returns)
+
+
+@cache
+def _type_schema(type: Any) -> dict[str, Any]:
+    return TypeAdapter(type).json_schema(mode="serialization")
 
 
 def _default(property: Mapping[str, Any]) -> str:

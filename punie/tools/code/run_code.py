@@ -98,12 +98,12 @@ async def _run(
     output = Output(limits.output)
     ended = await run_sandboxed(arguments.code, functions, library.checked, limits, output)
     if isinstance(ended, Finished):
-        text = _shown(output, ended.value)
+        text = _shown(output, ended.value, output.limit)
         shown = (*presentation.content, fenced(text))
         return ToolResult(text, presentation.model_copy(update={"content": shown}))
     said = _sentences(ended[:_MOST_FAULTS], library)
     if output.size:
-        said += f"\nprinted before that:\n{_shown(output, None)}"
+        said += f"\nprinted before that:\n{_shown(output, None, output.limit // 2)}"
     if calls.changing:
         said += f"\n(done before that and not undone: {', '.join(calls.changing)})"
     raise ToolError(said)
@@ -126,8 +126,9 @@ class _Calls:
         """
         tool = function.tool
         try:
-            values = function.arguments(args, kwargs)
-            json.dumps(values, allow_nan=False)
+            given = function.arguments(args, kwargs)
+            # As JSON has it: tuples are lists, and there are no other objects.
+            values = json.loads(json.dumps(given, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise Raised(TypeError(str(error))) from None
         if self._denied and tool.effect != "read":
@@ -148,8 +149,8 @@ class _Calls:
         return value
 
 
-def _shown(output: Output, value: object) -> str:
-    """Return what was printed and the value below it, in no more characters than there may be."""
+def _shown(output: Output, value: object, limit: int) -> str:
+    """Return what was printed and the value below it, in `limit` characters."""
     printed = output.text.rstrip("\n")
     size = output.size
     if value is not None:
@@ -158,9 +159,9 @@ def _shown(output: Output, value: object) -> str:
         printed = f"{printed}\n{written}" if printed else written
     if not printed:
         return _NO_OUTPUT
-    if size <= output.limit:
+    if size <= limit:
         return printed
-    return f"{printed[: output.limit]}\n(cut: {output.limit} of {size} characters; print less)"
+    return f"{printed[:limit]}\n(cut: {limit} of {size} characters; print less)"
 
 
 def _sentences(faults: Sequence[Fault], library: Library) -> str:

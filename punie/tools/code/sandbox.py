@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, files
 from typing import TYPE_CHECKING, Any, assert_never
 
+from anyio import to_thread
+
 from punie.tools.base import ToolError
 from punie.tools.code.faults import Fault, fault_of, typing_faults
 
@@ -92,12 +94,13 @@ async def run_sandboxed(
     `stubs` declares the functions to the type checker. Raises `ToolError` if there is no sandbox,
     and whatever a function raises but `Raised`.
     """
+    program = await to_thread.run_sync(_program)
     import pydantic_monty as monty
 
     try:
         async with (
             monty.AsyncMonty(
-                binary_path=_program(),
+                binary_path=program,
                 max_processes=1,
                 # Checking the types is not computing of the code, so it has its own time.
                 request_timeout=limits.seconds + _CHECKING_SECONDS,
@@ -207,7 +210,9 @@ def _named(name: str) -> Callable[[], None]:
 
 
 def _program() -> str | None:
-    """Return the sandbox's program as its package installed it; None leaves finding it to that."""
+    """Import the sandbox; return its program as installed with it, or None to let it look."""
+    import pydantic_monty  # noqa: F401 - not on the event loop
+
     with suppress(PackageNotFoundError):
         for file in files("pydantic-monty-runtime") or ():
             if file.stem == "monty" and file.suffix in ("", ".exe"):

@@ -248,7 +248,7 @@ def test_the_stub_of_a_tool() -> None:
 NAMES = st.text(max_size=8) | st.sampled_from([*keyword.kwlist, "str", "list", "Any", "a-b", "a_b"])
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     tools=st.lists(
         st.tuples(
@@ -262,7 +262,7 @@ NAMES = st.text(max_size=8) | st.sampled_from([*keyword.kwlist, "str", "list", "
             ),
             st.text(max_size=20),
         ),
-        max_size=4,
+        max_size=3,
     )
 )
 @example(tools=[("__class__", {"properties": {"__x": {}, "self": {}}, "required": []}, '"')])
