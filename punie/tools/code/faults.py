@@ -100,8 +100,9 @@ def _is_certain(rule: str, message: str) -> bool:
         return message.split("`")[1] not in dir(builtins)
     if "__future__" in message:
         return False  # The checker reads the stubs before the code.
-    # In a union some of the types may be right.
-    return rule in _CERTAIN and (rule == "invalid-syntax" or " | " not in message)
+    # One of a union's types may be right, and `object` is a type that it could not tell.
+    vague = " | " in message or "`object`" in message
+    return rule in _CERTAIN and (rule == "invalid-syntax" or not vague)
 
 
 def fault_of(error: "MontyRuntimeError | MontySyntaxError") -> Fault:
@@ -109,7 +110,7 @@ def fault_of(error: "MontyRuntimeError | MontySyntaxError") -> Fault:
     frames = [frame for frame in error.traceback() if frame.filename.startswith("<python-input")]
     frame = frames[-1] if frames else None
     kind, _, _ = error.display("type-msg").partition(":")
-    message = error.display("msg")[:_MESSAGE_CHARS]
+    message = error.display("msg").removeprefix("Internal error in monty: ")[:_MESSAGE_CHARS]
     for start, plain in _LIMITS.items():
         if message.startswith(start):
             return Fault(frame.line if frame is not None else None, plain, kind)

@@ -291,6 +291,7 @@ FAULTS = [
     ("1 / 0", 1, "ZeroDivisionError"),
     ("def f():\n    return {}['k']\n\nf()", 2, "KeyError"),
     ("'\ud800'", None, "not valid UTF-8"),
+    ("raise SystemExit(0)", None, "exceptions can only be called with zero or one string"),
     ("exec('undefined')", None, "NameError: name 'undefined' is not defined"),
     ("exec('undefined(1)')", None, "NameError: name 'undefined' is not defined"),
 ]
@@ -324,6 +325,16 @@ FINE = [
     ("from __future__ import annotations\n1", 1),
     ("from dataclasses import dataclass\n@dataclass\nclass P:\n    a: int\nP(3).a", 3),
     ("async def main(): return search('a')[0]['line']\nimport asyncio\nasyncio.run(main())", 1),
+    ("from functools import reduce\nreduce(lambda a, b: a + b, [1, 2])", 3),
+    ("sorted({'a': 1, 'b': 2}.items(), key=lambda kv: -kv[1])[0]", ("b", 2)),
+    (
+        "from collections import defaultdict\nd = defaultdict(lambda: defaultdict(int))\n"
+        "d['a']['b'] += 1\nd['a']['b']",
+        1,
+    ),
+    ("x = 5\nx = 'a'\nx.upper()", "A"),
+    ("import json\njson.loads('{\"a\": [1]}')['a'][0] + 1", 2),
+    ("edits = []\nfor m in search('a'): edits.append({'p': m.get('path')})\nedits", [{"p": "a"}]),
     ("print('only printed')", None),
 ]
 
