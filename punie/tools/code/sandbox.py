@@ -6,7 +6,7 @@ is killed when a limit is passed that it does not keep by itself, and when the r
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, files
 from typing import TYPE_CHECKING, Any, assert_never
@@ -97,34 +97,34 @@ async def run_sandboxed(
     program = await to_thread.run_sync(_program)
     import pydantic_monty as monty
 
-    try:
-        async with (
-            monty.AsyncMonty(
-                binary_path=program,
-                max_processes=1,
-                # Checking the types is not computing of the code, so it has its own time.
-                request_timeout=limits.seconds + _CHECKING_SECONDS,
-                feed_duration_limit_grace=_GRACE_SECONDS,
-            ) as pool,
-            pool.checkout(
-                script_name="code.py",
-                type_check=True,
-                type_check_stubs=stubs,
-                type_check_format="json",
-                os_policy={"sleep": "zero"},
-                limits={
-                    "max_feed_duration_secs": limits.seconds,
-                    "max_memory": limits.memory,
-                    "max_recursion_depth": limits.frames,
-                    "max_suspensions": limits.calls * _ROUND_TRIPS_PER_CALL,
-                },
-            ) as session,
-        ):
-            return await _run(session, code, functions, limits, output)
-    except monty.MontyCrashedError as error:
-        return (Fault(None, "the sandbox ended" if not error.timed_out else "it took too long"),)
-    except (FileNotFoundError, PermissionError) as error:
-        raise ToolError(f"code cannot run here, the sandbox is missing: {error}") from error
+    pool = monty.AsyncMonty(
+        binary_path=program,
+        max_processes=1,
+        # Checking the types is not computing of the code, so it has its own time.
+        request_timeout=limits.seconds + _CHECKING_SECONDS,
+        feed_duration_limit_grace=_GRACE_SECONDS,
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(pool)
+            session = await stack.enter_async_context(
+                pool.checkout(
+                    script_name="code.py",
+                    type_check=True,
+                    type_check_stubs=stubs,
+                    type_check_format="json",
+                    os_policy={"sleep": "zero"},
+                    limits={
+                        "max_feed_duration_secs": limits.seconds,
+                        "max_memory": limits.memory,
+                        "max_recursion_depth": limits.frames,
+                        "max_suspensions": limits.calls * _ROUND_TRIPS_PER_CALL,
+                    },
+                )
+            )
+        except (OSError, RuntimeError) as error:
+            raise ToolError(f"code cannot run, because the sandbox does not: {error}") from error
+        return await _run(session, code, functions, limits, output)
 
 
 async def _run(
@@ -153,6 +153,8 @@ async def _run(
             return typing_faults(error.display()) or await feed(check=False)
     except (monty.MontyRuntimeError, monty.MontySyntaxError) as error:
         return (fault_of(error),)
+    except monty.MontyCrashedError as error:
+        return (Fault(None, "the code took too long" if error.timed_out else str(error)),)
     except _Ended as ended:
         return (Fault(None, str(ended)),)
 

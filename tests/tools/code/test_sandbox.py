@@ -1,6 +1,7 @@
 """Code reaches nothing but its functions, keeps its limits, and what was wrong is told."""
 
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from punie.tools.base import ToolError
 from punie.tools.code.faults import MODULES, Fault
 from punie.tools.code.sandbox import (
     Call,
@@ -373,6 +375,38 @@ async def test_a_cancelled_run_leaves_no_process_behind(code: str) -> None:
     with anyio.fail_after(5):
         while children() - before:
             await anyio.sleep(0.01)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks at /proc")
+async def test_a_worker_that_dies_is_told() -> None:
+    async def kill(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for child in children() - before:
+            os.kill(int(child), signal.SIGKILL)
+        return "x"
+
+    before = children()
+    stubs = "def kill() -> str: ...\n"
+    found = await fault("kill()\nsum(range(10**7))", functions={"kill": kill}, stubs=stubs)
+    assert "worker" in found.message
+
+
+async def test_a_sandbox_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("punie.tools.code.sandbox._program", lambda: "/nowhere/monty")
+    with pytest.raises(ToolError, match="the sandbox does not"):
+        await ended("1")
+
+
+def test_the_guide_tells_the_limits_and_modules() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "code-mode.md").read_text()
+    limits = CodeLimits()
+    for said in (
+        *(f"`{module}`" for module in MODULES),
+        f"| {limits.seconds:g} seconds |",
+        f"| {limits.memory // 2**20} MB |",
+        f"| calls | {limits.calls} |",
+        f"| {limits.frames} |",
+    ):
+        assert said in guide, said
 
 
 async def test_output_is_cut_and_counted() -> None:
