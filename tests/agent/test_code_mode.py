@@ -356,6 +356,17 @@ async def test_real_tools_give_data_and_their_edits_can_be_taken_back(
     assert turn.ran_commands
 
 
+async def test_the_value_of_a_last_call_reads_as_the_calls_own_result(
+    workspace: LocalWorkspace,
+) -> None:
+    for code, result in (
+        ("run_command('cat one.py; exit 3')", "exit code 3\ndef one():\n    return 'hello'"),
+        ("search('nothing like it')", "(no matches)"),
+        ("found = search('hello')\nlist_dir()\nlen(found)", "2"),
+    ):
+        assert outer_end(await real(code, workspace).turn("go")).result == result
+
+
 async def test_code_can_put_the_questions_of_the_model(workspace: LocalWorkspace) -> None:
     asked: list[tuple[str, Question]] = []
 

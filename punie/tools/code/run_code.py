@@ -98,12 +98,12 @@ async def _run(
     output = Output(limits.output)
     ended = await run_sandboxed(arguments.code, functions, library.checked, limits, output)
     if isinstance(ended, Finished):
-        text = _shown(output, ended.value, output.limit)
+        text = _shown(output, calls.as_text(ended.value), output.limit)
         shown = (*presentation.content, fenced(text))
         return ToolResult(text, presentation.model_copy(update={"content": shown}))
     said = _sentences(ended[:_MOST_FAULTS], library)
     if output.size:
-        said += f"\nprinted before that:\n{_shown(output, None, output.limit // 2)}"
+        said += f"\nprinted before that:\n{_shown(output, '', output.limit // 2)}"
     if calls.changing:
         said += f"\n(done before that and not undone: {', '.join(calls.changing)})"
     raise ToolError(said)
@@ -116,7 +116,15 @@ class _Calls:
         self._context = context
         self._room = room
         self._denied = ""
+        self._last: tuple[object, str] = (None, "")
         self.changing: list[str] = []
+
+    def as_text(self, value: object) -> str:
+        """Return the code's value as the model reads it: what its last call gave, as text."""
+        data, text = self._last
+        if value is None or isinstance(value, str):
+            return value or ""
+        return text if value == data else repr(value)
 
     async def make(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a call and return what code gets of it; raise `Raised` for a failure.
@@ -143,20 +151,20 @@ class _Calls:
         if tool.effect != "read":
             self.changing.append(function.name)
         value = outcome.text if outcome.data is None else outcome.data
+        self._last = (value, outcome.text)
         size = len(value) if isinstance(value, str) else len(json.dumps(value))
         if size > self._room:
             raise Raised(MemoryError(f"the result is too large for code: {size} characters"))
         return value
 
 
-def _shown(output: Output, value: object, limit: int) -> str:
+def _shown(output: Output, value: str, limit: int) -> str:
     """Return what was printed and the value below it, in `limit` characters."""
     printed = output.text.rstrip("\n")
     size = output.size
-    if value is not None:
-        written = value if isinstance(value, str) else repr(value)
-        size += len(written)
-        printed = f"{printed}\n{written}" if printed else written
+    if value:
+        size += len(value)
+        printed = f"{printed}\n{value}" if printed else value
     if not printed:
         return _NO_OUTPUT
     if size <= limit:
