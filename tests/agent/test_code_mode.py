@@ -367,6 +367,21 @@ async def test_the_value_of_a_last_call_reads_as_the_calls_own_result(
         assert outer_end(await real(code, workspace).turn("go")).result == result
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [b"a\r\nb\r\n", b"\xef\xbb\xbfa\nb", b"a\n\n", b"", "é\u2028😀\n".encode()],
+)
+async def test_what_is_read_and_written_back_is_what_it_was(
+    workspace: LocalWorkspace, tmp_path: Path, raw: bytes
+) -> None:
+    (tmp_path / "raw.txt").write_bytes(raw)
+    code = "text = read_file('raw.txt')\nwrite_file('raw.txt', text + 'x')\n"
+    code += "assert read_file('raw.txt') == text + 'x'\nwrite_file('raw.txt', text)"
+    events = await real(code, workspace).turn("go")
+    assert outer_end(events).status == "completed", outer_end(events).result
+    assert (tmp_path / "raw.txt").read_bytes() == raw
+
+
 async def test_code_can_put_the_questions_of_the_model(workspace: LocalWorkspace) -> None:
     asked: list[tuple[str, Question]] = []
 
