@@ -7,6 +7,7 @@ import pytest
 
 from punie.agent.instructions import INSTRUCTIONS
 from punie.agent.toolset import tool_definitions
+from punie.agent.turn_config import turn_tools
 from punie.tools.catalog import ALL_TOOLS
 from tests.assets import TOKENIZER, needs_assets, template
 
@@ -14,8 +15,9 @@ LIMIT = 3_000
 
 
 @needs_assets
+@pytest.mark.parametrize("code_mode", [False, True], ids=["tools", "code mode"])
 @pytest.mark.parametrize("name", ["Qwen3-Coder-30B-A3B-Instruct", "Qwen-Qwen3-0.6B"])
-def test_first_request_stays_far_below_its_limit(name: str) -> None:
+def test_first_request_stays_far_below_its_limit(name: str, code_mode: bool) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     sandbox = pytest.importorskip("jinja2.sandbox")
     environment = sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
@@ -34,7 +36,7 @@ def test_first_request_stays_far_below_its_limit(name: str) -> None:
                     "parameters": tool.parameters_json_schema,
                 },
             }
-            for tool in tool_definitions(ALL_TOOLS)
+            for tool in tool_definitions(turn_tools((), attended=True, code_mode=code_mode))
         ],
         add_generation_prompt=True,
     )
