@@ -62,6 +62,7 @@ _LIMITS = {
     "feed time limit": "the code computed for too long; do less in one run",
     "memory limit": "the code took too much memory; keep less at a time",
     "the worker exceeded its memory": "the code took too much memory; keep less at a time",
+    "suspension limit": "the code reached for the outside too often",
     "maximum recursion depth": "the calls in the code go too deep; use a loop",
 }
 

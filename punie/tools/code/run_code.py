@@ -3,6 +3,8 @@
 import builtins
 import difflib
 import json
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -39,6 +41,7 @@ inheritance and no yield; the modules are a few of the standard library, like re
 """
 """What the model reads before the functions."""
 
+_FENCED = re.compile(r"```(?:python|py)?\n(.*)\n```", re.DOTALL)
 _TITLE_CHARS = 80
 _SKETCH_CHARS = 2_000
 _MOST_FAULTS = 5
@@ -79,11 +82,18 @@ def _sketch(arguments: Mapping[str, Any]) -> tuple[TextContent, ...]:
 
 async def present(context: ToolContext, arguments: RunCodeArguments) -> Presentation:
     """Show the code; raise `ToolError` if there is none."""
-    code = arguments.code.strip()
+    code = _plain(arguments.code)
     if not code:
         raise ToolError("the code is empty")
     title = one_line(code.lstrip("# "), _TITLE_CHARS)
     return Presentation(title=f"Run code: {title}", kind="other", content=(fenced(code, "python"),))
+
+
+def _plain(code: str) -> str:
+    """Return the code without what models put around it: a Markdown fence, an indentation."""
+    plain = textwrap.dedent(code).strip("\n").rstrip()
+    fenced = _FENCED.fullmatch(plain)
+    return textwrap.dedent(fenced[1]).rstrip() if fenced else plain
 
 
 async def _run(
@@ -96,7 +106,8 @@ async def _run(
         function.name: partial(calls.make, function) for function in library.functions
     }
     output = Output(limits.output)
-    ended = await run_sandboxed(arguments.code, functions, library.checked, limits, output)
+    code = _plain(arguments.code)
+    ended = await run_sandboxed(code, functions, library.checked, limits, output)
     if isinstance(ended, Finished):
         text = _shown(output, calls.as_text(ended.value), output.limit)
         shown = (*presentation.content, fenced(text))

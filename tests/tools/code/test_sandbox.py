@@ -196,6 +196,7 @@ RUNAWAYS = [
     ("'a' * 10**12", "too much memory"),
     ("9**9**9", "too much memory"),
     ("def f(n): return f(n + 1)\nf(0)", "go too deep"),
+    ("while True:\n    try: open('x')\n    except BaseException: pass", "reached for the outside"),
     ("(" * 10_000, "nested"),
 ]  # fmt: skip
 
