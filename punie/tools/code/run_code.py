@@ -92,8 +92,8 @@ async def present(context: ToolContext, arguments: RunCodeArguments) -> Presenta
 def _plain(code: str) -> str:
     """Return the code without what models put around it: a Markdown fence, an indentation."""
     plain = textwrap.dedent(code).strip("\n").rstrip()
-    fenced = _FENCED.fullmatch(plain)
-    return textwrap.dedent(fenced[1]).rstrip() if fenced else plain
+    inside = _FENCED.fullmatch(plain)
+    return textwrap.dedent(inside[1]).rstrip() if inside else plain
 
 
 async def _run(
