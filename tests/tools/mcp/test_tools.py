@@ -1,11 +1,16 @@
 """MCP tools as the model and the person see them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from punie.tools.base import AnyTool, CallOutcome, ToolError
+from punie.tools.code.functions import library
+from punie.tools.code.run_code import run_code_tool
 from punie.tools.mcp.naming import LONGEST_NAME
-from tests.tools.mcp.conftest import Open, demo, program
+from tests.tools.mcp.conftest import Bench, Open, demo, program
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +100,32 @@ async def test_a_long_result_is_read_on(open_session: Open) -> None:
     assert text == whole
     assert "no longer kept" in await bench.call(tools, "read_mcp_result", result=7, offset=0)
     assert "offset must be" in await bench.call(tools, "read_mcp_result", result=1, offset=10**6)
+    assert (
+        await code_result(bench, tools) == "abab cd\n5000\nError executing tool fail: no luck today"
+    )
+
+
+async def code_result(bench: Bench, tools: tuple[AnyTool, ...]) -> str:
+    """Call the tools from code, which gets results whole; return what it printed."""
+    signatures = [function.signature for function in library(tools).functions]
+    assert "mcp__demo__echo(text: str, times: int = 1, note: str = None) -> str" in signatures
+    context = bench.context(limit=1000)
+
+    async def call(tool: AnyTool, arguments: Mapping[str, Any], *, may_ask: bool) -> CallOutcome:
+        try:
+            result = await tool.run(context, tool.arguments.model_validate(dict(arguments)))
+        except ToolError as error:
+            return CallOutcome(f"error: {error}", failed=True)
+        return CallOutcome(result.text, data=result.data)
+
+    code = (
+        "print(mcp__demo__echo('ab', 2), mcp__demo__echo('c', note='d'))\n"
+        "print(len(mcp__demo__long(5000).split('\\n')))\n"
+        "try:\n    mcp__demo__fail('luck')\nexcept RuntimeError as error:\n    print(error)"
+    )
+    run_code = run_code_tool(tools)
+    result = await run_code.run(replace(context, call=call), run_code.arguments(code=code))
+    return result.text
 
 
 async def test_two_hundred_tools_cannot_flood_the_prompt(open_session: Open) -> None:
