@@ -3,6 +3,7 @@
 from punie.tools.ask_user import ASK_USER
 from punie.tools.base import AnyTool
 from punie.tools.edit_file import EDIT_FILE
+from punie.tools.git.tool import GIT
 from punie.tools.list_dir import LIST_DIR
 from punie.tools.read_file import READ_FILE
 from punie.tools.run_command import RUN_COMMAND
@@ -17,6 +18,7 @@ ALL_TOOLS: tuple[AnyTool, ...] = (
     EDIT_FILE,
     WRITE_FILE,
     RUN_COMMAND,
+    GIT,
     UPDATE_PLAN,
     ASK_USER,
 )
