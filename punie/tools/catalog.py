@@ -9,6 +9,7 @@ from punie.tools.read_file import READ_FILE
 from punie.tools.run_command import RUN_COMMAND
 from punie.tools.search import SEARCH
 from punie.tools.update_plan import UPDATE_PLAN
+from punie.tools.validators.tool import VALIDATE
 from punie.tools.write_file import WRITE_FILE
 
 ALL_TOOLS: tuple[AnyTool, ...] = (
@@ -19,6 +20,7 @@ ALL_TOOLS: tuple[AnyTool, ...] = (
     WRITE_FILE,
     RUN_COMMAND,
     GIT,
+    VALIDATE,
     UPDATE_PLAN,
     ASK_USER,
 )
