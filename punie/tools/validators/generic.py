@@ -112,20 +112,21 @@ def check(module: Module, project: Project) -> Iterator[Issue]:
 
 def _dataclass(module: Module, node: cst.ClassDef) -> Iterator[Issue]:
     call = module.decorators(node)[_DATACLASS]
-    keyword_only = _is_true(call, "kw_only")
+    # Without an __init__ made from the fields their order says nothing.
+    unordered = _is_set(call, "kw_only", "True") or _is_set(call, "init", "False")
     defaulted = ""
     for item in statements(node):
         if not isinstance(item, cst.AnnAssign) or not isinstance(item.target, cst.Name):
             continue
         annotation = _outer(module, item.annotation.annotation)
         if annotation == "dataclasses.KW_ONLY":
-            keyword_only = True
+            unordered = True
         if annotation in _CLASS_VARIABLES or annotation == "?":
             continue
         name = item.target.value
         if _is_mutable(item.value):
             yield MUTABLE_DEFAULT.at(module, item, f"{name} has a mutable default")
-        if keyword_only:
+        if unordered:
             continue
         state = _default(module, item.value)
         if state == "default":
@@ -133,13 +134,13 @@ def _dataclass(module: Module, node: cst.ClassDef) -> Iterator[Issue]:
         elif state == "none" and defaulted:
             message = f"{name} has no default but follows {defaulted}, which has one"
             yield FIELD_ORDER.at(module, item, message)
-    if _is_true(call, "frozen"):
+    if _is_set(call, "frozen", "True"):
         yield from _frozen(module, node)
 
 
-def _is_true(call: cst.Call | None, name: str) -> bool:
+def _is_set(call: cst.Call | None, name: str, wanted: str) -> bool:
     value = argument(call, 99, name) if call else None
-    return isinstance(value, cst.Name) and value.value == "True"
+    return isinstance(value, cst.Name) and value.value == wanted
 
 
 def _outer(module: Module, annotation: cst.BaseExpression) -> str:
@@ -237,7 +238,9 @@ def _implementers(module: Module, project: Project) -> Iterator[Issue]:
         found = [_protocol(project, base) for base in bases]
         own = {**methods(node)}
         fields = _class_names(node)
-        if "__getattr__" in own or any(protocol is None for protocol in found):
+        # With nothing but outlines of methods it is an interface itself.
+        outline = bool(own) and all(is_stub(method) for method in own.values())
+        if outline or "__getattr__" in own or any(protocol is None for protocol in found):
             continue
         for protocol in found:
             assert protocol is not None

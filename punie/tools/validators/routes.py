@@ -46,8 +46,8 @@ MIDDLEWARE = Rule(
     "middleware-signature",
     "error",
     "Middleware does not have the signature that it is called with",
-    "Starlette: async dispatch(self, request, callnext), or __call_(self, scope, receive, send); "
-    "tdom-svcs: __call_(self, component, props, context)",
+    "Starlette: async dispatch(self, request, call_next), or __call__(self, scope, receive, send); "
+    "tdom-svcs: __call__(self, component, props, context)",
 )
 PRIORITY = Rule(
     "middleware-priority",
@@ -263,11 +263,11 @@ def _added(module: Module, project: Project) -> Iterator[Issue]:
         found = project.find_class(module.qualified(kind)) if added and kind else None
         if found is None or not isinstance(found.node, cst.ClassDef) or found.node.bases:
             continue
-        run = methods(found.node).get("__call_")
+        run = methods(found.node).get("__call__")
         if run is not None and not run.decorators:
             problem = _mismatch(run, 4, must_be_async=False)
             if problem:
-                yield MIDDLEWARE.at(module, call, f"{found.node.name.value}.__call_ {problem}")
+                yield MIDDLEWARE.at(module, call, f"{found.node.name.value}.__call__ {problem}")
 
 
 def _http_functions(module: Module) -> Iterator[Issue]:
@@ -305,12 +305,12 @@ def _tdom_middleware(module: Module, node: cst.ClassDef) -> Iterator[Issue]:
     name = node.name.value
     if node.bases:
         return
-    run = methods(node).get("__call_")
+    run = methods(node).get("__call__")
     if run is None:
-        yield MIDDLEWARE.at(module, node, f"{name} has no __call_")
+        yield MIDDLEWARE.at(module, node, f"{name} has no __call__")
     elif not run.decorators and _mismatch(run, 4, must_be_async=False):
         problem = _mismatch(run, 4, must_be_async=False)
-        yield MIDDLEWARE.at(module, run, f"{name}.__call_ {problem}")
+        yield MIDDLEWARE.at(module, run, f"{name}.__call__ {problem}")
     names = set(methods(node))
     for item in statements(node):
         target = item.target if isinstance(item, cst.AnnAssign) else None

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 from punie.tools.validators.base import ENTRY_POINTS, Issue, Validator
-from punie.tools.wording import one_line
+from punie.tools.wording import count, one_line
 from punie.workspace.base import Workspace, WorkspaceError
 
 MAX_PROJECT_FILES = 2_000
@@ -149,7 +149,7 @@ async def validate(
     shown = {path: workspace.display(path) for path in texts}
     unread = [path for path in wanted if path not in texts]
     if unread:
-        said.append(f"{len(unread)} files are too large or no text")
+        said.append(f"{_files(len(unread), 'is', 'are')} too large or no text")
 
     def work() -> Outcome:
         return _run(root, wanted, texts, shown, validators, said)
@@ -181,7 +181,9 @@ def _run(
     for path in files:
         if time.monotonic() > deadline:
             left = len(files) - checked
-            said.append(f"{left} files were not looked at for lack of time; name a smaller path")
+            said.append(
+                f"{_files(left, 'was', 'were')} not looked at for lack of time; name a smaller path"
+            )
             break
         module = by_path[path]
         checked += 1
@@ -202,6 +204,10 @@ def _run(
             found += [Found(module.path, issue) for issue in issues]
     found.sort(key=lambda item: (item.path, item.issue.line, item.issue.rule))
     return Outcome(tuple(found), tuple(said), checked)
+
+
+def _files(number: int, one: str, several: str) -> str:
+    return f"{count(number, 'file')} {one if number == 1 else several}"
 
 
 def _reason(error: Exception) -> str:

@@ -80,8 +80,8 @@ def check(module: Module, project: Project) -> Iterator[Issue]:
         yield from _registration(module, project, call)
     for node in module.nodes(cst.ClassDef):
         yield from _service(module, project, node)
-    for node in module.nodes(Function):
-        for parameter in (*positional(node), *node.params.kwonly_params):
+    for function in module.nodes(Function):
+        for parameter in (*positional(function), *function.params.kwonly_params):
             wanted = _injected(module, parameter.annotation)
             if wanted is not None:
                 yield from _imported(module, wanted)
@@ -102,8 +102,7 @@ def _registration(module: Module, project: Project, call: cst.Call) -> Iterator[
         if name and name == module.qualified(value) and project.find_class(name):
             yield VALUE.at(module, call, f"{name.rsplit('.', 1)[-1]} is its own value")
     if kind == "register_factory" and given is not None:
-        factory = argument(call, 1, "factory")
-        function = _factory(module, project, factory)
+        function = _factory(module, project, argument(call, 1, "factory"))
         bare = [
             parameter.name.value
             for parameter in (positional(function) if function else [])

@@ -11,22 +11,7 @@ from html.parser import HTMLParser
 import libcst as cst
 
 _VOID = frozenset(
-    [
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "param",
-        "source",
-        "track",
-        "wbr",
-    ]
+    re.findall(r"\w+", "area base br col embed hr img input link meta param source track wbr")
 )
 _HOLE = re.compile(r"punie-hole-(\d+)")
 
@@ -68,7 +53,6 @@ def read_template(node: cst.TemplatedString) -> Template:
             holes.append(part.expression)
     parser = _Parser(holes)
     parser.feed("".join(parts))
-    parser.close()
     return parser.finish()
 
 
@@ -80,7 +64,9 @@ class _Parser(HTMLParser):
         self._open: list[str] = []
 
     def finish(self) -> Template:
-        if self.rawdata:
+        unread = self.rawdata
+        self.close()
+        if unread.startswith("<"):
             self._template.faults.append("a tag or an attribute's quotes are not closed")
         elif self._open:
             self._template.faults.append(f"<{self._shown(self._open[-1])}> is not closed")
