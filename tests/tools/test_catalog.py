@@ -40,6 +40,7 @@ def test_names_and_effects() -> None:
         "write_file": "edit",
         "run_command": "execute",
         "git": "read",
+        "validate": "read",
         "update_plan": "read",
         "ask_user": "read",
     }

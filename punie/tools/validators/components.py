@@ -36,7 +36,7 @@ NO_NODE = Rule(
     "tdom-component-returns-nothing",
     "error",
     "A function or class is used as a component but gives nothing to render",
-    "return html(t'...'); in a class, from __call__",
+    "return a t-string; in a class, from __call__",
 )
 ARGUMENTS = Rule(
     "tdom-component-arguments",
@@ -72,7 +72,7 @@ NO_CONTAINER = Rule(
 LIBRARIES = frozenset({"tdom", "tdom_svcs"})
 RENDERERS = ("tdom.html", "tdom.svg", "tdom.processor.html", "tdom_svcs.html", "tdom_svcs.svg")
 _MARKUP = ("markupsafe.Markup", "tdom.Markup")
-INJECT = ("svcs_di.Inject", "svcs_di.auto.Inject", "svcs_di.injectors.Inject")
+INJECT = tuple(f"svcs_di.{place}Inject" for place in ("", "auto.", "types.", "injectors."))
 _DATACLASSES = ("dataclass", "define", "frozen", "mutable", "attrs", "s", "injectable")
 
 

@@ -170,8 +170,13 @@ def _is_component(found: Definition) -> bool:
         return True
     return any(
         isinstance(item, cst.Return)
-        and isinstance(item.value, cst.Call)
-        and found.module.qualified(item.value.func) in RENDERERS
+        and (
+            isinstance(item.value, cst.TemplatedString)
+            or (
+                isinstance(item.value, cst.Call)
+                and found.module.qualified(item.value.func) in RENDERERS
+            )
+        )
         for item in statements(call)
     )
 
