@@ -3,11 +3,13 @@
 from punie.tools.ask_user import ASK_USER
 from punie.tools.base import AnyTool
 from punie.tools.edit_file import EDIT_FILE
+from punie.tools.git.tool import GIT
 from punie.tools.list_dir import LIST_DIR
 from punie.tools.read_file import READ_FILE
 from punie.tools.run_command import RUN_COMMAND
 from punie.tools.search import SEARCH
 from punie.tools.update_plan import UPDATE_PLAN
+from punie.tools.validators.tool import VALIDATE
 from punie.tools.write_file import WRITE_FILE
 
 ALL_TOOLS: tuple[AnyTool, ...] = (
@@ -17,6 +19,8 @@ ALL_TOOLS: tuple[AnyTool, ...] = (
     EDIT_FILE,
     WRITE_FILE,
     RUN_COMMAND,
+    GIT,
+    VALIDATE,
     UPDATE_PLAN,
     ASK_USER,
 )

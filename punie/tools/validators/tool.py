@@ -1,0 +1,92 @@
+"""validate: mistakes that linters and type checkers do not know of."""
+
+from pathlib import Path
+
+from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.guards import workspace_errors
+from punie.tools.presentation import Location, Presentation
+from punie.tools.validators.running import Found, Outcome, load_validators, validate
+from punie.tools.wording import count, fenced
+
+_TRAILER_ROOM = 100
+_MAX_LOCATIONS = 20
+
+
+class ValidateArguments(ToolArguments):
+    """Which file, or which folder."""
+
+    path: str | None = None
+
+
+def _path(context: ToolContext, arguments: ValidateArguments) -> Path:
+    with workspace_errors():
+        path = context.workspace.resolve(arguments.path or ".")
+    if path.suffix and path.suffix != ".py":
+        raise ToolError(f"{context.workspace.display(path)} is not a Python file")
+    return path
+
+
+async def present(context: ToolContext, arguments: ValidateArguments) -> Presentation:
+    """Describe the call; raise `ToolError` for a path outside or a file that is not Python."""
+    path = _path(context, arguments)
+    return Presentation(
+        title=f"Validate {context.workspace.display(path)}",
+        kind="search",
+        locations=(Location(path=path),),
+    )
+
+
+async def run(context: ToolContext, arguments: ValidateArguments) -> ToolResult:
+    """Run every validator and return what they found, a row for each issue."""
+    presentation = await present(context, arguments)
+    with workspace_errors():
+        validators, notes = load_validators()
+        outcome = await validate(context.workspace, _path(context, arguments), validators, notes)
+    text = _text(outcome, context.limits.result_chars)
+    number = count(len(outcome.found), "issue")
+    places = tuple(
+        Location(path=context.workspace.resolve(found.path), line=found.issue.line)
+        for found in outcome.found[:_MAX_LOCATIONS]
+    )
+    shown = presentation.model_copy(
+        update={
+            "title": f"{presentation.title}: {number}",
+            "locations": places or presentation.locations,
+            "content": (fenced(text),),
+        }
+    )
+    return ToolResult(text, shown)
+
+
+def row(found: Found) -> str:
+    """Return an issue in one line."""
+    issue = found.issue
+    suggestion = f" ({issue.suggestion})" if issue.suggestion else ""
+    where = f"{found.path}:{issue.line} {issue.rule}"
+    return f"{where} {issue.severity}: {issue.message}{suggestion}"
+
+
+def _text(outcome: Outcome, limit: int) -> str:
+    notes = [f"({note})" for note in outcome.notes]
+    rows: list[str] = []
+    used = _TRAILER_ROOM + sum(len(note) + 1 for note in notes[:5])
+    for found in outcome.found:
+        line = row(found)
+        used += len(line) + 1
+        if used > limit and rows:
+            rows.append(f"(first {len(rows)} of {len(outcome.found)} issues; name a smaller path)")
+            break
+        rows.append(line)
+    if not rows:
+        rows.append(f"no issues in {count(outcome.checked, 'file')}")
+    return "\n".join([*rows, *notes[:5]])
+
+
+VALIDATE = Tool(
+    name="validate",
+    description="Check Python beyond linting.",
+    arguments=ValidateArguments,
+    effect="read",
+    present=present,
+    run=run,
+)
