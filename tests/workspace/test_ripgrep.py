@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from punie.workspace import processes, ripgrep
+from punie.workspace import content_search, processes, ripgrep
 from punie.workspace.base import SearchResult, WorkspaceError
 from punie.workspace.local import LocalWorkspace
 
@@ -178,7 +178,7 @@ async def test_long_lines_are_cut_around_the_match(
     assert "needle" in far.text
     assert far.text.endswith("y…")
     assert near.text == "needle" + "z" * 294 + "…"
-    assert len(far.text) == ripgrep.MATCH_CHARS + 2
+    assert len(far.text) == content_search.MATCH_CHARS + 2
 
 
 async def test_names_that_are_not_utf8(workspace: LocalWorkspace, tmp_path: Path) -> None:
