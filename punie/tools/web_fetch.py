@@ -47,7 +47,7 @@ def web_fetch_tool(*, private: bool) -> Tool[WebFetchArguments]:
     """Return the tool; `private` lets it reach this machine and the network around it."""
     return Tool(
         name="web_fetch",
-        description="Fetch a web page as Markdown.",
+        description="Fetch a page as Markdown.",
         arguments=WebFetchArguments,
         effect="external",
         present=present,

@@ -48,16 +48,27 @@ async def _list(
     pattern: str,
 ) -> FoundFiles:
     best: list[Row] = []
+    # What is no better than this need not be kept.
+    worst: Row | None = None
     total = 0
 
     def take(rows: list[bytes]) -> bool:
-        nonlocal best, total
+        nonlocal best, worst, total
         # Rows begin with "./".
         kept = rows if test is None else [row for row in rows if test(row[1:])]
         total += len(kept)
-        best += [(row.count(b"/"), row) for row in kept]
+        if worst is None:
+            best += [(row.count(b"/"), row) for row in kept]
+        else:
+            most, last = worst
+            best += [
+                (depth, row)
+                for row in kept
+                if (depth := row.count(b"/")) < most or (depth == most and row < last)
+            ]
         if len(best) > limit * _KEPT_FACTOR:
             best = heapq.nsmallest(limit, best)
+            worst = best[-1]
         return True
 
     arguments = [*EVERYWHERE, "--files", "--null"]

@@ -6,9 +6,11 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Sequence
+from io import FileIO
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from punie.workspace.base import WorkspaceError
 from punie.workspace.commands import start
@@ -56,52 +58,55 @@ async def run_ripgrep(
 ) -> str:
     """Run ripgrep in `folder` and give `take` its output, in lists of whole rows.
 
-    When `take` returns False it has seen enough and ripgrep is ended. Returns what ripgrep said on
-    standard error. Cancelling ends it.
+    `take` is called in a worker thread; when it returns False it has seen enough and ripgrep is
+    ended. Returns what ripgrep said on standard error. Cancelling ends it.
     """
     read_end, write_end = os.pipe()
+    # Owned by whoever reads, so that it is never closed under a thread that still does.
+    output = open(read_end, "rb", buffering=0)  # noqa: SIM115, PTH123
     with tempfile.TemporaryFile() as complaints:
         try:
-            try:
-                group = start(
-                    [str(find_ripgrep()), *arguments],
-                    folder,
-                    stdout=write_end,
-                    stderr=complaints.fileno(),
-                )
-            finally:
-                os.close(write_end)
-            try:
-                if await _read(read_end, separator, take):
-                    await _wait(group)
-                else:
-                    await end_group(group, 0)
-            except BaseException:
-                await end_group(group, 0)
-                raise
+            group = start(
+                [str(find_ripgrep()), *arguments],
+                folder,
+                stdout=write_end,
+                stderr=complaints.fileno(),
+            )
+        except BaseException:
+            output.close()
+            raise
         finally:
-            os.close(read_end)
+            os.close(write_end)
+        try:
+            # In a thread: waiting for each piece in the event loop takes longer than reading it.
+            if await anyio.to_thread.run_sync(
+                _read, output, separator, take, abandon_on_cancel=True
+            ):
+                await _wait(group)
+            else:
+                await end_group(group, 0)
+        except BaseException:
+            await end_group(group, 0)
+            raise
         complaints.seek(0)
         return complaints.read(_COMPLAINT_BYTES).decode("utf-8", errors="replace")
 
 
-async def _read(read_end: int, separator: bytes, take: Callable[[list[bytes]], bool]) -> bool:
+def _read(output: FileIO, separator: bytes, take: Callable[[list[bytes]], bool]) -> bool:
     """Read to the end; return False if `take` did not want that."""
     pieces: list[bytes] = []
-    while True:
-        await anyio.wait_readable(read_end)
-        data = os.read(read_end, _CHUNK_BYTES)
-        if not data:
-            return True
-        first, *rows = data.split(separator)
-        pieces.append(first)
-        if not rows:
-            continue
-        rest = rows.pop()
-        whole = [b"".join(pieces), *rows]
-        pieces = [rest]
-        if not take(whole):
-            return False
+    with output:
+        while data := output.read(_CHUNK_BYTES):
+            first, *rows = data.split(separator)
+            pieces.append(first)
+            if not rows:
+                continue
+            rest = rows.pop()
+            whole = [b"".join(pieces), *rows]
+            pieces = [rest]
+            if not take(whole):
+                return False
+    return True
 
 
 async def _wait(group: ProcessGroup) -> None:
