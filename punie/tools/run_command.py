@@ -11,6 +11,7 @@ from punie.tools.wording import fenced, in_backticks, one_line, plain_output
 from punie.workspace.base import CommandRequest, CommandResult
 
 _STATUS_ROOM = 300
+_RUNS_ON = "what runs on, such as a server, is started with background=true"
 
 
 class RunCommandArguments(ToolArguments):
@@ -72,7 +73,8 @@ async def run(context: ToolContext, arguments: RunCommandArguments) -> ToolResul
     output = plain_output(result.output).rstrip("\n")
     status = _status(result, seconds)
     text = f"{status}\n{output}" if output else status
-    if hint := terminal_hint(result.exit_code, output):
+    hint = _RUNS_ON if result.timed_out else terminal_hint(result.exit_code, output)
+    if hint:
         text = f"{text}\n({hint})"
     shown = presentation.model_copy(update={"content": (fenced(text),)})
     return ToolResult(text, shown, data={"exit_code": result.exit_code, "output": output})
