@@ -51,11 +51,13 @@ async def run(context: ToolContext, arguments: FindFilesArguments) -> ToolResult
             break
         rows.append(row)
     if len(rows) < found.total:
-        rows.append(f"(first {len(rows)} of {found.total} files; narrow the pattern or the path)")
+        of = f"more than {found.total}" if found.more else found.total
+        rows.append(f"(first {len(rows)} of {of} files; narrow the pattern or the path)")
     text = "\n".join(rows) or "(no files; ignored files are not looked at)"
+    number = f"{'more than ' if found.more else ''}{count(found.total, 'file')}"
     shown = presentation.model_copy(
         update={
-            "title": f"{presentation.title}: {count(found.total, 'file')}",
+            "title": f"{presentation.title}: {number}",
             "locations": tuple(Location(path=path) for path in found.paths[:_MAX_LOCATIONS])
             or presentation.locations,
             "content": (fenced(text),),
@@ -74,17 +76,18 @@ async def _find(context: ToolContext, arguments: FindFilesArguments) -> FoundFil
         return found
     # A root may lie in another one, whose files are all known then.
     paths: dict[Path, None] = dict.fromkeys(found.paths)
-    total = found.total
+    total, more = found.total, found.more
     for root in further:
         if any(root.is_relative_to(other) for other in workspace.roots if other != root):
             continue
         try:
-            more = await workspace.find_files(arguments.pattern, root, limit=MAX_FILES)
+            others = await workspace.find_files(arguments.pattern, root, limit=MAX_FILES)
         except WorkspaceError:
             continue
-        paths.update(dict.fromkeys(more.paths))
-        total += more.total
-    return FoundFiles(tuple(paths)[:MAX_FILES], total)
+        paths.update(dict.fromkeys(others.paths))
+        total += others.total
+        more = more or others.more
+    return FoundFiles(tuple(paths)[:MAX_FILES], total, more)
 
 
 FIND_FILES = Tool(

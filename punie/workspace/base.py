@@ -145,10 +145,15 @@ class MatchCounts:
 
 @dataclass(frozen=True)
 class FoundFiles:
-    """Files, those in the fewest folders first and then by path; `total` counts all there are."""
+    """Files, those in the fewest folders first and then by path.
+
+    `total` counts all there are. With `more` there are too many for either: these are the folder's
+    own and the first ones by path, and `total` is less than there are.
+    """
 
     paths: tuple[Path, ...]
     total: int
+    more: bool = False
 
 
 @dataclass(frozen=True)

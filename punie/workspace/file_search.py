@@ -1,26 +1,29 @@
 """Finding files by their names: ripgrep lists what no ignore file leaves out."""
 
-import heapq
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import anyio.to_thread
+
 from punie.workspace.base import FoundFiles, WorkspaceError
+from punie.workspace.ignore_files import IgnoreRules
 from punie.workspace.ripgrep import EVERYWHERE, NOT_GIT, only_names, run_ripgrep
 
-_MAGIC = re.compile(r"[*?\[\]{}]")
-_KEPT_FACTOR = 8
+MAX_COLLECTED = 10_000
+"""More files are neither collected nor counted: whoever asked has to narrow the search anyway."""
 
-Row = tuple[int, bytes]
+_MAGIC = re.compile(r"[*?\[\]{}]")
 
 
 async def find_files(pattern: str, folder: Path, *, limit: int) -> FoundFiles:
     """Find the files below `folder` whose names match, in any case.
 
     `pattern` is a glob (`**` crosses folders, a slash makes it match the end of the path) or a
-    piece of a name. A piece that is in no name is looked for in the names of folders. Raises
-    `WorkspaceError` for a glob that is none.
+    piece of a name. A piece that is in no name is looked for in the names of folders. Of more files
+    than the limit only the nearest are held against the ignore files. Raises `WorkspaceError` for a
+    glob that is none.
     """
     wanted = pattern.removeprefix("./")
     if _MAGIC.search(wanted):
@@ -47,38 +50,70 @@ async def _list(
     limit: int,
     pattern: str,
 ) -> FoundFiles:
-    best: list[Row] = []
-    # What is no better than this need not be kept.
-    worst: Row | None = None
-    total = 0
-
-    def take(rows: list[bytes]) -> bool:
-        nonlocal best, worst, total
-        # Rows begin with "./".
-        kept = rows if test is None else [row for row in rows if test(row[1:])]
-        total += len(kept)
-        if worst is None:
-            best += [(row.count(b"/"), row) for row in kept]
-        else:
-            most, last = worst
-            best += [
-                (depth, row)
-                for row in kept
-                if (depth := row.count(b"/")) < most or (depth == most and row < last)
-            ]
-        if len(best) > limit * _KEPT_FACTOR:
-            best = heapq.nsmallest(limit, best)
-            worst = best[-1]
-        return True
-
     arguments = [*EVERYWHERE, "--files", "--null"]
     if name is not None:
-        arguments += only_names(_any_case(name))
-    complaint = await run_ripgrep([*arguments, NOT_GIT, "--", "./"], folder, take, separator=b"\0")
-    if complaint and not total:
+        # It brings back what ignore files leave out, so that is taken out again below: ripgrep is
+        # faster than if it had to look at the rules for every file.
+        arguments.append(f"--iglob={name}")
+    rows, complaint = await _rows([*arguments, NOT_GIT], folder, test, MAX_COLLECTED)
+    if complaint and not rows:
         raise WorkspaceError(f"{pattern} is not a valid glob: {_cause(complaint)}")
-    paths = [folder / os.fsdecode(row[2:]) for _, row in heapq.nsmallest(limit, best)]
-    return FoundFiles(tuple(paths), total)
+    more = len(rows) > MAX_COLLECTED
+    if more:
+        rows = await _nearest(name, folder, test, limit)
+    else:
+        rows.sort(key=lambda row: (row.count(b"/"), row))
+
+    def not_ignored() -> FoundFiles:
+        rules = IgnoreRules(folder)
+        paths: list[Path] = []
+        ignored = 0
+        for row in rows:
+            if len(paths) == limit:
+                break
+            path = folder / os.fsdecode(row[2:])
+            if name is not None and rules.ignores(path, is_folder=False):
+                ignored += 1
+            else:
+                paths.append(path)
+        total = MAX_COLLECTED if more else len(rows) - ignored
+        return FoundFiles(tuple(paths), total, more=more)
+
+    return await anyio.to_thread.run_sync(not_ignored, abandon_on_cancel=True)
+
+
+async def _rows(
+    arguments: Sequence[str], folder: Path, test: Callable[[bytes], object] | None, most: int
+) -> tuple[list[bytes], str]:
+    """Return what ripgrep lists, and its complaint; it is stopped when there are more than `most`.
+
+    Rows begin with "./".
+    """
+    found: list[bytes] = []
+
+    def take(rows: list[bytes]) -> bool:
+        found.extend(rows if test is None else [row for row in rows if test(row[1:])])
+        return len(found) <= most
+
+    complaint = await run_ripgrep([*arguments, "--", "./"], folder, take, separator=b"\0")
+    return found, complaint
+
+
+async def _nearest(
+    name: str | None, folder: Path, test: Callable[[bytes], object] | None, wanted: int
+) -> list[bytes]:
+    """Return the folder's own files and then the first ones in path order: always the same."""
+    arguments = [*EVERYWHERE, "--files", "--null", "--sort=path"]
+    if name is not None:
+        arguments += only_names(_any_case(name))
+    nearest: list[bytes] = []
+    for deep in (["--max-depth=1"], []):
+        rows, _ = await _rows([*arguments, *deep, NOT_GIT], folder, test, wanted)
+        known = set(nearest)
+        nearest += [row for row in rows if row not in known]
+        if len(nearest) >= wanted:
+            break
+    return nearest[:wanted]
 
 
 def _cause(complaint: str) -> str:

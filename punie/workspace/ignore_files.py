@@ -5,7 +5,9 @@ which counts up to the repository's root and no further. Source: the guide of ri
 filtering", and gitignore(5). A user's own excludes file is not looked at.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,67 +19,82 @@ _OWN = (".rgignore", ".ignore")
 _MAX_BYTES = 1 << 20
 
 
+@dataclass(frozen=True)
+class _Level:
+    """The ignore files of one folder, the stronger first; `own` ones are stronger than git's."""
+
+    prefix: int
+    """Characters of the folder's path with its last slash."""
+    own: tuple["GitIgnoreSpec", ...]
+    git: tuple["GitIgnoreSpec", ...]
+
+
+class IgnoreRules:
+    """What ignore files say of the entries below one folder; every file of them is read once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder, which is looked into whatever is said of it."""
+        self._folder = folder
+        self._levels: dict[Path, tuple[_Level, ...]] = {}
+        self._folders: dict[Path, bool] = {folder: False}
+        # Inside a folder that is ignored nothing is.
+        self._ignored = any(
+            self._says(parent, is_folder=True) for parent in (folder, *folder.parents)
+        )
+
+    def ignores(self, path: Path, *, is_folder: bool) -> bool:
+        """Tell whether an entry below the folder, or a folder around it there, is ignored."""
+        if path.name == ".git":
+            return True
+        if self._ignored:
+            return False
+        parent = path.parent
+        if parent not in self._folders:
+            self._folders[parent] = self.ignores(parent, is_folder=True)
+        return self._folders[parent] or self._says(path, is_folder=is_folder)
+
+    def _says(self, path: Path, *, is_folder: bool) -> bool:
+        own: bool | None = None
+        git: bool | None = None
+        whole = os.fspath(path) + ("/" if is_folder else "")
+        for level in self._above(path.parent):
+            name = whole[level.prefix :]
+            own = _first(own, level.own, name)
+            git = _first(git, level.git, name)
+        return bool(git if own is None else own)
+
+    def _above(self, folder: Path) -> tuple[_Level, ...]:
+        """Return what is said in a folder and those around it, the nearest first."""
+        known = self._levels.get(folder)
+        if known is not None:
+            return known
+        around = self._above(folder.parent) if folder != folder.parent else ()
+        # Strings, because this is done for every folder in which something was found.
+        base = os.path.join(folder, "")  # noqa: PTH118
+        own = [_read(base + name) for name in _OWN]
+        git = [_read(f"{base}.gitignore")]
+        if os.path.exists(f"{base}.git"):  # noqa: PTH110, never raises
+            around = tuple(_Level(level.prefix, level.own, ()) for level in around)
+            git.append(_read(f"{base}.git/info/exclude"))
+        level = _Level(
+            len(base),
+            tuple(spec for spec in own if spec is not None),
+            tuple(spec for spec in git if spec is not None),
+        )
+        found = (level, *around) if level.own or level.git else around
+        self._levels[folder] = found
+        return found
+
+
 def ignored_names(folder: Path, entries: Iterable[tuple[str, bool]]) -> frozenset[str]:
     """Return which of the entries (name, whether it is a folder) of `folder` are ignored.
 
     Nothing is, in a folder that is ignored itself. `.git` always is.
     """
-    levels = list(_levels(folder))
-    if not levels:
-        return frozenset(name for name, _ in entries if name == ".git")
-    if any(_ignored(levels, parent, is_folder=True) for parent in _below(folder, levels)):
-        return frozenset()
+    rules = IgnoreRules(folder)
     return frozenset(
-        name
-        for name, is_folder in entries
-        if name == ".git" or _ignored(levels, folder / name, is_folder=is_folder)
+        name for name, is_folder in entries if rules.ignores(folder / name, is_folder=is_folder)
     )
-
-
-class _Level:
-    """The ignore files of one folder, the stronger kind first; `git` is the weakest."""
-
-    def __init__(
-        self, folder: Path, own: Sequence["GitIgnoreSpec"], git: Sequence["GitIgnoreSpec"]
-    ):
-        self.folder = folder
-        self.own = own
-        self.git = git
-
-
-def _levels(folder: Path) -> Iterator[_Level]:
-    """Yield the folders, upwards, whose ignore files say something."""
-    in_repository = True
-    for parent in (folder, *folder.parents):
-        own = [spec for name in _OWN if (spec := _read(parent / name)) is not None]
-        git: list[GitIgnoreSpec] = []
-        if in_repository:
-            files = (parent / ".gitignore", parent / ".git" / "info" / "exclude")
-            git = [spec for path in files if (spec := _read(path)) is not None]
-            in_repository = not (parent / ".git").exists()
-        if own or git:
-            yield _Level(parent, own, git)
-
-
-def _below(folder: Path, levels: Sequence[_Level]) -> Iterator[Path]:
-    """Yield the folders that the outermost ignore file could leave out, `folder` among them."""
-    outermost = levels[-1].folder
-    for parent in (folder, *folder.parents):
-        if parent == outermost:
-            return
-        yield parent
-
-
-def _ignored(levels: Sequence[_Level], path: Path, *, is_folder: bool) -> bool:
-    own: bool | None = None
-    git: bool | None = None
-    for level in levels:
-        if not path.is_relative_to(level.folder) or path == level.folder:
-            continue
-        name = path.relative_to(level.folder).as_posix() + ("/" if is_folder else "")
-        own = _first(own, level.own, name)
-        git = _first(git, level.git, name)
-    return bool(git if own is None else own)
 
 
 def _first(known: bool | None, specs: Sequence["GitIgnoreSpec"], name: str) -> bool | None:
@@ -87,9 +104,9 @@ def _first(known: bool | None, specs: Sequence["GitIgnoreSpec"], name: str) -> b
     return known
 
 
-def _read(path: Path) -> "GitIgnoreSpec | None":
+def _read(path: str) -> "GitIgnoreSpec | None":
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # noqa: PTH123
             data = file.read(_MAX_BYTES)
     except OSError:
         return None

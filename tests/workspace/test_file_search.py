@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from punie.workspace import file_search
 from punie.workspace.base import FoundFiles, WorkspaceError
 from punie.workspace.file_search import _compiled
 from punie.workspace.local import LocalWorkspace
@@ -76,6 +77,26 @@ async def test_the_nearest_come_first(workspace: LocalWorkspace) -> None:
     found = await workspace.find_files("*.py", workspace.roots[0], limit=2)
     assert found.total == 4
     assert [workspace.display(path) for path in found.paths] == ["src/app.py", "src/core/Models.py"]
+
+
+async def test_very_many_are_not_counted_and_always_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_search, "MAX_COLLECTED", 20)
+    for number in range(30):
+        path = tmp_path / f"{number:02}/deep" / f"{number:02}.py"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        (tmp_path / f"{number:02}" / "ignored.py").touch()
+    (tmp_path / ".gitignore").write_text("ignored.py\n")
+    (tmp_path / "z.py").touch()
+    workspace = LocalWorkspace([tmp_path])
+    for _ in range(3):
+        found = await workspace.find_files("*.py", tmp_path, limit=4)
+        assert (found.total, found.more) == (20, True)
+        assert [workspace.display(path) for path in found.paths][:1] == ["z.py"]
+    few = await workspace.find_files("0*.py", tmp_path, limit=4)
+    assert (few.total, few.more) == (10, False)
 
 
 async def test_below_a_folder_and_in_an_ignored_one(workspace: LocalWorkspace) -> None:
