@@ -234,6 +234,7 @@ def test_a_refusal_shows_the_hunk_and_the_closest_lines() -> None:
         ("--- f\n+++ f\n@@ -1 +1 @@\n", "a hunk of f is empty"),
         ("diff --git a/x b/x\nBinary files a/x and b/x differ\n", "binary files cannot be applied"),
         ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\n", "the patch changes no text"),
+        ("diff --git a/x b/y\nrename to y\n", "the patch changes no text"),
         (
             "diff --git a/x b/y\nsimilarity index 100%\ncopy from x\ncopy to y\n",
             "a patch that copies files cannot be applied",

@@ -30,8 +30,10 @@ _EXTENDED = (
     "deleted file mode ",
     "similarity index ",
     "dissimilarity index ",
-    "rename ",
-    "copy ",
+    "rename from ",
+    "rename to ",
+    "copy from ",
+    "copy to ",
 )
 HOW = (
     'write "*** Begin Patch", then for each file "*** Update File: path" (or Add File, Delete '
@@ -193,16 +195,10 @@ class _Unified:
         head = self._peek()
         self._at += 1
         said: dict[str, str] = {}
-        while self._peek().startswith(_EXTENDED):
-            key, _, value = self._peek().rpartition(" ")
-            if key in ("rename from", "rename to", "copy from", "copy to"):
-                said[key] = _unquoted(value)
-            elif self._peek().startswith(("rename from ", "rename to ")):
-                words = self._peek().split(" ", 2)
-                said[" ".join(words[:2])] = _unquoted(words[2])
-            else:
-                said[key] = value
+        while header := next((each for each in _EXTENDED if self._peek().startswith(each)), None):
+            said[header.strip()] = _unquoted(self._peek().removeprefix(header))
             self._at += 1
+        moves = said.get("rename from") and said.get("rename to")
         if "copy from" in said:
             raise PatchError("a patch that copies files cannot be applied; add the new file whole")
         if self._peek().startswith(("Binary files ", "GIT binary patch")):
@@ -210,10 +206,10 @@ class _Unified:
         if self._peek().startswith("--- ") and self._peek(1).startswith("+++ "):
             file = self._names(self._peek()[4:], self._peek(1)[4:])
             self._at += 2
-            if "rename to" in said:
+            if moves:
                 file.path, file.to = said["rename from"], said["rename to"]
             return file
-        if "rename to" in said:
+        if moves:
             return FilePatch("update", said["rename from"], said["rename to"])
         names = re.fullmatch(r"diff --git (?:a/)?(.+) (?:b/)?\1", head)
         if names is not None and "new file mode" in said:
