@@ -20,7 +20,6 @@ from punie.workspace.base import (
     WorkspaceError,
 )
 from punie.workspace.ripgrep import EVERYWHERE, NOT_GIT, only_names, run_ripgrep
-from punie.workspace.text_files import MAX_TEXT_BYTES
 
 MATCH_CHARS = 300
 """Longer lines are cut to about this many characters around the match."""
@@ -45,7 +44,7 @@ class _Query:
 
     def arguments(self, *more: str) -> list[str]:
         case = "--ignore-case" if self.any_case else "--smart-case"
-        arguments = [*EVERYWHERE, *more, case, f"--max-filesize={MAX_TEXT_BYTES}"]
+        arguments = [*EVERYWHERE, *more, case]
         arguments.append("--engine=auto" if self.regex else "--fixed-strings")
         if "\n" in self.pattern or (self.regex and "\\n" in self.pattern):
             arguments.append("--multiline")

@@ -19,6 +19,9 @@ from punie.workspace.base import WorkspaceError
 from punie.workspace.commands import start
 from punie.workspace.processes import ProcessGroup, end_group, forget_group, signal_group
 
+MAX_ROW_BYTES = 32_000_000
+"""Longer rows, of files that are one endless line, are left out."""
+
 _CHUNK_BYTES = 1 << 20
 _COMPLAINT_BYTES = 10_000
 _END_SECONDS = 0.5
@@ -105,16 +108,18 @@ def _widen(pipe: int) -> None:
 def _read(output: FileIO, separator: bytes, take: Callable[[list[bytes]], bool]) -> bool:
     """Read to the end; return False if `take` did not want that."""
     pieces: list[bytes] = []
+    size = 0
     with output:
         while data := output.read(_CHUNK_BYTES):
             first, *rows = data.split(separator)
-            pieces.append(first)
+            size += len(first)
+            # Of a row that is too long nothing is kept, and at its end it is left out.
+            pieces = [*pieces, first] if size <= MAX_ROW_BYTES else []
             if not rows:
                 continue
-            rest = rows.pop()
-            whole = [b"".join(pieces), *rows]
-            pieces = [rest]
-            if not take(whole):
+            whole = [b"".join(pieces), *rows[:-1]] if size <= MAX_ROW_BYTES else rows[:-1]
+            pieces, size = [rows[-1]], len(rows[-1])
+            if whole and not take(whole):
                 return False
     return True
 

@@ -20,7 +20,7 @@ from punie.workspace.boundary import visible_name
 from punie.workspace.file_kinds import HEAD_BYTES, FileKind, kind_of
 
 MAX_TEXT_BYTES = 10 * 1024 * 1024
-"""Larger files are neither read nor searched."""
+"""Larger files are not read as a whole."""
 
 BOM = b"\xef\xbb\xbf"
 
