@@ -27,7 +27,16 @@ FILE_NAME = "settings.toml"
 _MODES_OF_A_PROJECT = frozenset({"ask", "plan"})
 # Nor to fill the memory or the disk: what all projects share is the user's.
 _NOT_OF_A_PROJECT = frozenset(
-    {"state_dir", "draft_model", "memory_gb", "idle_minutes", "prefix_cache_gb"}
+    {
+        "state_dir",
+        "draft_model",
+        "memory_gb",
+        "idle_minutes",
+        "prefix_cache_gb",
+        # What leaves the machine is the user's to decide.
+        "web_fetch",
+        "web_fetch_private",
+    }
 )
 
 
@@ -62,6 +71,11 @@ class Settings(BaseModel):
     """Characters of one tool result that the model reads; None leaves it to the model's window."""
     code_mode: bool = False
     """Whether the model calls the tools from Python code that it writes, not one by one."""
+
+    web_fetch: bool = False
+    """Whether the model may ask to fetch pages of the web."""
+    web_fetch_private: bool = False
+    """Whether these may be on this machine or in the network around it."""
 
     draft_model: str | None = None
     """Reference of a small model with the same tokens, whose guesses make a large one faster."""

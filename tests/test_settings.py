@@ -120,6 +120,8 @@ def test_a_project_may_be_stricter(home: Path) -> None:
         "memory_gb = 1000.0",
         "idle_minutes = 0",
         "prefix_cache_gb = 1000.0",
+        "web_fetch = true",
+        "web_fetch_private = true",
     ],
 )
 def test_a_project_cannot_touch_what_all_projects_share(home: Path, line: str) -> None:

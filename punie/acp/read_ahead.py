@@ -39,11 +39,12 @@ async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) ->
     from punie.agent.budget import context_window
     from punie.agent.journal import PastTurns
     from punie.agent.toolset import turn_parameters
-    from punie.agent.turn_config import model_settings, turn_tools
+    from punie.agent.turn_config import model_settings, turn_tools, web_tools
     from punie.models.streaming import ModelUse
 
     more = () if session.mcp is None else await session.mcp.tools(context_window(model))
-    tools = turn_tools(more, attended=True, code_mode=session.settings.code_mode)
+    own = web_tools(session.settings)
+    tools = turn_tools((*own, *more), attended=True, code_mode=session.settings.code_mode)
     parameters = turn_parameters(tools)
     if session.turn is not None:
         return  # Its prompt is among the events, and the turn itself takes it into the past.

@@ -166,8 +166,9 @@ def terminal_content(terminal_id: str) -> TerminalToolCallContent:
 
 
 def _diff(diff: DiffContent) -> ToolContentBlock:
-    size = len(diff.new_text) + len(diff.old_text or "")
+    new_text = diff.new_text or ""
+    size = len(new_text) + len(diff.old_text or "")
     if size > _LARGEST_CONTENT:
         text = f"The change to {diff.path} is too large to show ({size} characters)."
         return tool_content(text_block(text))
-    return tool_diff_content(str(diff.path), diff.new_text, diff.old_text)
+    return tool_diff_content(str(diff.path), new_text, diff.old_text)

@@ -11,6 +11,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
 from punie.agent.instructions import INSTRUCTIONS
+from punie.agent.nearest_call import closest_tool, nearest_arguments, shown_call
 from punie.tools.base import AnyTool, Effect, ToolArguments
 from punie.tools.parameters import parameters_schema
 from punie.tools.presentation import Presentation, ToolKind
@@ -85,7 +86,7 @@ def read_call(part: ToolCallPart, tools: Sequence[AnyTool]) -> ReadyCall | Broke
         known = f"the tools are {names}" if tool is None else f"{tool.name}: {_shape(tool)}"
         return BrokenCall(f"error: {reason} ({known})")
     if tool is None:
-        return BrokenCall(f"error: there is no tool {part.tool_name!r}; the tools are {names}")
+        return BrokenCall(f"error: there is no tool {part.tool_name!r}; {_instead(part, tools)}")
     try:
         raw = part.args_as_dict(raise_if_invalid=True)
     except (ValueError, AssertionError):
@@ -101,7 +102,27 @@ def read_call(part: ToolCallPart, tools: Sequence[AnyTool]) -> ReadyCall | Broke
                 return ReadyCall(tool, tool.arguments.model_validate(repaired))
             except ValidationError:
                 pass
-        return BrokenCall(f"error: {tool.name}: {_faults(first)}; {_shape(tool)}")
+        return BrokenCall(f"error: {tool.name}: {_faults(first)}; {_right_call(tool, raw)}")
+
+
+def _instead(part: ToolCallPart, tools: Sequence[AnyTool]) -> str:
+    """Say what could have been called in place of a tool that there is not."""
+    closest = closest_tool(part.tool_name, tools)
+    if closest is None:
+        return f"the tools are {', '.join(tool.name for tool in tools) or 'none'}"
+    try:
+        raw = part.args_as_dict(raise_if_invalid=True)
+    except (ValueError, AssertionError):
+        raw = {}
+    return f"use {closest.name}: {_right_call(closest, raw)}"
+
+
+def _right_call(tool: AnyTool, raw: dict[str, Any]) -> str:
+    """Say what a valid call would be: the nearest to these arguments, or the shape of all."""
+    nearest = nearest_arguments(tool, parameters_schema(tool), raw) if raw else None
+    if nearest is None:
+        return _shape(tool)
+    return f"the nearest valid call is {shown_call(tool, nearest)}"
 
 
 def _repair(raw: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:

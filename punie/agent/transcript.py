@@ -122,7 +122,10 @@ def _picture(shown: Presentation, finished: ToolFinished | None) -> str:
 
 def _diff(content: DiffContent) -> str:
     lines = difflib.unified_diff(
-        (content.old_text or "").splitlines(), content.new_text.splitlines(), lineterm="", n=3
+        (content.old_text or "").splitlines(),
+        (content.new_text or "").splitlines(),
+        lineterm="",
+        n=3,
     )
     return fenced(_cut("\n".join(list(lines)[2:])), "diff").text
 

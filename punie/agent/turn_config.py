@@ -13,9 +13,10 @@ from punie.agent.permissions.store import Permissions
 from punie.tools.base import AnyTool, ReadLedger, ToolLimits
 from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
 from punie.tools.code.run_code import run_code_tool
+from punie.tools.web_fetch import WEB_FETCH, WEB_FETCH_PRIVATE
 from punie.workspace.base import Workspace
 
-__all__ = ["TurnConfig", "model_settings", "turn_config", "turn_tools"]
+__all__ = ["TurnConfig", "model_settings", "turn_config", "turn_tools", "web_tools"]
 
 _DEFAULT_LIMITS = ToolLimits()
 
@@ -60,6 +61,10 @@ class TurnSettings(Protocol):
     def temperature(self) -> float | None: ...
     @property
     def code_mode(self) -> bool: ...
+    @property
+    def web_fetch(self) -> bool: ...
+    @property
+    def web_fetch_private(self) -> bool: ...
 
 
 def turn_config(
@@ -82,7 +87,11 @@ def turn_config(
         model=model,
         workspace=workspace,
         reads=reads,
-        tools=turn_tools(more_tools, attended=ask_user is not None, code_mode=settings.code_mode),
+        tools=turn_tools(
+            (*web_tools(settings), *more_tools),
+            attended=ask_user is not None,
+            code_mode=settings.code_mode,
+        ),
         mode=mode,
         limits=limits,
         max_requests=settings.max_requests,
@@ -106,6 +115,13 @@ def model_settings(
     if thinking is not None:
         settings["thinking"] = thinking
     return settings
+
+
+def web_tools(settings: TurnSettings) -> tuple[AnyTool, ...]:
+    """Return the tools that reach the web, where the user wants them."""
+    if not settings.web_fetch:
+        return ()
+    return (WEB_FETCH_PRIVATE if settings.web_fetch_private else WEB_FETCH,)
 
 
 def turn_tools(

@@ -27,13 +27,18 @@ UNDO_TOOL = "undo"
 
 @dataclass(frozen=True)
 class FileChange:
-    """What one call did to one file; `certain` tells that its success was recorded."""
+    """What one call did to one file; `certain` tells that its success was recorded.
+
+    A text of None is a file that is not there; `newline` and `bom` are as on disk.
+    """
 
     call_id: str
     path: Path
     old_text: str | None
-    new_text: str
+    new_text: str | None
     certain: bool
+    newline: str = "\n"
+    bom: bool = False
 
 
 @dataclass
@@ -49,13 +54,16 @@ class ChangingTurn:
 class Reversal:
     """One file to set back: from `file`, as it is now (None if it is gone), to `text`.
 
-    A `text` of None removes the file. `calls` are the calls that are taken back by it.
+    A `text` of None removes the file. `calls` are the calls that are taken back by it. A file that
+    is gone gets `newline` and `bom` as it had them.
     """
 
     path: Path
     file: TextFile | None
     text: str | None
     calls: tuple[str, ...]
+    newline: str = "\n"
+    bom: bool = False
 
     @property
     def needless(self) -> bool:
@@ -130,12 +138,20 @@ async def _happened(change: FileChange, workspace: Workspace) -> bool:
         file = await _read(workspace, change.path)
     except WorkspaceError:
         return False
-    return file is not None and file.text == change.new_text
+    return (None if file is None else file.text) == change.new_text
 
 
 def _changes(call_id: str, shown: Presentation, *, certain: bool) -> list[FileChange]:
     return [
-        FileChange(call_id, content.path, content.old_text, content.new_text, certain)
+        FileChange(
+            call_id,
+            content.path,
+            content.old_text,
+            content.new_text,
+            certain,
+            content.newline,
+            content.bom,
+        )
         for content in shown.content
         if isinstance(content, DiffContent)
     ]
@@ -182,17 +198,19 @@ def _set_back(
     """Follow the changes back, newest first; tell whether that went to the oldest."""
     text = None if file is None else file.text
     calls: list[str] = []
+    newline, bom = "\n", False
     complete = True
     for change in changes:
         if text == change.new_text:
             text = change.old_text
+            newline, bom = change.newline, change.bom
         elif not change.certain:
             continue  # It never happened.
         elif text != change.old_text:
             complete = False
             break
         calls.append(change.call_id)
-    return Reversal(path, file, text, tuple(calls)), complete
+    return Reversal(path, file, text, tuple(calls), newline, bom), complete
 
 
 def _why(workspace: Workspace, path: Path, file: TextFile | None, reversal: Reversal) -> str:
@@ -212,7 +230,9 @@ async def set_back(reversal: Reversal, workspace: Workspace) -> None:
             await workspace.remove(file)
     elif not reversal.needless:
         path = workspace.resolve(str(reversal.path))
-        await workspace.write_text(path, reversal.text, like=file)
+        # Not like a file at this path, which would have to be there.
+        form = TextFile(path.parent, "", "", reversal.newline, reversal.bom)
+        await workspace.write_text(path, reversal.text, like=form if file is None else file)
 
 
 def with_note(message: UserMessage, events: Sequence[TurnEvent], root: Path) -> UserMessage:

@@ -322,7 +322,8 @@ def _shown_content(presentation: Presentation) -> Iterator[Text]:
 
 def _diff(content: DiffContent) -> Iterator[Text]:
     before = (content.old_text or "").splitlines()
-    lines = difflib.unified_diff(before, content.new_text.splitlines(), lineterm="", n=3)
+    after = (content.new_text or "").splitlines()
+    lines = difflib.unified_diff(before, after, lineterm="", n=3)
     # The first two lines name the file, which the title has done. The rest is shown whole: what
     # is allowed must have been seen.
     for line in itertools.islice(lines, 2, None):

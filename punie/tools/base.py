@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, JsonValue
+from pydantic_core import CoreSchema
 
 from punie.tools.presentation import Presentation, TextContent
 from punie.tools.subjects import Subject
@@ -25,6 +26,23 @@ class ToolArguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Leave out what goes without saying, since a model reads it in every request.
+
+        Every tool refuses other names, and what guides our models' calls takes objects with listed
+        properties to have no others.
+        """
+        made = handler(core_schema)
+        schema = handler.resolve_ref_schema(made)
+        schema.pop("additionalProperties", None)
+        for shape in schema.get("properties", {}).values():
+            if "default" in shape and shape["default"] in (False, 0, "."):
+                del shape["default"]
+        return made
+
 
 @dataclass
 class ReadLedger:
@@ -35,6 +53,15 @@ class ReadLedger:
     def saw(self, path: Path, digest: str) -> None:
         """Remember the content that the model has just seen or written."""
         self.digests[path] = digest
+
+    def forget(self, path: Path) -> None:
+        """Forget a file that is gone."""
+        self.digests.pop(path, None)
+
+    def moved(self, path: Path, to: Path) -> None:
+        """Remember a file, or all files of a folder, by their new paths."""
+        for old in [each for each in self.digests if each.is_relative_to(path)]:
+            self.digests[to / old.relative_to(path)] = self.digests.pop(old)
 
     def is_stale(self, path: Path, digest: str) -> bool:
         """Tell whether the file changed after the model saw it; never seen is not stale."""

@@ -1,10 +1,15 @@
 """Every tool that the agent has."""
 
+from punie.tools.apply_patch import APPLY_PATCH
 from punie.tools.ask_user import ASK_USER
 from punie.tools.base import AnyTool
+from punie.tools.command_output import COMMAND_OUTPUT
+from punie.tools.delete import DELETE
 from punie.tools.edit_file import EDIT_FILE
 from punie.tools.git.tool import GIT
+from punie.tools.find_files import FIND_FILES
 from punie.tools.list_dir import LIST_DIR
+from punie.tools.move import MOVE
 from punie.tools.read_file import READ_FILE
 from punie.tools.run_command import RUN_COMMAND
 from punie.tools.search import SEARCH
@@ -15,12 +20,17 @@ from punie.tools.write_file import WRITE_FILE
 ALL_TOOLS: tuple[AnyTool, ...] = (
     READ_FILE,
     LIST_DIR,
+    FIND_FILES,
     SEARCH,
     EDIT_FILE,
+    APPLY_PATCH,
     WRITE_FILE,
+    MOVE,
+    DELETE,
     RUN_COMMAND,
     GIT,
     VALIDATE,
+    COMMAND_OUTPUT,
     UPDATE_PLAN,
     ASK_USER,
 )

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from pydantic import Field
-
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolResult, noted
 from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
@@ -16,15 +14,15 @@ from punie.workspace.base import TextFile
 class Edit(ToolArguments):
     """One replacement."""
 
-    old_text: str = Field(description="Text that occurs exactly once, without line numbers")
-    new_text: str = Field(description="Text in its place")
+    old_text: str
+    new_text: str
 
 
 class EditFileArguments(ToolArguments):
     """Which file, and the replacements in it."""
 
-    path: str = Field(description="File, relative to the workspace")
-    edits: list[Edit] = Field(description="Replacements, done in order")
+    path: str
+    edits: list[Edit]
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ async def run(context: ToolContext, arguments: EditFileArguments) -> ToolResult:
 
 EDIT_FILE = Tool(
     name="edit_file",
-    description="Replace exact pieces of text in a file; all edits apply or none.",
+    description="Replace exact texts, all or none.",
     arguments=EditFileArguments,
     effect="edit",
     present=present,

@@ -1,23 +1,23 @@
 """list_dir: the names in a folder."""
 
-from pydantic import Field
-
 from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolResult
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.wording import fenced
+from punie.workspace.base import DirEntry
 from punie.workspace.boundary import visible_name
 
 MAX_ENTRIES = 500
 """More entries of one folder are never listed at once."""
 
 _TRAILER_ROOM = 60
+_NAMED_IGNORED = 6
 
 
 class ListDirArguments(ToolArguments):
     """Which folder."""
 
-    path: str = Field(default=".", description="Folder, relative to the workspace")
+    path: str = "."
 
 
 async def present(context: ToolContext, arguments: ListDirArguments) -> Presentation:
@@ -41,13 +41,28 @@ async def run(context: ToolContext, arguments: ListDirArguments) -> ToolResult:
     with workspace_errors():
         path = workspace.resolve(arguments.path)
         entries = await workspace.list_dir(path)
-    names = [visible_name(entry.name) + ("/" if entry.is_dir else "") for entry in entries]
+    names = [_name(entry) for entry in entries if not entry.ignored]
+    ignored = [_name(entry) for entry in entries if entry.ignored]
     first, *further = workspace.roots
     if path == first:
         names = [f"{workspace.display(root)}/" for root in further] + names
-    text = _listing(names, context.limits.result_chars)
+    left_out = _left_out(ignored)
+    text = _listing(names, context.limits.result_chars - len(left_out)) + left_out
     shown = presentation.model_copy(update={"content": (fenced(text),)})
     return ToolResult(text, shown, data=[*names])
+
+
+def _name(entry: DirEntry) -> str:
+    return visible_name(entry.name) + ("/" if entry.is_dir else "")
+
+
+def _left_out(ignored: list[str]) -> str:
+    """Return the row that tells of entries that ignore files leave out; they can be listed."""
+    if not ignored:
+        return ""
+    named = ", ".join(ignored[:_NAMED_IGNORED])
+    more = len(ignored) - _NAMED_IGNORED
+    return f"\n(ignored: {named}{f' and {more} more' if more > 0 else ''})"
 
 
 def _listing(names: list[str], limit: int) -> str:
@@ -65,7 +80,7 @@ def _listing(names: list[str], limit: int) -> str:
 
 LIST_DIR = Tool(
     name="list_dir",
-    description="List the files and folders in a folder.",
+    description="List a folder.",
     arguments=ListDirArguments,
     effect="read",
     present=present,

@@ -34,12 +34,17 @@ class TextContent(_Frozen):
 
 
 class DiffContent(_Frozen):
-    """A file before and after; `old_text` is None for a file that did not exist."""
+    """A file before and after; a text of None is a file that is not there.
+
+    `newline` and `bom` are what the file has or had on disk, so that it can be made again.
+    """
 
     type: Literal["diff"] = "diff"
     path: Path
     old_text: str | None
-    new_text: str
+    new_text: str | None
+    newline: str = "\n"
+    bom: bool = False
 
 
 ToolContent = Annotated[TextContent | DiffContent, Field(discriminator="type")]

@@ -1,19 +1,16 @@
 """Exact replacements in a text, and what to tell a model whose old text is not there."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from punie.tools.base import ToolError
-from punie.tools.wording import cut, split_lines
+from punie.tools.near_miss import closest_lines, unescaped
+from punie.tools.wording import split_lines
 
-_SHOWN_LINES = 6
-_SHOWN_CHARS = 200
 _NAMED_PLACES = 10
 _MAX_PLACES = 1000
 _LINE_NUMBER = re.compile(r"^\d+:")
-_WORD = re.compile(r"\w+")
 
 
 class Replacement(NamedTuple):
@@ -102,62 +99,12 @@ def _not_found(text: str, old: str, label: str, shown: str) -> str:
         bare = "\n".join(_LINE_NUMBER.sub("", line) for line in wanted)
         if _occurrences(text, bare):
             return f"{label} begins with line numbers; leave them out"
-    place = _closest(lines, wanted)
-    if place is None:
+    if _occurrences(text, unescaped(old)):
+        return (
+            f'{label} has characters written out as escapes, such as \\n or \\"; write the '
+            "characters themselves"
+        )
+    closest = closest_lines(lines, wanted)
+    if closest is None:
         return f"{label} is not in {shown}; read the file to see what is"
-    window = lines[place : place + len(wanted)]
-    rows = [
-        f"{number}:{cut(line.removesuffix(chr(13)), _SHOWN_CHARS)}"
-        for number, line in enumerate(window[:_SHOWN_LINES], start=place + 1)
-    ]
-    where = f"line {place + 1}" if len(rows) == 1 else f"lines {place + 1}-{place + len(rows)}"
-    if [line.split() for line in window] == [line.split() for line in wanted]:
-        head = f"{label} is not in {shown}; only the white space of {where} differs:"
-    else:
-        head = f"{label} is not in {shown}; the closest is {where}:"
-    return "\n".join([head, *rows])
-
-
-def _closest(lines: Sequence[str], wanted: Sequence[str]) -> int | None:
-    """Return the index where the lines are most like the wanted ones, or None if nothing is."""
-    targets = [" ".join(line.split()) for line in wanted]
-    where: dict[str, list[int]] = {target: [] for target in targets if target}
-    for index, line in enumerate(lines):
-        places = where.get(" ".join(line.split()))
-        # Lines that are everywhere, such as a lone bracket, say little and cost much.
-        if places is not None and len(places) < 100:
-            places.append(index)
-    scores: dict[int, int] = {}
-    for offset, target in enumerate(targets):
-        for index in where.get(target, ()):
-            if index >= offset:
-                scores[index - offset] = scores.get(index - offset, 0) + 1
-    if scores:
-        return max(scores, key=lambda index: (scores[index], -index))
-    anchor = next((offset for offset, target in enumerate(targets) if target), None)
-    if anchor is None:
-        return None
-    like = _most_like(lines, targets[anchor])
-    return None if like is None else max(like - anchor, 0)
-
-
-def _most_like(lines: Sequence[str], target: str) -> int | None:
-    """Return the index of the line that looks most like `target`, or None if none does.
-
-    Shared words choose a few candidates first: comparing every line letter by letter would take
-    seconds in a long file.
-    """
-    target = target[:_SHOWN_CHARS]
-    words = set(_WORD.findall(target))
-
-    def shared(index: int) -> int:
-        return len(words.intersection(_WORD.findall(lines[index][: 2 * _SHOWN_CHARS])))
-
-    candidates = sorted(range(len(lines)), key=shared, reverse=True)[:100]
-    best: tuple[float, int] = (0.5, -1)
-    matcher = difflib.SequenceMatcher(b=target, autojunk=False)
-    for index in candidates:
-        matcher.set_seq1(lines[index].strip()[:_SHOWN_CHARS])
-        if matcher.real_quick_ratio() > best[0] and matcher.quick_ratio() > best[0]:
-            best = max(best, (matcher.ratio(), index), key=lambda pair: pair[0])
-    return best[1] if best[1] >= 0 else None
+    return f"{label} is not in {shown}; {closest}"

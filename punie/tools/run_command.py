@@ -1,23 +1,25 @@
 """run_command: a shell command in the workspace."""
 
-from pydantic import Field
 from typing_extensions import TypedDict
 
 from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.command_status import background_text, terminal_hint
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Presentation
 from punie.tools.subjects import CommandSubject
 from punie.tools.wording import fenced, in_backticks, one_line, plain_output
 from punie.workspace.base import CommandRequest, CommandResult
 
-_STATUS_ROOM = 100
+_STATUS_ROOM = 300
+_RUNS_ON = "what runs on, such as a server, is started with background=true"
 
 
 class RunCommandArguments(ToolArguments):
-    """The command line, and how long it may take."""
+    """The command line, and how long it may take in seconds, or that it runs on."""
 
-    command: str = Field(description="Shell command")
-    timeout: float | None = Field(default=None, description="Seconds it may take")
+    command: str
+    timeout: float | None = None
+    background: bool = False
 
 
 class CommandOutput(TypedDict):
@@ -41,8 +43,9 @@ async def present(context: ToolContext, arguments: RunCommandArguments) -> Prese
         raise ToolError("timeout must be more than 0 seconds")
     if "\0" in arguments.command:
         raise ToolError("the command holds a NUL character, which no command can hold")
+    title = in_backticks(one_line(arguments.command, 120))
     return Presentation(
-        title=in_backticks(one_line(arguments.command, 120)),
+        title=f"{title} in the background" if arguments.background else title,
         kind="execute",
         # The whole of it: a title shows only the beginning, and this is what a person allows.
         content=(fenced(arguments.command, "sh"),),
@@ -59,11 +62,20 @@ async def run(context: ToolContext, arguments: RunCommandArguments) -> ToolResul
         timeout=seconds,
         output_limit=max(context.limits.result_chars - _STATUS_ROOM, 1),
     )
+    if arguments.background:
+        with workspace_errors():
+            started = await context.workspace.start(request)
+        text = background_text(started)
+        shown = presentation.model_copy(update={"content": (fenced(text),)})
+        return ToolResult(text, shown, data={"exit_code": started.exit_code, "output": text})
     with workspace_errors():
         result = await context.workspace.run(request, context.progress, context.show_terminal)
     output = plain_output(result.output).rstrip("\n")
     status = _status(result, seconds)
     text = f"{status}\n{output}" if output else status
+    hint = _RUNS_ON if result.timed_out else terminal_hint(result.exit_code, output)
+    if hint:
+        text = f"{text}\n({hint})"
     shown = presentation.model_copy(update={"content": (fenced(text),)})
     return ToolResult(text, shown, data={"exit_code": result.exit_code, "output": output})
 
@@ -78,11 +90,11 @@ def _status(result: CommandResult, seconds: float) -> str:
 
 RUN_COMMAND = Tool(
     name="run_command",
-    description="Run a shell command in the workspace and return its exit code and output.",
+    description="Run a shell command; background returns an id.",
     arguments=RunCommandArguments,
     effect="execute",
     present=present,
     run=run,
-    returns=Returns(CommandOutput, "Run a shell command; exit_code is None if it took too long."),
     subject=lambda arguments: CommandSubject(arguments.command),
+    returns=Returns(CommandOutput, "Run a shell command; exit_code is None if it took too long."),
 )

@@ -1,38 +1,56 @@
 """search: lines of files that match a text or a regular expression."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NotRequired
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 from typing_extensions import TypedDict
 
 from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolError, ToolResult
 from punie.tools.guards import workspace_errors
+from punie.tools.nearest_matches import nearest
 from punie.tools.presentation import Location, Presentation
 from punie.tools.wording import count, fenced, one_line
-from punie.workspace.base import MissingFileError, SearchMatch, SearchResult
+from punie.workspace.base import (
+    MatchCounts,
+    MissingFileError,
+    SearchMatch,
+    SearchOptions,
+    SearchResult,
+)
 
 MAX_MATCHES = 50
 """More matches of one search are never returned."""
 
-_TRAILER_ROOM = 60
+MAX_FILES = 200
+"""More files of one search are never returned."""
+
+MAX_CONTEXT = 20
+"""More lines around a match are never shown."""
+
+_TRAILER_ROOM = 80
 _MAX_LOCATIONS = 20
 
 
 class SearchArguments(ToolArguments):
     """What to look for, and where."""
 
-    pattern: str = Field(description="Text to find")
-    path: str = Field(default=".", description="Folder or file to search in")
-    regex: bool = Field(default=False, description="Whether pattern is a regular expression")
-    glob: str | None = Field(default=None, description="Only files like this, as in *.py")
+    pattern: str
+    path: str = "."
+    regex: bool = False
+    glob: str | None = None
+    context: int = 0
+    counts: bool = False
 
 
 class Match(TypedDict):
-    """A line that matches, as code gets it."""
+    """A line that matches, as code gets it; with counts a file and how many of its lines do."""
 
     path: str
     line: int
     text: str
+    count: NotRequired[int]
 
 
 def _title(shown: str, arguments: SearchArguments) -> str:
@@ -55,83 +73,175 @@ async def present(context: ToolContext, arguments: SearchArguments) -> Presentat
 
 
 async def run(context: ToolContext, arguments: SearchArguments) -> ToolResult:
-    """Search and return the matches in path and line order."""
+    """Search and return the matches, or the files that have some, in path and line order."""
     presentation = await present(context, arguments)
     with workspace_errors():
+        if arguments.counts:
+            return await _files(context, arguments, presentation)
         result = await _search(context, arguments)
-    rows = _fitting(context, result.matches)
-    number = count(len(rows), "match", "matches")
-    truncated = result.truncated or len(rows) < len(result.matches)
-    if not rows:
-        text = "(no matches)"
-    elif truncated:
-        text = "\n".join([*rows, f"(first {number}; narrow the search)"])
-    else:
-        text = "\n".join(rows)
-    places = tuple(
-        Location(path=match.path, line=match.line) for match in result.matches[:_MAX_LOCATIONS]
-    )
-    shown = presentation.model_copy(
-        update={
-            "title": f"{presentation.title}: {'first ' if truncated else ''}{number}",
-            "locations": places or presentation.locations,
-            "content": (fenced(text),),
-        }
-    )
+        if not result.matches:
+            return await _nothing(context, arguments, presentation)
+    rows, shown = _fitting(context, result.matches, whole_lines=arguments.context > 0)
+    matches = [line for line in result.matches if line.matched]
+    number = count(shown, "match", "matches")
+    truncated = result.truncated or shown < len(matches)
+    if truncated:
+        rows.append(f"(first {number}; narrow the search)")
+    title = f"{presentation.title}: {'first ' if truncated else ''}{number}"
+    places = [Location(path=match.path, line=match.line) for match in matches[:_MAX_LOCATIONS]]
     display = context.workspace.display
     data: list[JsonValue] = [
-        {"path": display(match.path), "line": match.line, "text": match.text}
-        for match in result.matches
+        {"path": display(match.path), "line": match.line, "text": match.text} for match in matches
     ]
-    return ToolResult(text, shown, data=data)
+    return _result(presentation, title, rows, places, data)
+
+
+def _result(
+    presentation: Presentation,
+    title: str,
+    rows: Sequence[str],
+    places: Sequence[Location],
+    data: list[JsonValue],
+) -> ToolResult:
+    text = "\n".join(rows)
+    update = {"title": title, "content": (fenced(text),)}
+    if places:
+        update["locations"] = tuple(places)
+    return ToolResult(text, presentation.model_copy(update=update), data=data)
+
+
+async def _nothing(
+    context: ToolContext, arguments: SearchArguments, presentation: Presentation
+) -> ToolResult:
+    hint = await nearest(
+        context.workspace,
+        arguments.pattern,
+        context.workspace.resolve(arguments.path),
+        regex=arguments.regex,
+        glob=arguments.glob,
+    )
+    text = f"(no matches; {hint})" if hint else "(no matches)"
+    return _result(presentation, f"{presentation.title}: 0 matches", [text], [], [])
 
 
 async def _search(context: ToolContext, arguments: SearchArguments) -> SearchResult:
     """Search below the path; the workspace itself is all of its roots."""
-    workspace = context.workspace
-    first, *further = workspace.roots
-    target = workspace.resolve(arguments.path)
     # Roots may lie in each other, and a match is one match all the same.
-    matches: dict[tuple[Path, int], SearchMatch] = {}
+    lines: dict[tuple[Path, int], SearchMatch] = {}
     truncated = False
-    for root in [target, *further] if target == first else [target]:
+    options = SearchOptions(context=max(0, min(arguments.context, MAX_CONTEXT)))
+    for root in _targets(context, arguments):
         try:
-            result = await workspace.search(
+            result = await context.workspace.search(
                 arguments.pattern,
                 root,
                 regex=arguments.regex,
                 limit=MAX_MATCHES,
                 glob=arguments.glob,
+                options=options,
             )
         except MissingFileError:
-            if root == target:
+            if root == context.workspace.resolve(arguments.path):
                 raise
             continue
-        matches.update({(match.path, match.line): match for match in result.matches})
+        for line in result.matches:
+            lines.setdefault((line.path, line.line), line)
         truncated = truncated or result.truncated
-    kept = tuple(matches.values())[:MAX_MATCHES]
-    return SearchResult(kept, truncated or len(kept) < len(matches))
+    kept: list[SearchMatch] = []
+    matches = 0
+    for line in lines.values():
+        matches += line.matched
+        if matches > MAX_MATCHES:
+            return SearchResult(tuple(kept), truncated=True)
+        kept.append(line)
+    return SearchResult(tuple(kept), truncated)
 
 
-def _fitting(context: ToolContext, matches: tuple[SearchMatch, ...]) -> list[str]:
-    """Return the rows of the first matches that fit into the result."""
+def _targets(context: ToolContext, arguments: SearchArguments) -> list[Path]:
+    first, *further = context.workspace.roots
+    target = context.workspace.resolve(arguments.path)
+    return [target, *further] if target == first else [target]
+
+
+def _fitting(
+    context: ToolContext, lines: Sequence[SearchMatch], *, whole_lines: bool
+) -> tuple[list[str], int]:
+    """Return the rows of the first lines that fit into the result, and how many are matches."""
     rows: list[str] = []
     used = _TRAILER_ROOM
-    for match in matches:
-        row = f"{context.workspace.display(match.path)}:{match.line}:{match.text.strip()}"
+    matches = 0
+    before: SearchMatch | None = None
+    for line in lines:
+        mark = ":" if line.matched else "-"
+        text = line.text.rstrip() if whole_lines else line.text.strip()
+        row = f"{context.workspace.display(line.path)}{mark}{line.line}{mark}{text}"
+        apart = before is not None and (before.path, before.line + 1) != (line.path, line.line)
+        if whole_lines and apart:
+            row = f"--\n{row}"
         used += len(row) + 1
         if used > context.limits.result_chars and rows:
             break
         rows.append(row)
-    return rows
+        matches += line.matched
+        before = line
+    return rows, matches
+
+
+async def _files(
+    context: ToolContext, arguments: SearchArguments, presentation: Presentation
+) -> ToolResult:
+    found = await _count(context, arguments)
+    if not found.counts:
+        return await _nothing(context, arguments, presentation)
+    rows: list[str] = []
+    used = _TRAILER_ROOM
+    for path, number in found.counts:
+        row = f"{context.workspace.display(path)}:{number}"
+        used += len(row) + 1
+        if used > context.limits.result_chars and rows:
+            break
+        rows.append(row)
+    lines = count(found.lines, "matching line")
+    if len(rows) < found.files:
+        rows.append(f"(first {len(rows)} of {found.files} files with {lines}; narrow the search)")
+    title = f"{presentation.title}: {count(found.files, 'file')} with {lines}"
+    places = [Location(path=path) for path, _ in found.counts[:_MAX_LOCATIONS]]
+    display = context.workspace.display
+    data: list[JsonValue] = [
+        {"path": display(path), "line": 0, "text": "", "count": number}
+        for path, number in found.counts
+    ]
+    return _result(presentation, title, rows, places, data)
+
+
+async def _count(context: ToolContext, arguments: SearchArguments) -> MatchCounts:
+    counts: dict[Path, int] = {}
+    files = lines = 0
+    targets = _targets(context, arguments)
+    for root in targets:
+        if any(root != other and root.is_relative_to(other) for other in targets):
+            continue  # Its files have been counted.
+        try:
+            found = await context.workspace.count_matches(
+                arguments.pattern,
+                root,
+                regex=arguments.regex,
+                limit=MAX_FILES,
+                glob=arguments.glob,
+            )
+        except MissingFileError:
+            if root == targets[0]:
+                raise
+            continue
+        counts.update(found.counts)
+        files += found.files
+        lines += found.lines
+    return MatchCounts(tuple(counts.items())[:MAX_FILES], files, lines)
 
 
 SEARCH = Tool(
     name="search",
-    description=(
-        "Search file contents; every match comes as path:number:text. A pattern in lower case "
-        "matches any case."
-    ),
+    description="Search files; gives path:number:text.",
     arguments=SearchArguments,
     effect="read",
     present=present,

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field
-
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult, noted
 from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
@@ -16,8 +14,8 @@ from punie.workspace.base import MissingFileError, TextFile
 class WriteFileArguments(ToolArguments):
     """Which file, and all of its text."""
 
-    path: str = Field(description="File, relative to the workspace")
-    content: str = Field(description="The whole text of the file")
+    path: str
+    content: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ async def run(context: ToolContext, arguments: WriteFileArguments) -> ToolResult
 
 WRITE_FILE = Tool(
     name="write_file",
-    description="Create a file or replace all of its text.",
+    description="Create or overwrite a file.",
     arguments=WriteFileArguments,
     effect="edit",
     present=present,

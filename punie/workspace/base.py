@@ -7,7 +7,9 @@ takes its place, operation by operation, with what an IDE offers.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+
+from punie.workspace.file_kinds import Family
 
 
 class WorkspaceError(Exception):
@@ -23,7 +25,19 @@ class MissingFileError(WorkspaceError):
 
 
 class NotTextError(WorkspaceError):
-    """The file is not UTF-8 text."""
+    """The file is not UTF-8 text; `family` says what it is instead, where its bytes tell."""
+
+    def __init__(self, message: str, family: Family | None = None) -> None:
+        super().__init__(message)
+        self.family = family
+
+
+class IsFolderError(WorkspaceError):
+    """There is a folder where a file was meant."""
+
+
+class TooLargeError(WorkspaceError):
+    """The file is too large to be read as a whole."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +63,97 @@ class TextFile:
 
 @dataclass(frozen=True)
 class DirEntry:
-    """One entry of a folder; `size` is in bytes and 0 for folders."""
+    """One entry of a folder; `size` is in bytes and 0 for folders.
+
+    `ignored` entries are left out of searches by an ignore file; inside a folder that is ignored
+    itself nothing is.
+    """
 
     name: str
     is_dir: bool
     size: int = 0
+    ignored: bool = False
+
+
+@dataclass(frozen=True)
+class LineRange:
+    """Lines of a file from number `first` (1-based), without their ends.
+
+    `total` is how many the file has, None if it was not read to its end.
+    """
+
+    lines: tuple[str, ...]
+    first: int
+    total: int | None
+
+
+@dataclass(frozen=True)
+class PathInfo:
+    """What is at a path: `size` in bytes for a file, the number of entries for a folder."""
+
+    kind: Literal["file", "folder", "other"]
+    size: int
 
 
 @dataclass(frozen=True)
 class SearchMatch:
-    """One matching line; `line` is 1-based, `text` has no line end."""
+    """One line, 1-based, without its end; `matched` is False for a line of context."""
 
     path: Path
     line: int
     text: str
+    matched: bool = True
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Matches in path and line order; `truncated` when the limit cut the list."""
+    """Lines in path and line order; `truncated` when the limit cut the list."""
 
     matches: tuple[SearchMatch, ...]
     truncated: bool = False
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search, besides what for.
+
+    `context` is how many lines around each match come with it. `any_case` ignores upper and lower
+    case, `ignored` looks into ignored files too. Without `order` the first matches found are taken,
+    whichever these are.
+    """
+
+    context: int = 0
+    any_case: bool = False
+    ignored: bool = False
+    order: bool = True
+
+
+DEFAULT_SEARCH = SearchOptions()
+
+
+@dataclass(frozen=True)
+class MatchCounts:
+    """Files with matching lines and how many, in path order, cut to the limit.
+
+    `files` and `lines` count all there are.
+    """
+
+    counts: tuple[tuple[Path, int], ...]
+    files: int
+    lines: int
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """Files, those in the fewest folders first and then by path.
+
+    `total` counts all there are. With `more` there are too many for either: these are the folder's
+    own and the first ones by path, and `total` is less than there are.
+    """
+
+    paths: tuple[Path, ...]
+    total: int
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +188,21 @@ class CommandRequest:
     timeout: float
     output_limit: int = 64_000
     environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BackgroundOutput:
+    """What a background command has done since it was last looked at.
+
+    `output` is cut in the middle to the command's limit. `exit_code` is None while it runs.
+    `children` tells that the command has ended and something that it started has not.
+    """
+
+    id: str
+    command: str
+    output: str
+    exit_code: int | None
+    children: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,6 +247,10 @@ class Workspace(Protocol):
         """Make a path from the model absolute; raise `OutsideWorkspaceError` if it leads out."""
         ...
 
+    def resolve_entry(self, path: str) -> Path:
+        """Do the same for a path that is to be moved or deleted; a link or a root is refused."""
+        ...
+
     def display(self, path: Path) -> str:
         """Return the path as a model or a person should see it: relative to the first root."""
         ...
@@ -168,14 +270,55 @@ class Workspace(Protocol):
         """Delete a file as it was read; raise `WorkspaceError` if it has changed since."""
         ...
 
+    async def read_lines(
+        self, path: Path, first: int, last: int | None, *, limit: int
+    ) -> LineRange:
+        """Read lines of a file of any size as it is on disk, `limit` bytes at most.
+
+        `last` None means to the end. Raises `WorkspaceError` as `read_text` does.
+        """
+        ...
+
+    async def info(self, path: Path) -> PathInfo:
+        """Tell what is at a path; raise `MissingFileError` if there is nothing."""
+        ...
+
+    async def move(self, path: Path, to: Path) -> None:
+        """Move a file or folder, creating missing folders; nothing is overwritten.
+
+        Both paths come from `resolve_entry`. Raises `WorkspaceError`; nothing has moved then.
+        """
+        ...
+
+    async def delete(self, path: Path) -> None:
+        """Delete a file of any kind or an empty folder; raise `WorkspaceError` if it cannot be."""
+        ...
+
     async def list_dir(self, path: Path) -> tuple[DirEntry, ...]:
         """List a folder: folders first, then files, each by name; raise `WorkspaceError`."""
         ...
 
+    async def find_files(self, pattern: str, path: Path, *, limit: int) -> FoundFiles:
+        """Find files below `path` by a glob or a piece of their name, honouring ignore files."""
+        ...
+
     async def search(
-        self, pattern: str, path: Path, *, regex: bool, limit: int, glob: str | None = None
+        self,
+        pattern: str,
+        path: Path,
+        *,
+        regex: bool,
+        limit: int,
+        glob: str | None = None,
+        options: SearchOptions = DEFAULT_SEARCH,
     ) -> SearchResult:
         """Search file contents below `path`, honouring ignore files; raise `WorkspaceError`."""
+        ...
+
+    async def count_matches(
+        self, pattern: str, path: Path, *, regex: bool, limit: int, glob: str | None = None
+    ) -> MatchCounts:
+        """Count the matching lines of every file below `path`; raise `WorkspaceError`."""
         ...
 
     async def run(
@@ -188,6 +331,20 @@ class Workspace(Protocol):
 
         Its output goes to `on_output` while it comes, or else appears in a terminal of the IDE
         whose id goes to `on_terminal`.
+        """
+        ...
+
+    async def start(self, request: CommandRequest) -> BackgroundOutput:
+        """Start a command in the background and return its id and what it did in a second.
+
+        The request's timeout is not looked at; it runs until it is stopped or the workspace closed.
+        """
+        ...
+
+    async def background_output(self, command: str, *, stop: bool = False) -> BackgroundOutput:
+        """Return what the command with this id did since the last look.
+
+        `stop` ends it and all that it started first. Raises `WorkspaceError` for an unknown id.
         """
         ...
 

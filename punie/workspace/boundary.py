@@ -65,6 +65,19 @@ class Boundary:
             f"{shown} is outside the workspace; use a path inside it, relative to its root"
         )
 
+    def locate_entry(self, path: str) -> Path:
+        """Return the absolute path of something to move or delete; raise as `locate` does.
+
+        A symbolic link is refused, because its target would be meant, and so is a root.
+        """
+        inside = self.locate(path)
+        shown = visible_name(path[:_SHOWN_CHARS])
+        if os.path.islink(os.path.normpath(self.roots[0] / path)):  # noqa: PTH114, never raises
+            raise WorkspaceError(f"{shown} is a symbolic link; use run_command with mv or rm")
+        if inside in self.roots:
+            raise WorkspaceError(f"{shown} is a folder of the workspace itself and stays")
+        return inside
+
     def verify(self, path: Path) -> Path:
         """Return the real path as it is now; raise `OutsideWorkspaceError` if it leads out.
 

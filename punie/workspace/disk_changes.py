@@ -57,6 +57,10 @@ class DiskChanges:
         while len(self._known) > _KNOWN_FILES:
             self._known.pop(next(iter(self._known)))
 
+    def below(self, path: Path) -> list[Path]:
+        """Return the path and the files of the session below it."""
+        return [path, *(each for each in self._known if each != path and each.is_relative_to(path))]
+
     def begin(self) -> Watch:
         """Look at the files before a command runs."""
         for path in list(self._known):

@@ -9,19 +9,26 @@ import anyio.to_thread
 
 from punie.logs.setup import get_logger
 from punie.workspace.base import (
+    DEFAULT_SEARCH,
+    BackgroundOutput,
     CommandRequest,
     CommandResult,
     DirEntry,
+    FoundFiles,
+    LineRange,
+    MatchCounts,
     MissingFileError,
     OutputSink,
+    PathInfo,
     ProgramRequest,
     ProgramResult,
+    SearchOptions,
     SearchResult,
     TerminalSink,
     TextFile,
     WorkspaceError,
 )
-from punie.workspace.disk_changes import DiskChanges, text_digest
+from punie.workspace.disk_changes import DiskChanges, Watch, text_digest
 from punie.workspace.editor import (
     EditorError,
     EditorReader,
@@ -83,6 +90,7 @@ class IdeWorkspace:
         self._terminals = TerminalRunner(terminals) if terminals is not None else None
         self._changes = DiskChanges()
         self._not_on_disk: set[Path] = set()
+        self._watches: dict[str, Watch] = {}
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -93,6 +101,10 @@ class IdeWorkspace:
         """Make a path from the model absolute; raise `OutsideWorkspaceError` if it leads out."""
         return self._local.resolve(path)
 
+    def resolve_entry(self, path: str) -> Path:
+        """Do the same for a path that is to be moved or deleted; a link or a root is refused."""
+        return self._local.resolve_entry(path)
+
     def display(self, path: Path) -> str:
         """Return the path relative to the first root, or absolute outside of it."""
         return self._local.display(path)
@@ -101,11 +113,40 @@ class IdeWorkspace:
         """List a folder on disk; raise `WorkspaceError`."""
         return await self._local.list_dir(path)
 
+    async def read_lines(
+        self, path: Path, first: int, last: int | None, *, limit: int
+    ) -> LineRange:
+        """Read lines of a file of any size as it is on disk; raise `WorkspaceError`."""
+        return await self._local.read_lines(path, first, last, limit=limit)
+
+    async def info(self, path: Path) -> PathInfo:
+        """Tell what is at a path on disk; raise `MissingFileError` if there is nothing."""
+        return await self._local.info(path)
+
+    async def find_files(self, pattern: str, path: Path, *, limit: int) -> FoundFiles:
+        """Find files on disk by a glob or a piece of their name, honouring ignore files."""
+        return await self._local.find_files(pattern, path, limit=limit)
+
     async def search(
-        self, pattern: str, path: Path, *, regex: bool, limit: int, glob: str | None = None
+        self,
+        pattern: str,
+        path: Path,
+        *,
+        regex: bool,
+        limit: int,
+        glob: str | None = None,
+        options: SearchOptions = DEFAULT_SEARCH,
     ) -> SearchResult:
         """Search files as they are on disk; raise `WorkspaceError`."""
-        return await self._local.search(pattern, path, regex=regex, limit=limit, glob=glob)
+        return await self._local.search(
+            pattern, path, regex=regex, limit=limit, glob=glob, options=options
+        )
+
+    async def count_matches(
+        self, pattern: str, path: Path, *, regex: bool, limit: int, glob: str | None = None
+    ) -> MatchCounts:
+        """Count the matching lines of files as they are on disk; raise `WorkspaceError`."""
+        return await self._local.count_matches(pattern, path, regex=regex, limit=limit, glob=glob)
 
     async def read_text(self, path: Path) -> TextFile:
         """Read a file as the IDE shows it; raise `WorkspaceError` as `LocalWorkspace` does.
@@ -162,6 +203,35 @@ class IdeWorkspace:
         await self._local.remove(view.disk)
         self._changes.settle(file.path)
 
+    async def move(self, path: Path, to: Path) -> None:
+        """Move a file or folder on disk, since no client offers that.
+
+        Raises `WorkspaceError` if something there has unsaved changes in the IDE.
+        """
+        below = self._changes.below(path)
+        await self._refuse_unsaved(below)
+        await self._local.move(path, to)
+        for file in below:
+            self._changes.settle(file)
+
+    async def delete(self, path: Path) -> None:
+        """Delete a file of any kind or an empty folder on disk; raise `WorkspaceError`."""
+        await self._refuse_unsaved(self._changes.below(path))
+        await self._local.delete(path)
+        self._changes.settle(path)
+
+    async def _refuse_unsaved(self, paths: Sequence[Path]) -> None:
+        for path in paths:
+            try:
+                view = await self._look(path)
+            except WorkspaceError:
+                continue  # What cannot be read as text has no editor.
+            if view.unsaved:
+                raise WorkspaceError(
+                    f"{self.display(path)} has unsaved changes in the IDE; ask the user to save "
+                    "it, then try again"
+                )
+
     async def run(
         self,
         request: CommandRequest,
@@ -182,6 +252,31 @@ class IdeWorkspace:
                 changed = await anyio.to_thread.run_sync(self._changes.end, watch)
         await self._compare(changed)
         return result
+
+    async def start(self, request: CommandRequest) -> BackgroundOutput:
+        """Start a command in the background of this machine, not in a terminal of the IDE.
+
+        A terminal is given back with its call, and its output could not be told apart by looks.
+        """
+        watch = await anyio.to_thread.run_sync(self._changes.begin)
+        started = await self._local.start(request)
+        self._watches[started.id] = watch
+        return await self._after_look(started)
+
+    async def background_output(self, command: str, *, stop: bool = False) -> BackgroundOutput:
+        """Return what the command with this id did since the last look; `stop` ends it first."""
+        return await self._after_look(await self._local.background_output(command, stop=stop))
+
+    async def _after_look(self, output: BackgroundOutput) -> BackgroundOutput:
+        """Compare the files that changed on disk since the last look with the IDE."""
+        watch = self._watches.pop(output.id, None)
+        if self._reader is None or watch is None:
+            return output
+        changed = await anyio.to_thread.run_sync(self._changes.end, watch)
+        if output.exit_code is None or output.children:
+            self._watches[output.id] = await anyio.to_thread.run_sync(self._changes.begin)
+        await self._compare(changed)
+        return output
 
     async def find_program(self, name: str) -> Path | None:
         """Return where a program is: in the project's environment, beside Punie, or on PATH."""

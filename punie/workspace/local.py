@@ -8,14 +8,22 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
+from punie.workspace.background import BackgroundCommands
 from punie.workspace.base import (
+    DEFAULT_SEARCH,
+    BackgroundOutput,
     CommandRequest,
     CommandResult,
     DirEntry,
+    FoundFiles,
+    LineRange,
+    MatchCounts,
     MissingFileError,
     OutputSink,
+    PathInfo,
     ProgramRequest,
     ProgramResult,
+    SearchOptions,
     SearchResult,
     TerminalSink,
     TextFile,
@@ -23,10 +31,13 @@ from punie.workspace.base import (
 )
 from punie.workspace.boundary import boundary_around
 from punie.workspace.commands import END_GRACE_SECONDS, run_command
+from punie.workspace.content_search import count_in_files, search_files
+from punie.workspace.entries import delete_entry, list_entries, look_at, move_entry
 from punie.workspace.environment import command_environment
+from punie.workspace.file_search import find_files
+from punie.workspace.line_ranges import read_line_range
 from punie.workspace.processes import ProcessGroup, end_group
 from punie.workspace.programs import locate_program, run_program
-from punie.workspace.ripgrep import search_files
 from punie.workspace.text_files import (
     check_writable,
     decode_text,
@@ -46,6 +57,7 @@ class LocalWorkspace:
         """Take the roots; the first is where relative paths start."""
         self._boundary = boundary_around(roots)
         self._groups: set[ProcessGroup] = set()
+        self._background = BackgroundCommands(self._groups)
         # Between checking the old file and replacing it no other write of ours may come.
         self._writing = threading.Lock()
 
@@ -57,6 +69,10 @@ class LocalWorkspace:
     def resolve(self, path: str) -> Path:
         """Make a path from the model absolute; raise `OutsideWorkspaceError` if it leads out."""
         return self._boundary.locate(path)
+
+    def resolve_entry(self, path: str) -> Path:
+        """Do the same for a path that is to be moved or deleted; a link or a root is refused."""
+        return self._boundary.locate_entry(path)
 
     def display(self, path: Path) -> str:
         """Return the path relative to the first root, or absolute outside of it."""
@@ -117,41 +133,101 @@ class LocalWorkspace:
                 f"the folder {folder} could not be created: {reason(error)}"
             ) from error
 
-    async def list_dir(self, path: Path) -> tuple[DirEntry, ...]:
-        """List a folder: folders first, then files, each by name; raise `WorkspaceError`."""
+    async def read_lines(
+        self, path: Path, first: int, last: int | None, *, limit: int
+    ) -> LineRange:
+        """Read lines of a file of any size, `limit` bytes at most; raise `WorkspaceError`."""
         shown = self.display(path)
 
-        def read() -> tuple[DirEntry, ...]:
-            real = self._boundary.verify(path)
-            try:
-                with os.scandir(real) as entries:
-                    found = [_entry(entry) for entry in entries]
-            except FileNotFoundError as error:
-                raise MissingFileError(missing_sentence(real, shown, "folder")) from error
-            except NotADirectoryError as error:
-                if os.path.exists(real):  # noqa: PTH110
-                    raise WorkspaceError(f"{shown} is a file, not a folder") from error
-                raise WorkspaceError(missing_sentence(real, shown, "folder")) from error
-            except OSError as error:
-                raise WorkspaceError(f"{shown} could not be listed: {reason(error)}") from error
-            return tuple(sorted(found, key=lambda entry: (not entry.is_dir, entry.name)))
+        def read() -> LineRange:
+            return read_line_range(self._boundary.verify(path), shown, first, last, limit)
 
         return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 
+    async def info(self, path: Path) -> PathInfo:
+        """Tell what is at a path; raise `MissingFileError` if there is nothing."""
+
+        def look() -> PathInfo:
+            return look_at(self._boundary.verify(path), self.display(path))
+
+        return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
+
+    async def move(self, path: Path, to: Path) -> None:
+        """Move a file or folder, creating missing folders; nothing is overwritten."""
+
+        def move() -> None:
+            # Looked at before folders are made for it.
+            look_at(self._boundary.verify(path), self.display(path))
+            self._make_folder(to)
+            with self._writing:
+                move_entry(
+                    self._boundary.verify(path),
+                    self._boundary.verify(to),
+                    self.display(path),
+                    self.display(to),
+                )
+
+        await anyio.to_thread.run_sync(move)
+
+    async def delete(self, path: Path) -> None:
+        """Delete a file of any kind or an empty folder; raise `WorkspaceError` if it cannot be."""
+
+        def delete() -> None:
+            with self._writing:
+                delete_entry(self._boundary.verify(path), self.display(path))
+
+        await anyio.to_thread.run_sync(delete)
+
+    async def list_dir(self, path: Path) -> tuple[DirEntry, ...]:
+        """List a folder: folders first, then files, each by name; raise `WorkspaceError`."""
+
+        def read() -> tuple[DirEntry, ...]:
+            return list_entries(self._boundary.verify(path), self.display(path))
+
+        return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+
+    async def find_files(self, pattern: str, path: Path, *, limit: int) -> FoundFiles:
+        """Find files below `path` by a glob or a piece of their name, honouring ignore files."""
+        if not pattern.strip():
+            raise WorkspaceError("the pattern is empty")
+        info = await self.info(path)
+        if info.kind != "folder":
+            raise WorkspaceError(f"{self.display(path)} is a file, not a folder")
+        return await find_files(pattern.strip(), path, limit=limit)
+
     async def search(
-        self, pattern: str, path: Path, *, regex: bool, limit: int, glob: str | None = None
+        self,
+        pattern: str,
+        path: Path,
+        *,
+        regex: bool,
+        limit: int,
+        glob: str | None = None,
+        options: SearchOptions = DEFAULT_SEARCH,
     ) -> SearchResult:
         """Search file contents below `path`, honouring ignore files; raise `WorkspaceError`.
 
         A pattern without capital letters matches in any case.
         """
+        root = self._root_of_search(pattern, path)
+        return await search_files(
+            pattern, path, root, regex=regex, limit=limit, glob=glob, options=options
+        )
+
+    async def count_matches(
+        self, pattern: str, path: Path, *, regex: bool, limit: int, glob: str | None = None
+    ) -> MatchCounts:
+        """Count the matching lines of every file below `path`; raise `WorkspaceError`."""
+        root = self._root_of_search(pattern, path)
+        return await count_in_files(pattern, path, root, regex=regex, limit=limit, glob=glob)
+
+    def _root_of_search(self, pattern: str, path: Path) -> Path:
         if not pattern:
             raise WorkspaceError("the pattern is empty")
         real = self._boundary.verify(path)
         if not os.path.exists(real):  # noqa: PTH110, never raises
             raise MissingFileError(missing_sentence(real, self.display(path), "file or folder"))
-        root = next(root for root in self.roots if path.is_relative_to(root))
-        return await search_files(pattern, path, root, regex=regex, limit=limit, glob=glob)
+        return next(root for root in self.roots if path.is_relative_to(root))
 
     async def run(
         self,
@@ -167,6 +243,15 @@ class LocalWorkspace:
         environment = await command_environment(self.roots[0])
         return await run_command(request, environment, self._groups, on_output)
 
+    async def start(self, request: CommandRequest) -> BackgroundOutput:
+        """Start a command in the background and return its id and what it did in a second."""
+        environment = await command_environment(self.roots[0])
+        return await self._background.start(request, environment)
+
+    async def background_output(self, command: str, *, stop: bool = False) -> BackgroundOutput:
+        """Return what the command with this id did since the last look; `stop` ends it first."""
+        return await self._background.output(command, stop=stop)
+
     async def find_program(self, name: str) -> Path | None:
         """Return where a program is: in the project's environment, beside Punie, or on PATH."""
         environment = await command_environment(self.roots[0])
@@ -179,17 +264,9 @@ class LocalWorkspace:
 
     async def aclose(self) -> None:
         """End every process group that commands of this workspace left running."""
-        groups, self._groups = self._groups, set()
+        groups = tuple(self._groups)
+        self._groups.clear()
         async with anyio.create_task_group() as tasks:
             for group in groups:
                 tasks.start_soon(end_group, group, END_GRACE_SECONDS)
-
-
-def _entry(entry: os.DirEntry[str]) -> DirEntry:
-    try:
-        if entry.is_dir():
-            return DirEntry(entry.name, is_dir=True)
-        return DirEntry(entry.name, is_dir=False, size=entry.stat().st_size)
-    except OSError:
-        # A dangling link or an entry that has just gone is listed all the same.
-        return DirEntry(entry.name, is_dir=False)
+        self._background.close()

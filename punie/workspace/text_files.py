@@ -8,11 +8,19 @@ import secrets
 import stat
 from pathlib import Path
 
-from punie.workspace.base import MissingFileError, NotTextError, TextFile, WorkspaceError
+from punie.workspace.base import (
+    IsFolderError,
+    MissingFileError,
+    NotTextError,
+    TextFile,
+    TooLargeError,
+    WorkspaceError,
+)
 from punie.workspace.boundary import visible_name
+from punie.workspace.file_kinds import HEAD_BYTES, FileKind, kind_of
 
 MAX_TEXT_BYTES = 10 * 1024 * 1024
-"""Larger files are neither read nor searched."""
+"""Larger files are not read as a whole."""
 
 BOM = b"\xef\xbb\xbf"
 
@@ -32,15 +40,21 @@ def decode_text(path: Path, shown: str, data: bytes) -> TextFile:
         raise NotTextError(f"{shown} is UTF-16, not UTF-8 text")
     zero = data.find(b"\0")
     if zero >= 0:
-        raise NotTextError(f"{shown} is a binary file (NUL byte at offset {zero})")
+        raise not_text(shown, kind_of(data[:HEAD_BYTES]), f"NUL byte at offset {zero}")
     bom = data.startswith(BOM)
     try:
         text = data.removeprefix(BOM).decode("utf-8")
     except UnicodeDecodeError as error:
         offset = error.start + (len(BOM) if bom else 0)
+        kind = kind_of(data[:HEAD_BYTES])
+        if kind is not None:
+            raise not_text(shown, kind, "") from error
         raise NotTextError(
             f"{shown} is not UTF-8 text (byte 0x{data[offset]:02x} at offset {offset})"
         ) from error
+    if data.startswith(b"%PDF-"):
+        # Some are all text, but none that anybody could read.
+        raise not_text(shown, kind_of(data[:HEAD_BYTES]), "")
     newline = "\n"
     ends = text.count("\n")
     if ends and text.count("\r\n") == ends:
@@ -91,12 +105,26 @@ def missing_sentence(path: Path, shown: str, noun: str) -> str:
     return f"{sentence}; did you mean {' or '.join(prefix + visible_name(n) for n in close)}?"
 
 
-def too_large(shown: str, size: int) -> WorkspaceError:
+def not_text(shown: str, kind: FileKind | None, sign: str) -> NotTextError:
+    """Return the error for a file that is of this kind, or whose kind only this `sign` tells."""
+    if kind is None:
+        return NotTextError(f"{shown} is a binary file ({sign})")
+    return NotTextError(f"{shown} is {kind.name}, not text", kind.family)
+
+
+def too_large(shown: str, size: int) -> TooLargeError:
     """Return the error for a file of `size` bytes."""
-    return WorkspaceError(
-        f"{shown} has {size} bytes, more than the {MAX_TEXT_BYTES} that can be read; use "
-        "run_command to look at a part of it"
+    return TooLargeError(
+        f"{shown} has {size} bytes, more than the {MAX_TEXT_BYTES} that can be read at once; read "
+        "a part of it with start_line and end_line"
     )
+
+
+def _what_is_so_large(real: Path, shown: str, size: int) -> WorkspaceError:
+    with real.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    kind = kind_of(head) if b"\0" in head or head.startswith(b"%PDF-") else None
+    return too_large(shown, size) if kind is None else not_text(shown, kind, "")
 
 
 def read_text_file(path: Path, real: Path, shown: str) -> TextFile:
@@ -104,11 +132,11 @@ def read_text_file(path: Path, real: Path, shown: str) -> TextFile:
     try:
         found = real.stat()
         if stat.S_ISDIR(found.st_mode):
-            raise WorkspaceError(f"{shown} is a folder, not a file")
+            raise IsFolderError(f"{shown} is a folder, not a file")
         if not stat.S_ISREG(found.st_mode):
             raise WorkspaceError(f"{shown} is not a regular file")
         if found.st_size > MAX_TEXT_BYTES:
-            raise too_large(shown, found.st_size)
+            raise _what_is_so_large(real, shown, found.st_size)
         data = real.read_bytes()
     except FileNotFoundError as error:
         raise MissingFileError(missing_sentence(real, shown, "file")) from error
@@ -128,7 +156,7 @@ def check_writable(real: Path, shown: str) -> os.stat_result | None:
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be written: {reason(error)}") from error
     if stat.S_ISDIR(found.st_mode):
-        raise WorkspaceError(f"{shown} is a folder, not a file")
+        raise IsFolderError(f"{shown} is a folder, not a file")
     if not stat.S_ISREG(found.st_mode):
         raise WorkspaceError(f"{shown} is not a regular file")
     # Replacing needs only the folder's permission, but a read-only file means "hands off", to a
@@ -172,6 +200,8 @@ def remove_file(real: Path, shown: str, *, expected: str) -> None:
     try:
         if digest_of(real.read_bytes()) != expected:
             raise WorkspaceError(f"{shown} changed on disk just now; read it again first")
+        if not real.stat().st_mode & 0o222:
+            raise WorkspaceError(f"{shown} is read-only")
         real.unlink()
     except FileNotFoundError as error:
         raise MissingFileError(missing_sentence(real, shown, "file")) from error

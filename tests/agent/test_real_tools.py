@@ -75,7 +75,7 @@ async def test_search_read_edit_and_run(workspace: LocalWorkspace, tmp_path: Pat
     assert [asked.presentation.kind for asked in stage.asked] == ["edit", "execute"]
     (diff,) = stage.asked[0].presentation.content
     assert isinstance(diff, DiffContent)
-    assert '"good day"' in diff.new_text
+    assert '"good day"' in (diff.new_text or "")
     assert 'return "good day"' in (tmp_path / "greet.py").read_text()
 
 

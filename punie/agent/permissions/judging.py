@@ -165,7 +165,7 @@ def _judge_files(allows: list[Rule], denies: list[Rule], call: FilesCall, place:
     for rule in denies:
         if rule.tool not in tools:
             continue
-        if isinstance(rule.target, AnyCall) or any(_is_below(name, rule) for name in names):
+        if isinstance(rule.target, AnyCall) or any(_concerns(name, rule) for name in names):
             return Forbidden(rule)
     if names and len(names) == len(call.names):
         own = [rule for rule in allows if rule.tool in tools]
@@ -182,6 +182,14 @@ def _is_below(name: str, rule: Rule) -> bool:
     if rule.target.folder:
         return not path or name.startswith(f"{path}/")
     return name == path or name.startswith(f"{path}/")
+
+
+def _concerns(name: str, rule: Rule) -> bool:
+    """Tell whether a deny rule means this file, or something in it if it is a folder that moves."""
+    if not isinstance(rule.target, PathPattern):
+        return False
+    inside = rule.target.path.casefold().startswith(f"{name.casefold()}/")
+    return inside or _is_below(name, rule)
 
 
 def _may_write(name: str, allows: Sequence[Rule], place: Place) -> bool:

@@ -1,0 +1,101 @@
+"""find_files: files by a glob or a piece of their name."""
+
+from pathlib import Path
+
+from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.guards import workspace_errors
+from punie.tools.presentation import Location, Presentation
+from punie.tools.wording import count, fenced, one_line
+from punie.workspace.base import FoundFiles, WorkspaceError
+
+MAX_FILES = 100
+"""More files of one call are never returned."""
+
+_TRAILER_ROOM = 80
+_MAX_LOCATIONS = 20
+
+
+class FindFilesArguments(ToolArguments):
+    """What the files are called, and where."""
+
+    pattern: str
+    path: str = "."
+
+
+async def present(context: ToolContext, arguments: FindFilesArguments) -> Presentation:
+    """Describe the call; raise `ToolError` for a path outside or an empty pattern."""
+    with workspace_errors():
+        path = context.workspace.resolve(arguments.path)
+    if not arguments.pattern.strip():
+        raise ToolError("the pattern is empty; use list_dir to see which files there are")
+    shown = context.workspace.display(path)
+    where = "" if shown == "." else f" in {shown}"
+    return Presentation(
+        title=f'Find files "{one_line(arguments.pattern, 80)}"{where}',
+        kind="search",
+        locations=(Location(path=path),),
+    )
+
+
+async def run(context: ToolContext, arguments: FindFilesArguments) -> ToolResult:
+    """Find the files, those nearest to the folder first."""
+    presentation = await present(context, arguments)
+    with workspace_errors():
+        found = await _find(context, arguments)
+    rows: list[str] = []
+    used = _TRAILER_ROOM
+    for path in found.paths:
+        row = context.workspace.display(path)
+        used += len(row) + 1
+        if used > context.limits.result_chars and rows:
+            break
+        rows.append(row)
+    if len(rows) < found.total:
+        of = f"more than {found.total}" if found.more else found.total
+        rows.append(f"(first {len(rows)} of {of} files; narrow the pattern or the path)")
+    text = "\n".join(rows) or "(no files; ignored files are not looked at)"
+    number = f"{'more than ' if found.more else ''}{count(found.total, 'file')}"
+    shown = presentation.model_copy(
+        update={
+            "title": f"{presentation.title}: {number}",
+            "locations": tuple(Location(path=path) for path in found.paths[:_MAX_LOCATIONS])
+            or presentation.locations,
+            "content": (fenced(text),),
+        }
+    )
+    return ToolResult(text, shown, data=[context.workspace.display(path) for path in found.paths])
+
+
+async def _find(context: ToolContext, arguments: FindFilesArguments) -> FoundFiles:
+    """Look below the path; the workspace itself is all of its roots."""
+    workspace = context.workspace
+    first, *further = workspace.roots
+    target = workspace.resolve(arguments.path)
+    found = await workspace.find_files(arguments.pattern, target, limit=MAX_FILES)
+    if target != first:
+        return found
+    # A root may lie in another one, whose files are all known then.
+    paths: dict[Path, None] = dict.fromkeys(found.paths)
+    total, more = found.total, found.more
+    for root in further:
+        if any(root.is_relative_to(other) for other in workspace.roots if other != root):
+            continue
+        try:
+            others = await workspace.find_files(arguments.pattern, root, limit=MAX_FILES)
+        except WorkspaceError:
+            continue
+        paths.update(dict.fromkeys(others.paths))
+        total += others.total
+        more = more or others.more
+    return FoundFiles(tuple(paths)[:MAX_FILES], total, more)
+
+
+FIND_FILES = Tool(
+    name="find_files",
+    description="Find files by glob or name part.",
+    arguments=FindFilesArguments,
+    effect="read",
+    present=present,
+    run=run,
+    returns=Returns(list[str], "Paths of files by glob or name part."),
+)
