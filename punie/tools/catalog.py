@@ -6,8 +6,8 @@ from punie.tools.base import AnyTool
 from punie.tools.command_output import COMMAND_OUTPUT
 from punie.tools.delete import DELETE
 from punie.tools.edit_file import EDIT_FILE
-from punie.tools.git.tool import GIT
 from punie.tools.find_files import FIND_FILES
+from punie.tools.git.tool import GIT
 from punie.tools.list_dir import LIST_DIR
 from punie.tools.move import MOVE
 from punie.tools.read_file import READ_FILE
