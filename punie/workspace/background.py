@@ -168,7 +168,10 @@ class BackgroundCommands:
         code = command.exit_code
         # What was killed may be a zombie for as long as its parent does not look.
         children = code is not None and not command.stopped and is_alive(command.group)
-        if code is not None and not children:
+        if children:
+            # The reader may not have come to what the command itself wrote before it ended.
+            await anyio.sleep(_DRAIN_SECONDS)
+        elif code is not None:
             with anyio.move_on_after(_DRAIN_SECONDS):
                 while not command.reader.ended:
                     await anyio.sleep(_POLL_SECONDS)
