@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import anyio
 
 from punie.workspace.base import BackgroundOutput, CommandRequest, WorkspaceError
-from punie.workspace.commands import END_GRACE_SECONDS, CappedOutput, shell, start
+from punie.workspace.commands import END_GRACE_SECONDS, CappedOutput, start_shell
 from punie.workspace.processes import ProcessGroup, end_group, forget_group, is_alive
 
 MAX_RUNNING = 16
@@ -39,6 +39,7 @@ class _Reader:
         self._lock = threading.Lock()
         self._read_end = read_end
         self._wake, self._waker = os.pipe()
+        self._ended = False
         self._thread = threading.Thread(target=self._pump, name="background output", daemon=True)
         self._thread.start()
 
@@ -48,18 +49,22 @@ class _Reader:
                 ready, _, _ = select.select([self._read_end, self._wake], [], [])
                 if self._wake in ready:
                     return
-                data = os.read(self._read_end, _CHUNK_BYTES)
+                with self._lock:
+                    data = os.read(self._read_end, _CHUNK_BYTES)
+                    self._output.feed(data)
                 if not data:
                     return
-                with self._lock:
-                    self._output.feed(data)
         finally:
-            os.close(self._read_end)
-            os.close(self._wake)
+            with self._lock:
+                os.close(self._read_end)
+                os.close(self._wake)
+                self._ended = True
 
     @property
-    def ended(self) -> bool:
-        return not self._thread.is_alive()
+    def caught_up(self) -> bool:
+        """Whether all that was written so far has been taken in; or nothing will be any more."""
+        with self._lock:
+            return self._ended or not select.select([self._read_end], [], [], 0)[0]
 
     def take(self) -> str:
         """Return what came since the last time."""
@@ -87,8 +92,7 @@ class _Command:
 
     @property
     def exit_code(self) -> int | None:
-        code = self.group.leader.poll()
-        return code if code is None or code >= 0 else 128 - code
+        return self.group.exit_code
 
 
 class BackgroundCommands:
@@ -115,13 +119,7 @@ class BackgroundCommands:
             )
         read_end, write_end = os.pipe()
         try:
-            group = start(
-                [shell(), "-c", request.command],
-                request.cwd,
-                stdout=write_end,
-                stderr=write_end,
-                environment={**environment, **request.environment},
-            )
+            group = start_shell(request, environment, write_end)
         except BaseException:
             os.close(read_end)
             raise
@@ -168,13 +166,12 @@ class BackgroundCommands:
         code = command.exit_code
         # What was killed may be a zombie for as long as its parent does not look.
         children = code is not None and not command.stopped and is_alive(command.group)
-        if children:
-            # The reader may not have come to what the command itself wrote before it ended.
-            await anyio.sleep(_DRAIN_SECONDS)
-        elif code is not None:
+        if code is not None:
+            # The reader may not have come to what the command wrote before it ended.
             with anyio.move_on_after(_DRAIN_SECONDS):
-                while not command.reader.ended:
+                while not command.reader.caught_up:
                     await anyio.sleep(_POLL_SECONDS)
+        if code is not None and not children:
             forget_group(command.group)
             self._groups.discard(command.group)
             command.seen_to_end = True

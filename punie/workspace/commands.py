@@ -92,6 +92,22 @@ def start(
         ) from error
 
 
+def start_shell(
+    request: CommandRequest, environment: Mapping[str, str], output: int
+) -> ProcessGroup:
+    """Start the shell of a command line, with all it prints going to the descriptor `output`.
+
+    `environment` is all that it gets, apart from what the request adds. Raises `WorkspaceError`.
+    """
+    return start(
+        [shell(), "-c", request.command],
+        request.cwd,
+        stdout=output,
+        stderr=output,
+        environment={**environment, **request.environment},
+    )
+
+
 async def run_command(
     request: CommandRequest,
     environment: Mapping[str, str],
@@ -112,13 +128,7 @@ async def run_command(
     read_end, write_end = os.pipe()
     try:
         try:
-            group = start(
-                [shell(), "-c", request.command],
-                request.cwd,
-                stdout=write_end,
-                stderr=write_end,
-                environment={**environment, **request.environment},
-            )
+            group = start_shell(request, environment, write_end)
         finally:
             os.close(write_end)
         groups.add(group)
@@ -140,8 +150,7 @@ async def run_command(
         forget_group(group)
         groups.discard(group)
     return CommandResult(
-        # A shell reports the signal that ended a program this way too.
-        exit_code=128 - code if code is not None and code < 0 else code,
+        exit_code=code,
         output=output.text(),
         timed_out=code is None,
         omitted_bytes=output.omitted,
@@ -151,7 +160,7 @@ async def run_command(
 
 async def _exit_code(group: ProcessGroup, deadline: float) -> int | None:
     """Wait for the shell; return None if it is still there at the deadline."""
-    while (code := group.leader.poll()) is None and anyio.current_time() < deadline:
+    while (code := group.exit_code) is None and anyio.current_time() < deadline:
         await anyio.sleep(_POLL_SECONDS)
     return code
 

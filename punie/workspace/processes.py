@@ -32,6 +32,12 @@ class ProcessGroup:
         """The number of the group."""
         return self.leader.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the child ended, None before that; a signal is 128 and its number, as in shells."""
+        code = self.leader.poll()
+        return code if code is None or code >= 0 else 128 - code
+
 
 _live: set[ProcessGroup] = set()
 # How many children are being started right now: at most one, unless threads start some.

@@ -59,10 +59,9 @@ async def run_program(
         finally:
             await end_group(group, 0 if group.leader.poll() is not None else END_GRACE_SECONDS)
             groups.discard(group)
-        code = group.leader.returncode
         flooded = _size(stdout) > request.output_limit or _size(stderr) > request.output_limit
         return ProgramResult(
-            exit_code=(128 - code if code < 0 else code) if ended else None,
+            exit_code=group.exit_code if ended else None,
             stdout=_text(stdout, request.output_limit),
             stderr=_text(stderr, request.output_limit),
             timed_out=not ended and not flooded,

@@ -1,7 +1,10 @@
 import re
+import select
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -123,3 +126,22 @@ async def test_closing_ends_all_even_where_a_stranger_holds_the_output(
     with anyio.fail_after(2.5):
         await workspace.aclose()
     assert not processes.live_groups()
+
+
+async def test_what_a_command_wrote_comes_with_its_end_though_the_reader_is_slow(
+    workspace: LocalWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowToNotice:
+        """`select` as a thread has it that gets to run late; a look has a timeout."""
+
+        @staticmethod
+        def select(*given: Any) -> Any:
+            ready = select.select(*given)
+            if len(given) == 3:
+                time.sleep(0.1)
+            return ready
+
+    monkeypatch.setattr(background, "select", SlowToNotice)
+    for command in ("echo up", "sleep 600 & echo up"):
+        started = await _start(workspace, command)
+        assert (started.exit_code, started.output) == (0, "up\n")
