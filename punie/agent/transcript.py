@@ -1,6 +1,5 @@
 """A conversation as a Markdown document, for people to keep or to send on."""
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
@@ -17,7 +16,7 @@ from punie.agent.events import (
     UserMessage,
 )
 from punie.tools.presentation import DiffContent, Presentation, TextContent
-from punie.tools.wording import count, fenced
+from punie.tools.wording import count, diff_lines, fenced
 
 MOST_RESULT_LINES = 60
 """Lines of one result or diff that are kept."""
@@ -121,13 +120,7 @@ def _picture(shown: Presentation, finished: ToolFinished | None) -> str:
 
 
 def _diff(content: DiffContent) -> str:
-    lines = difflib.unified_diff(
-        (content.old_text or "").splitlines(),
-        (content.new_text or "").splitlines(),
-        lineterm="",
-        n=3,
-    )
-    return fenced(_cut("\n".join(list(lines)[2:])), "diff").text
+    return fenced(_cut("\n".join(diff_lines(content))), "diff").text
 
 
 def _cut(text: str) -> str:

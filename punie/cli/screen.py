@@ -1,8 +1,6 @@
 """What `punie ask` shows: the answer on stdout, everything else on stderr, questions too."""
 
 import contextlib
-import difflib
-import itertools
 import os
 import select
 import sys
@@ -39,6 +37,7 @@ from punie.agent.permissions.choices import (
 )
 from punie.tools.base import ASK_IN_TEXT, DECLINED, Answered, NotAnswered, Question
 from punie.tools.presentation import DiffContent, Presentation
+from punie.tools.wording import diff_lines
 
 _POLL_S = 0.05
 _RESULT_LINES = 8
@@ -321,11 +320,7 @@ def _shown_content(presentation: Presentation) -> Iterator[Text]:
 
 
 def _diff(content: DiffContent) -> Iterator[Text]:
-    before = (content.old_text or "").splitlines()
-    after = (content.new_text or "").splitlines()
-    lines = difflib.unified_diff(before, after, lineterm="", n=3)
-    # The first two lines name the file, which the title has done. The rest is shown whole: what
-    # is allowed must have been seen.
-    for line in itertools.islice(lines, 2, None):
+    # The title has named the file. The diff is shown whole: what is allowed must have been seen.
+    for line in diff_lines(content):
         style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
         yield Text(f"  {printable(line)}", style=style)

@@ -5,7 +5,7 @@ from pathlib import Path
 from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolError, ToolResult
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
-from punie.tools.wording import count, fenced, one_line
+from punie.tools.wording import count, fenced, fitting_rows, one_line
 from punie.workspace.base import FoundFiles, WorkspaceError
 
 MAX_FILES = 100
@@ -42,14 +42,8 @@ async def run(context: ToolContext, arguments: FindFilesArguments) -> ToolResult
     presentation = await present(context, arguments)
     with workspace_errors():
         found = await _find(context, arguments)
-    rows: list[str] = []
-    used = _TRAILER_ROOM
-    for path in found.paths:
-        row = context.workspace.display(path)
-        used += len(row) + 1
-        if used > context.limits.result_chars and rows:
-            break
-        rows.append(row)
+    names = [context.workspace.display(path) for path in found.paths]
+    rows = fitting_rows(names, context.limits.result_chars - _TRAILER_ROOM)
     if len(rows) < found.total:
         of = f"more than {found.total}" if found.more else found.total
         rows.append(f"(first {len(rows)} of {of} files; narrow the pattern or the path)")
@@ -63,7 +57,7 @@ async def run(context: ToolContext, arguments: FindFilesArguments) -> ToolResult
             "content": (fenced(text),),
         }
     )
-    return ToolResult(text, shown, data=[context.workspace.display(path) for path in found.paths])
+    return ToolResult(text, shown, data=[*names])
 
 
 async def _find(context: ToolContext, arguments: FindFilesArguments) -> FoundFiles:

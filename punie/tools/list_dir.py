@@ -3,7 +3,7 @@
 from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolResult
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
-from punie.tools.wording import fenced
+from punie.tools.wording import fenced, fitting_rows
 from punie.workspace.base import DirEntry
 from punie.workspace.boundary import visible_name
 
@@ -66,13 +66,7 @@ def _left_out(ignored: list[str]) -> str:
 
 
 def _listing(names: list[str], limit: int) -> str:
-    kept: list[str] = []
-    used = _TRAILER_ROOM
-    for name in names[:MAX_ENTRIES]:
-        used += len(name) + 1
-        if used > limit and kept:
-            break
-        kept.append(name)
+    kept = fitting_rows(names[:MAX_ENTRIES], limit - _TRAILER_ROOM)
     if len(kept) < len(names):
         kept.append(f"(first {len(kept)} of {len(names)} entries)")
     return "\n".join(kept) or "(empty)"

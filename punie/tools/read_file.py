@@ -13,7 +13,7 @@ from punie.tools.base import (
 )
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
-from punie.tools.wording import fenced, split_lines
+from punie.tools.wording import fenced, fitting_rows, split_lines
 from punie.workspace.base import IsFolderError, LineRange, NotTextError, TooLargeError
 from punie.workspace.file_kinds import Family
 
@@ -137,13 +137,7 @@ def numbered(part: LineRange, limit: int, *, whole: bool = True) -> str:
     if whole and len(text) <= limit:
         return text or "(empty)"
     room = max(limit - _TRAILER_ROOM, 1)
-    kept: list[str] = []
-    used = 0
-    for row in rows:
-        if used + len(row) + 1 > room:
-            break
-        kept.append(row)
-        used += len(row) + 1
+    kept = fitting_rows(rows, room, least=0)
     if not kept:
         # One line alone is too long: its start is better than nothing, and reading goes on after.
         kept = [rows[0][:room] + "… (line cut)"]

@@ -11,7 +11,7 @@ from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolErro
 from punie.tools.guards import workspace_errors
 from punie.tools.nearest_matches import nearest
 from punie.tools.presentation import Location, Presentation
-from punie.tools.wording import count, fenced, one_line
+from punie.tools.wording import count, fenced, fitting_rows, one_line
 from punie.workspace.base import (
     MatchCounts,
     MissingFileError,
@@ -168,8 +168,6 @@ def _fitting(
 ) -> tuple[list[str], int]:
     """Return the rows of the first lines that fit into the result, and how many are matches."""
     rows: list[str] = []
-    used = _TRAILER_ROOM
-    matches = 0
     before: SearchMatch | None = None
     for line in lines:
         mark = ":" if line.matched else "-"
@@ -178,13 +176,10 @@ def _fitting(
         apart = before is not None and (before.path, before.line + 1) != (line.path, line.line)
         if whole_lines and apart:
             row = f"--\n{row}"
-        used += len(row) + 1
-        if used > context.limits.result_chars and rows:
-            break
         rows.append(row)
-        matches += line.matched
         before = line
-    return rows, matches
+    kept = fitting_rows(rows, context.limits.result_chars - _TRAILER_ROOM)
+    return kept, sum(line.matched for line in lines[: len(kept)])
 
 
 async def _files(
@@ -193,20 +188,16 @@ async def _files(
     found = await _count(context, arguments)
     if not found.counts:
         return await _nothing(context, arguments, presentation)
-    rows: list[str] = []
-    used = _TRAILER_ROOM
-    for path, number in found.counts:
-        row = f"{context.workspace.display(path)}:{number}"
-        used += len(row) + 1
-        if used > context.limits.result_chars and rows:
-            break
-        rows.append(row)
+    display = context.workspace.display
+    rows = fitting_rows(
+        (f"{display(path)}:{number}" for path, number in found.counts),
+        context.limits.result_chars - _TRAILER_ROOM,
+    )
     lines = count(found.lines, "matching line")
     if len(rows) < found.files:
         rows.append(f"(first {len(rows)} of {found.files} files with {lines}; narrow the search)")
     title = f"{presentation.title}: {count(found.files, 'file')} with {lines}"
     places = [Location(path=path) for path, _ in found.counts[:_MAX_LOCATIONS]]
-    display = context.workspace.display
     data: list[JsonValue] = [
         {"path": display(path), "line": 0, "text": "", "count": number}
         for path, number in found.counts

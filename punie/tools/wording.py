@@ -1,9 +1,10 @@
 """How texts are counted, cut and framed for a model and for a person."""
 
+import difflib
 import re
 from collections.abc import Iterable
 
-from punie.tools.presentation import TextContent
+from punie.tools.presentation import DiffContent, TextContent
 
 # Colours, cursor movements and window titles; then what is left of other control characters.
 _TERMINAL_SEQUENCE = re.compile(
@@ -58,6 +59,28 @@ def one_line(text: str, limit: int) -> str:
 def cut(text: str, limit: int) -> str:
     """Return the text, cut to `limit` characters with `…` at its end."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def fitting_rows(rows: Iterable[str], limit: int, *, least: int = 1) -> list[str]:
+    """Return the first rows that fit into `limit` characters, each with its line end.
+
+    `least` rows are returned in any case, if there are as many.
+    """
+    kept: list[str] = []
+    used = 0
+    for row in rows:
+        used += len(row) + 1
+        if used > limit and len(kept) >= least:
+            break
+        kept.append(row)
+    return kept
+
+
+def diff_lines(content: DiffContent) -> list[str]:
+    """Return what changed as the lines of a unified diff, without those that name the file."""
+    before = (content.old_text or "").splitlines()
+    after = (content.new_text or "").splitlines()
+    return list(difflib.unified_diff(before, after, lineterm="", n=3))[2:]
 
 
 def changed_line(old: str, new: str) -> int:

@@ -19,7 +19,7 @@ from punie.tools.git.repository import Repository, find_repository
 from punie.tools.git.status import read_status, status_rows
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
-from punie.tools.wording import count, fenced, one_line, split_lines
+from punie.tools.wording import count, fenced, fitting_rows, one_line, split_lines
 from punie.workspace.text_files import encode_text
 
 _SHOWN_COMMITS = 20
@@ -168,13 +168,7 @@ def _fitting(rows: list[str], limit: int) -> str:
     text = "\n".join(rows)
     if len(text) <= limit:
         return text
-    kept: list[str] = []
-    used = _TRAILER_ROOM
-    for row in rows:
-        used += len(row) + 1
-        if used > limit:
-            break
-        kept.append(row)
+    kept = fitting_rows(rows, limit - _TRAILER_ROOM, least=0)
     kept.append(f"(first {len(kept)} of {len(rows)} rows; narrow with path)")
     return "\n".join(kept)
 

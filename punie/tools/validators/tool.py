@@ -6,10 +6,11 @@ from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolRe
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.validators.running import Found, Outcome, load_validators, validate
-from punie.tools.wording import count, fenced
+from punie.tools.wording import count, fenced, fitting_rows
 
 _TRAILER_ROOM = 100
 _MAX_LOCATIONS = 20
+_MAX_NOTES = 5
 
 
 class ValidateArguments(ToolArguments):
@@ -67,19 +68,14 @@ def row(found: Found) -> str:
 
 
 def _text(outcome: Outcome, limit: int) -> str:
-    notes = [f"({note})" for note in outcome.notes]
-    rows: list[str] = []
-    used = _TRAILER_ROOM + sum(len(note) + 1 for note in notes[:5])
-    for found in outcome.found:
-        line = row(found)
-        used += len(line) + 1
-        if used > limit and rows:
-            rows.append(f"(first {len(rows)} of {len(outcome.found)} issues; name a smaller path)")
-            break
-        rows.append(line)
+    notes = [f"({note})" for note in outcome.notes[:_MAX_NOTES]]
+    room = limit - _TRAILER_ROOM - sum(len(note) + 1 for note in notes)
+    rows = fitting_rows(map(row, outcome.found), room)
+    if len(rows) < len(outcome.found):
+        rows.append(f"(first {len(rows)} of {len(outcome.found)} issues; name a smaller path)")
     if not rows:
         rows.append(f"no issues in {count(outcome.checked, 'file')}")
-    return "\n".join([*rows, *notes[:5]])
+    return "\n".join([*rows, *notes])
 
 
 VALIDATE = Tool(
