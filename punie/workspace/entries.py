@@ -48,9 +48,7 @@ def look_at(real: Path, shown: str) -> PathInfo:
         found = real.lstat()
         if stat.S_ISDIR(found.st_mode):
             return PathInfo("folder", len(os.listdir(real)))  # noqa: PTH208, only counted
-    except FileNotFoundError as error:
-        raise MissingFileError(missing_sentence(real, shown, "file or folder")) from error
-    except NotADirectoryError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(missing_sentence(real, shown, "file or folder")) from error
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be looked at: {reason(error)}") from error

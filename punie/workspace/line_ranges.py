@@ -1,18 +1,18 @@
 """Reading some lines of a file of any size, without ever holding more than those."""
 
-import stat
 from pathlib import Path
 from typing import IO
 
-from punie.workspace.base import (
-    IsFolderError,
-    LineRange,
-    MissingFileError,
-    NotTextError,
-    WorkspaceError,
-)
+from punie.workspace.base import LineRange, MissingFileError, NotTextError, WorkspaceError
 from punie.workspace.file_kinds import HEAD_BYTES, kind_of
-from punie.workspace.text_files import BOM, missing_sentence, not_text, reason
+from punie.workspace.text_files import (
+    BOM,
+    missing_sentence,
+    not_text,
+    reason,
+    refuse_no_file,
+    refuse_utf16,
+)
 
 _CHUNK_BYTES = 1 << 20
 
@@ -24,11 +24,7 @@ def read_line_range(real: Path, shown: str, first: int, last: int | None, limit:
     file, or if what was passed on the way is not UTF-8 text.
     """
     try:
-        found = real.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise IsFolderError(f"{shown} is a folder, not a file")
-        if not stat.S_ISREG(found.st_mode):
-            raise WorkspaceError(f"{shown} is not a regular file")
+        refuse_no_file(real.stat(), shown)
         with real.open("rb") as file:
             return _read(file, shown, first, last, limit)
     except FileNotFoundError as error:
@@ -39,8 +35,7 @@ def read_line_range(real: Path, shown: str, first: int, last: int | None, limit:
 
 def _read(file: IO[bytes], shown: str, first: int, last: int | None, limit: int) -> LineRange:
     head = file.read(HEAD_BYTES)
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise NotTextError(f"{shown} is UTF-16, not UTF-8 text")
+    refuse_utf16(head, shown)
     file.seek(len(BOM) if head.startswith(BOM) else 0)
     skip = first - 1
     wanted = None if last is None else last - first + 1

@@ -36,8 +36,7 @@ def decode_text(path: Path, shown: str, data: bytes) -> TextFile:
     Only a file whose every line ends in CRLF is converted to `\\n`. A mixed file keeps its carriage
     returns in the text, so that writing it back changes no line that was not edited.
     """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise NotTextError(f"{shown} is UTF-16, not UTF-8 text")
+    refuse_utf16(data, shown)
     zero = data.find(b"\0")
     if zero >= 0:
         raise not_text(shown, kind_of(data[:HEAD_BYTES]), f"NUL byte at offset {zero}")
@@ -105,6 +104,12 @@ def missing_sentence(path: Path, shown: str, noun: str) -> str:
     return f"{sentence}; did you mean {' or '.join(prefix + visible_name(n) for n in close)}?"
 
 
+def refuse_utf16(head: bytes, shown: str) -> None:
+    """Raise `NotTextError` for a file that begins with the mark of UTF-16."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise NotTextError(f"{shown} is UTF-16, not UTF-8 text")
+
+
 def not_text(shown: str, kind: FileKind | None, sign: str) -> NotTextError:
     """Return the error for a file that is of this kind, or whose kind only this `sign` tells."""
     if kind is None:
@@ -127,14 +132,19 @@ def _what_is_so_large(real: Path, shown: str, size: int) -> WorkspaceError:
     return too_large(shown, size) if kind is None else not_text(shown, kind, "")
 
 
+def refuse_no_file(found: os.stat_result, shown: str) -> None:
+    """Raise `WorkspaceError` for what is no regular file, `IsFolderError` for a folder."""
+    if stat.S_ISDIR(found.st_mode):
+        raise IsFolderError(f"{shown} is a folder, not a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise WorkspaceError(f"{shown} is not a regular file")
+
+
 def read_text_file(path: Path, real: Path, shown: str) -> TextFile:
     """Read the file at `real`; raise `WorkspaceError` if it is missing, no file, or not text."""
     try:
         found = real.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise IsFolderError(f"{shown} is a folder, not a file")
-        if not stat.S_ISREG(found.st_mode):
-            raise WorkspaceError(f"{shown} is not a regular file")
+        refuse_no_file(found, shown)
         if found.st_size > MAX_TEXT_BYTES:
             raise _what_is_so_large(real, shown, found.st_size)
         data = real.read_bytes()
@@ -155,10 +165,7 @@ def check_writable(real: Path, shown: str) -> os.stat_result | None:
         return None
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be written: {reason(error)}") from error
-    if stat.S_ISDIR(found.st_mode):
-        raise IsFolderError(f"{shown} is a folder, not a file")
-    if not stat.S_ISREG(found.st_mode):
-        raise WorkspaceError(f"{shown} is not a regular file")
+    refuse_no_file(found, shown)
     # Replacing needs only the folder's permission, but a read-only file means "hands off", to a
     # superuser too.
     if not os.access(real, os.W_OK) or not found.st_mode & 0o222:
