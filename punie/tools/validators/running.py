@@ -137,14 +137,15 @@ async def validate(
     """
     root = next(root for root in workspace.roots if target.is_relative_to(root))
     said = list(notes)
+    around, more = await python_files(workspace, root)
+    wanted = around
     if target.suffix == ".py":
         await workspace.read_text(target)
-        wanted = [target]
-    else:
+        wanted, more = [target], False
+    elif target != root:
         wanted, more = await python_files(workspace, target)
-        if more:
-            said.append(f"only the first {MAX_PROJECT_FILES} files were looked at")
-    around, _ = await python_files(workspace, root)
+    if more:
+        said.append(f"only the first {MAX_PROJECT_FILES} files were looked at")
     texts = await read_texts(workspace, sorted({*wanted, *around}))
     shown = {path: workspace.display(path) for path in texts}
     unread = [path for path in wanted if path not in texts]
