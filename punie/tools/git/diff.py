@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from punie.tools.base import ToolContext, ToolError
 from punie.tools.git.refs import CommitRange, is_empty, resolve_ref
-from punie.tools.git.repository import Repository, ask_git, run_git
+from punie.tools.git.repository import Repository, ask_git, legible, run_git
 from punie.tools.git.status import CHANGES, Change
 from punie.tools.wording import count
 
@@ -143,7 +143,7 @@ def _number(text: str) -> int | None:
 
 def _sections(patch: str) -> list[str]:
     """Split a patch by file; no line inside of a file's part starts with "diff"."""
-    clean = patch.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    clean = legible(patch)
     # A carriage return before the line end says nothing here; others are shown as what they are.
     clean = _CONTROL.sub("�", clean.replace("\r\n", "\n"))
     starts = [match.start() for match in re.finditer(r"^diff --", clean, re.MULTILINE)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from punie.tools.base import ToolContext, ToolError
 from punie.tools.git.diff import Diff, compare, empty_tree
 from punie.tools.git.refs import Commit, CommitRange, is_empty, resolve_commit, resolve_ref
-from punie.tools.git.repository import Repository, ask_git, run_git
+from punie.tools.git.repository import Repository, ask_git, legible, run_git
 from punie.tools.wording import one_line, split_lines
 
 _FIELDS = ("%H", "%h", "%P", "%aN", "%as", "%D", "%s", "%b")
@@ -104,7 +104,7 @@ async def _commits(
         ],
     )
     # Records end with the same character as fields: every eighth begins another commit.
-    words = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").split("\0")
+    words = legible(text).split("\0")
     width = len(_FIELDS)
     return [
         LoggedCommit(id, short, tuple(parents.split()), author, date, refs, subject, body)
@@ -170,8 +170,7 @@ def parse_blame(text: str) -> list[BlamedLine]:
     known: dict[str, dict[str, str]] = {}
     lines: list[BlamedLine] = []
     id, number = "", 0
-    clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    for row in split_lines(clean):
+    for row in split_lines(legible(text)):
         if row.startswith("\t"):
             said = known[id]
             seconds = int(said.get("author-time", "0"))

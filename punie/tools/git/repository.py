@@ -160,6 +160,11 @@ async def ask_git(
     return result.stdout
 
 
+def legible(text: str) -> str:
+    """Return what git printed with a replacement character for every byte that is not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 async def _find_git(context: ToolContext) -> Path:
     git = await context.workspace.find_program("git")
     if git is None:
