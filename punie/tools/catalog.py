@@ -1,4 +1,6 @@
-"""Every tool that the agent has."""
+"""Every tool that the agent has, in the order in which the model is told of them."""
+
+from collections.abc import Mapping
 
 from punie.tools.apply_patch import APPLY_PATCH
 from punie.tools.ask_user import ASK_USER
@@ -17,23 +19,17 @@ from punie.tools.update_plan import UPDATE_PLAN
 from punie.tools.validators.tool import VALIDATE
 from punie.tools.write_file import WRITE_FILE
 
-ALL_TOOLS: tuple[AnyTool, ...] = (
-    READ_FILE,
-    LIST_DIR,
-    FIND_FILES,
-    SEARCH,
-    EDIT_FILE,
-    APPLY_PATCH,
-    WRITE_FILE,
-    MOVE,
-    DELETE,
-    RUN_COMMAND,
-    GIT,
-    VALIDATE,
-    COMMAND_OUTPUT,
-    UPDATE_PLAN,
-    ASK_USER,
-)
+TOOL_GROUPS: Mapping[str, tuple[AnyTool, ...]] = {
+    "Looking": (READ_FILE, LIST_DIR, FIND_FILES, SEARCH),
+    "Changing files": (EDIT_FILE, APPLY_PATCH, WRITE_FILE, MOVE, DELETE),
+    "Commands": (RUN_COMMAND, COMMAND_OUTPUT),
+    "Python": (VALIDATE,),
+    "Git": (GIT,),
+    "The person": (UPDATE_PLAN, ASK_USER),
+}
+"""The tools by what they are for, under headings for people."""
+
+ALL_TOOLS: tuple[AnyTool, ...] = tuple(tool for group in TOOL_GROUPS.values() for tool in group)
 
 UNATTENDED_TOOLS: tuple[AnyTool, ...] = tuple(tool for tool in ALL_TOOLS if tool is not ASK_USER)
 """What is offered to the model where nobody can be asked."""
