@@ -1,0 +1,3 @@
+from punie.acp.sdk import import_schema
+
+import_schema()

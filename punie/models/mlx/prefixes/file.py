@@ -5,6 +5,7 @@ the length of a JSON header, the header, the tensors. The header's metadata hold
 tensor, and the file's name is a hash of the header, so no byte can change unnoticed.
 
 Nothing here calls MLX: tensors are plain bytes, also those of types that NumPy does not have.
+Without tensors it is light: whoever only forgets files does not wait for NumPy.
 """
 
 import hashlib
@@ -17,10 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _CHUNK = 4 << 20
 _LONGEST_HEADER = 100_000_000
@@ -47,7 +49,7 @@ class HostTensor:
 
     dtype: str
     shape: tuple[int, ...]
-    data: NDArray[np.uint8]
+    data: "NDArray[np.uint8]"
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Header:
 
 def _pieces(tensor: HostTensor) -> Iterator[memoryview]:
     """Yield the bytes in order, a few megabytes at a time, copying only what is not in a row."""
+    import numpy as np
+
     data = tensor.data
     if not data.size:
         return
@@ -177,6 +181,8 @@ def read_header(file: BinaryIO, name: str) -> Header:
 
 def read_tensor(file: BinaryIO, header: Header, name: str) -> HostTensor:
     """Read one tensor and check it; raise `DamagedFileError` or `OSError`."""
+    import numpy as np
+
     try:
         shape, (start, end) = header.shapes[name], header.places[name]
         expected = header.checksums[name]
