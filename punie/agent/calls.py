@@ -24,6 +24,7 @@ from punie.agent.events import (
 from punie.agent.journal import Journal
 from punie.agent.permissions.choices import Offer
 from punie.agent.permissions.consulting import Malformed, consult
+from punie.agent.permissions.judging import Unruled, Verdict
 from punie.agent.permissions.rules import name_target
 from punie.agent.permissions.store import Permissions, PermissionsError
 from punie.agent.policy import DENIED, Allow, Ask, Deny, decide, forbidden_result
@@ -143,12 +144,9 @@ class CallRunner:
                     await self._tell_once(consulted.verdict.sentence)
                 return await self._fail(open_call, decision.result, denied=True)
             case Ask():
-                try:
-                    # Shown again, because earlier calls may have changed what it would do.
-                    shown = await call.tool.present(self.context, call.arguments)
-                except Exception as error:
-                    return await self._fail(open_call, _sentence(call, error))
-                open_call.presentation = shown
+                fault = await self._show_again(open_call, call, consulted.verdict)
+                if fault is not None:
+                    return await self._fail(open_call, fault)
                 answer = await self._ask(open_call, consulted.offers)
                 if answer is None:
                     return None
@@ -166,6 +164,22 @@ class CallRunner:
         except Exception as error:
             return await self._fail(open_call, _sentence(call, error))
         return await self._finish(open_call, result)
+
+    async def _show_again(
+        self, open_call: OpenCall, call: ReadyCall, verdict: Verdict | Malformed
+    ) -> str | None:
+        """Present a call anew, because earlier calls may have changed what it would do.
+
+        Returns what is wrong with it, if it cannot be done.
+        """
+        try:
+            open_call.presentation = await call.tool.present(self.context, call.arguments)
+        except Exception as error:
+            if not (isinstance(verdict, Unruled) and verdict.secret):
+                return _sentence(call, error)
+            # The reason may quote the file, so it is told only after a yes.
+            open_call.presentation = plain_presentation(open_call.part, call)
+        return None
 
     async def _ask(
         self, open_call: OpenCall, offers: tuple[Offer, ...]

@@ -42,29 +42,33 @@ Decision = Allow | Ask | Deny
 def decide(mode: Mode, effect: Effect, verdict: Verdict | Malformed) -> Decision:
     """Return what is to happen with a call of this effect of which the rules say this.
 
-    Broken rules stop all but reading. Then what is forbidden never runs, in no mode; in plan mode
-    only reading does. The other modes and the rules may then only allow more.
+    Broken rules stop all but reading, of secret files too. Then what is forbidden never runs, in no
+    mode; in plan mode only reading does. The other modes and the rules may then only allow more,
+    but no mode allows what is about secret files.
     """
     match verdict:
         case Malformed():
-            return Allow() if effect == "read" else Deny(malformed_result(verdict))
+            if effect == "read" and not verdict.secret:
+                return Allow()
+            return Deny(malformed_result(verdict))
         case Forbidden():
             return Deny(forbidden_result(verdict.rule))
         case Unruled() | Unclear() | Permitted():
             pass
         case _:
             assert_never(verdict)
+    secret = isinstance(verdict, Unruled) and verdict.secret
     if effect == "read":
-        return Allow()
+        return Ask() if secret else Allow()
     match mode:
         case "plan":
             return Deny(_PLAN_DENIED)
         case "auto":
             # To run what may be forbidden would make the rule worth nothing.
-            return Ask() if isinstance(verdict, Unclear) else Allow()
+            return Ask() if secret or isinstance(verdict, Unclear) else Allow()
         case "accept_edits":
             guarded = isinstance(verdict, Unruled) and verdict.guarded
-            accepted = effect == "edit" and not guarded
+            accepted = effect == "edit" and not guarded and not secret
         case "ask":
             accepted = False
         case _:

@@ -11,6 +11,7 @@ from punie.agent.permissions.listing import rule_line
 from punie.agent.permissions.rules import (
     COMMANDS,
     EDITS,
+    READS,
     AnyCall,
     Rule,
     RuleError,
@@ -114,7 +115,7 @@ def _rules(
 
 
 def _target(tool: str, value: str) -> Target:
-    if tool == EDITS:
+    if tool in (EDITS, READS):
         return parse_path_pattern(value)
     if value.strip() == "*":
         return AnyCall()

@@ -243,7 +243,8 @@ class Tool(Generic[Arguments]):
     `parameters` is the JSON schema that the model is given instead of the one of `arguments`.
     `present` describes a call before it runs (for an edit with the full diff) and must not change
     anything; `run` does it. Both raise `ToolError`. `subject` says what a call acts on, so that
-    permission rules can speak of it; without it they speak of the arguments. `returns` describes
+    permission rules can speak of it; without it, and where it says None, they speak of the
+    arguments. Whatever shows what is in files says which. `returns` describes
     the `data` of its results. `sketch` shows the arguments so far while the model writes them.
     """
 
@@ -254,7 +255,7 @@ class Tool(Generic[Arguments]):
     present: Callable[[ToolContext, Arguments], Awaitable[Presentation]]
     run: Callable[[ToolContext, Arguments], Awaitable[ToolResult]]
     parameters: Mapping[str, Any] | None = None
-    subject: Callable[[Arguments], Subject] | None = None
+    subject: Callable[[Arguments], Subject | None] | None = None
     returns: Returns | None = None
     sketch: Callable[[Mapping[str, Any]], tuple[TextContent, ...]] | None = None
 

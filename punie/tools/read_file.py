@@ -13,6 +13,7 @@ from punie.tools.base import (
 )
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
+from punie.tools.subjects import ReadSubject
 from punie.tools.wording import fenced, fitting_rows, split_lines
 from punie.workspace.base import IsFolderError, LineRange, NotTextError, TooLargeError
 from punie.workspace.file_kinds import Family
@@ -154,5 +155,6 @@ READ_FILE = Tool(
     effect="read",
     present=present,
     run=run,
+    subject=lambda arguments: ReadSubject((arguments.path,)),
     returns=Returns(str, "The text of a file, or of a range of its lines."),
 )

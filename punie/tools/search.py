@@ -11,6 +11,7 @@ from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolErro
 from punie.tools.guards import workspace_errors
 from punie.tools.nearest_matches import nearest
 from punie.tools.presentation import Location, Presentation
+from punie.tools.subjects import ReadSubject
 from punie.tools.wording import count, fenced, fitting_rows, one_line
 from punie.workspace.base import (
     MatchCounts,
@@ -80,13 +81,14 @@ async def run(context: ToolContext, arguments: SearchArguments) -> ToolResult:
             return await _files(context, arguments, presentation)
         result = await _search(context, arguments)
         if not result.matches:
-            return await _nothing(context, arguments, presentation)
+            return await _nothing(context, arguments, presentation, result.secrets)
     rows, shown = _fitting(context, result.matches, whole_lines=arguments.context > 0)
     matches = [line for line in result.matches if line.matched]
     number = count(shown, "match", "matches")
     truncated = result.truncated or shown < len(matches)
     if truncated:
         rows.append(f"(first {number}; narrow the search)")
+    rows += _left_out(result.secrets)
     title = f"{presentation.title}: {'first ' if truncated else ''}{number}"
     places = [Location(path=match.path, line=match.line) for match in matches[:_MAX_LOCATIONS]]
     display = context.workspace.display
@@ -111,7 +113,7 @@ def _result(
 
 
 async def _nothing(
-    context: ToolContext, arguments: SearchArguments, presentation: Presentation
+    context: ToolContext, arguments: SearchArguments, presentation: Presentation, secrets: int
 ) -> ToolResult:
     hint = await nearest(
         context.workspace,
@@ -121,7 +123,15 @@ async def _nothing(
         glob=arguments.glob,
     )
     text = f"(no matches; {hint})" if hint else "(no matches)"
-    return _result(presentation, f"{presentation.title}: 0 matches", [text], [], [])
+    rows = [text, *_left_out(secrets)]
+    return _result(presentation, f"{presentation.title}: 0 matches", rows, [], [])
+
+
+def _left_out(secrets: int) -> list[str]:
+    """Return a row that says how many files of the folder were not searched, if there are any."""
+    if not secrets:
+        return []
+    return [f"({count(secrets, 'file')} here that may hold secrets not searched; name one as path)"]
 
 
 async def _search(context: ToolContext, arguments: SearchArguments) -> SearchResult:
@@ -129,6 +139,7 @@ async def _search(context: ToolContext, arguments: SearchArguments) -> SearchRes
     # Roots may lie in each other, and a match is one match all the same.
     lines: dict[tuple[Path, int], SearchMatch] = {}
     truncated = False
+    secrets = 0
     options = SearchOptions(context=max(0, min(arguments.context, MAX_CONTEXT)))
     for root in _targets(context, arguments):
         try:
@@ -147,14 +158,15 @@ async def _search(context: ToolContext, arguments: SearchArguments) -> SearchRes
         for line in result.matches:
             lines.setdefault((line.path, line.line), line)
         truncated = truncated or result.truncated
+        secrets += result.secrets
     kept: list[SearchMatch] = []
     matches = 0
     for line in lines.values():
         matches += line.matched
         if matches > MAX_MATCHES:
-            return SearchResult(tuple(kept), truncated=True)
+            return SearchResult(tuple(kept), truncated=True, secrets=secrets)
         kept.append(line)
-    return SearchResult(tuple(kept), truncated)
+    return SearchResult(tuple(kept), truncated, secrets)
 
 
 def _targets(context: ToolContext, arguments: SearchArguments) -> list[Path]:
@@ -187,7 +199,7 @@ async def _files(
 ) -> ToolResult:
     found = await _count(context, arguments)
     if not found.counts:
-        return await _nothing(context, arguments, presentation)
+        return await _nothing(context, arguments, presentation, found.secrets)
     display = context.workspace.display
     rows = fitting_rows(
         (f"{display(path)}:{number}" for path, number in found.counts),
@@ -196,6 +208,7 @@ async def _files(
     lines = count(found.lines, "matching line")
     if len(rows) < found.files:
         rows.append(f"(first {len(rows)} of {found.files} files with {lines}; narrow the search)")
+    rows += _left_out(found.secrets)
     title = f"{presentation.title}: {count(found.files, 'file')} with {lines}"
     places = [Location(path=path) for path, _ in found.counts[:_MAX_LOCATIONS]]
     data: list[JsonValue] = [
@@ -207,7 +220,7 @@ async def _files(
 
 async def _count(context: ToolContext, arguments: SearchArguments) -> MatchCounts:
     counts: dict[Path, int] = {}
-    files = lines = 0
+    files = lines = secrets = 0
     targets = _targets(context, arguments)
     for root in targets:
         if any(root != other and root.is_relative_to(other) for other in targets):
@@ -227,7 +240,8 @@ async def _count(context: ToolContext, arguments: SearchArguments) -> MatchCount
         counts.update(found.counts)
         files += found.files
         lines += found.lines
-    return MatchCounts(tuple(counts.items())[:MAX_FILES], files, lines)
+        secrets += found.secrets
+    return MatchCounts(tuple(counts.items())[:MAX_FILES], files, lines, secrets)
 
 
 SEARCH = Tool(
@@ -237,6 +251,7 @@ SEARCH = Tool(
     effect="read",
     present=present,
     run=run,
+    subject=lambda arguments: ReadSubject((arguments.path,)),
     returns=Returns(
         list[Match],
         f"The first {MAX_MATCHES} lines that match. A pattern in lower case matches any case.",

@@ -17,4 +17,11 @@ class FilesSubject:
     paths: tuple[str, ...]
 
 
-Subject = CommandSubject | FilesSubject
+@dataclass(frozen=True)
+class ReadSubject:
+    """The call shows what is in these files; the paths are as the model gave them."""
+
+    paths: tuple[str, ...]
+
+
+Subject = CommandSubject | FilesSubject | ReadSubject

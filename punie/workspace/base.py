@@ -107,10 +107,15 @@ class SearchMatch:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """Lines in path and line order; `truncated` when the limit cut the list."""
+    """Lines in path and line order; `truncated` when the limit cut the list.
+
+    Files that are likely to hold secrets are left out unless they are what is searched; `secrets`
+    counts those that lie directly in the folder searched.
+    """
 
     matches: tuple[SearchMatch, ...]
     truncated: bool = False
+    secrets: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,12 +140,13 @@ DEFAULT_SEARCH = SearchOptions()
 class MatchCounts:
     """Files with matching lines and how many, in path order, cut to the limit.
 
-    `files` and `lines` count all there are.
+    `files` and `lines` count all there are; `secrets` is as in `SearchResult`.
     """
 
     counts: tuple[tuple[Path, int], ...]
     files: int
     lines: int
+    secrets: int = 0
 
 
 @dataclass(frozen=True)

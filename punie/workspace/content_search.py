@@ -8,9 +8,13 @@ which then comes soon.
 import base64
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from anyio import to_thread
 
 from punie.workspace.base import (
     MatchCounts,
@@ -20,6 +24,7 @@ from punie.workspace.base import (
     WorkspaceError,
 )
 from punie.workspace.ripgrep import EVERYWHERE, NOT_GIT, only_names, run_ripgrep
+from punie.workspace.secret_files import is_secret_name, is_secret_path
 
 MATCH_CHARS = 300
 """Longer lines are cut to about this many characters around the match."""
@@ -64,6 +69,7 @@ class _Collector:
 
     root: Path
     most: int
+    left_out: Callable[[bytes], bool]
     files: dict[bytes, list[SearchMatch]] = field(default_factory=dict)
     matches: int = 0
 
@@ -74,6 +80,8 @@ class _Collector:
                 continue
             data = event["data"]
             path = _bytes(data["path"])
+            if self.left_out(path):
+                continue
             line = _line(data, self.root, path, matched=event["type"] == "match")
             self.files.setdefault(path, []).append(line)
             self.matches += line.matched
@@ -114,14 +122,16 @@ async def search_files(
     shape = ["--json", f"--max-count={limit + 1}"]
     if options.context:
         shape.append(f"--context={options.context}")
-    collector = _Collector(root, MAX_UNSORTED if options.order else limit)
+    left_out = _secrets_but(target.relative_to(root))
+    collector = _Collector(root, MAX_UNSORTED if options.order else limit, left_out)
     complaint = await run_ripgrep(query.arguments(*shape), root, collector.take)
     if options.order and collector.matches > MAX_UNSORTED:
-        collector = _Collector(root, limit)
+        collector = _Collector(root, limit, left_out)
         complaint = await run_ripgrep(query.arguments(*shape, "--sort=path"), root, collector.take)
     if complaint and not collector.matches:
         raise WorkspaceError(_sentence(complaint))
-    return collector.result(limit)
+    unseen = await to_thread.run_sync(_secrets_in, target, root)
+    return replace(collector.result(limit), secrets=unseen)
 
 
 async def count_in_files(
@@ -133,11 +143,14 @@ async def count_in_files(
     """
     found: list[tuple[bytes, int]] = []
     files = lines = 0
+    left_out = _secrets_but(target.relative_to(root))
 
     def take(rows: list[bytes]) -> bool:
         nonlocal files, lines
         for row in rows:
             path, _, number = row.rpartition(b"\0")
+            if left_out(path):
+                continue
             files += 1
             lines += int(number)
             if len(found) < _MAX_COUNTED_FILES:
@@ -152,7 +165,36 @@ async def count_in_files(
         raise WorkspaceError(_sentence(complaint))
     found.sort(key=lambda each: each[0].split(b"/"))
     counts = tuple((_path(root, path), number) for path, number in found[:limit])
-    return MatchCounts(counts, files, lines)
+    unseen = await to_thread.run_sync(_secrets_in, target, root)
+    return MatchCounts(counts, files, lines, unseen)
+
+
+def _secrets_but(named: Path) -> Callable[[bytes], bool]:
+    """Return what tells of a found file that it is left out.
+
+    It looks secret, and is not what was `named`. This is done to what was found, for ripgrep would
+    have to be given every name in every case.
+    """
+
+    @lru_cache(maxsize=4_096)
+    def left_out(path: bytes) -> bool:
+        return is_secret_path(os.fsdecode(path))
+
+    return (lambda path: False) if is_secret_path(named) else left_out
+
+
+def _secrets_in(target: Path, root: Path) -> int:
+    """Count the files of this very folder that are left out.
+
+    A count of all that were found would tell what is in them.
+    """
+    if is_secret_path(target.relative_to(root)):
+        return 0
+    try:
+        with os.scandir(target) as entries:
+            return sum(is_secret_name(entry.name) and not entry.is_dir() for entry in entries)
+    except OSError:
+        return 0
 
 
 def _line(data: dict[str, Any], root: Path, path: bytes, *, matched: bool) -> SearchMatch:

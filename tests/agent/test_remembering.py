@@ -1,9 +1,5 @@
 """Answers for good, in turns with the real tools on a real folder."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
-from json import dumps
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,77 +8,13 @@ from punie.agent.cancel import CancelSignal
 from punie.agent.direct_call import run_direct_call
 from punie.agent.events import Notice, PermissionAnswered, ToolFinished, TurnEvent
 from punie.agent.permissions.store import Permissions
-from punie.agent.turn_config import TurnConfig
-from punie.tools.base import ReadLedger, Tool, ToolArguments, ToolContext, ToolResult
-from punie.tools.catalog import ALL_TOOLS
-from punie.tools.presentation import Presentation, TextContent
+from punie.tools.base import ReadLedger, ToolContext
+from punie.tools.presentation import TextContent
 from punie.tools.write_file import WRITE_FILE
-from punie.workspace.local import LocalWorkspace
-from tests.agent.stage import Piece, Stage, call, scripted
+from tests.agent.scene import Scene, play, results, use
+from tests.agent.stage import Piece
 
 pytestmark = pytest.mark.anyio
-
-
-class SendArguments(ToolArguments):
-    to: str
-
-
-async def present_send(context: ToolContext, arguments: SendArguments) -> Presentation:
-    return Presentation(title="Send", kind="other")
-
-
-async def send(context: ToolContext, arguments: SendArguments) -> ToolResult:
-    return ToolResult("sent", await present_send(context, arguments))
-
-
-SEND = Tool("post_send", "Send a message.", SendArguments, "external", present_send, send)
-
-
-@dataclass
-class Scene(Stage):
-    workspace: LocalWorkspace = field(kw_only=True)
-    permissions: Permissions = field(kw_only=True)
-
-    def config(self) -> TurnConfig:
-        return replace(
-            super().config(),
-            tools=(*ALL_TOOLS, SEND),
-            workspace=self.workspace,
-            permissions=self.permissions,
-        )
-
-
-@pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
-    project = tmp_path / "project"
-    (project / "src").mkdir(parents=True)
-    workspace = LocalWorkspace([project])
-    yield Scene(
-        scripted(lambda done, messages: ["nothing"]),
-        mode="ask",
-        workspace=workspace,
-        permissions=Permissions(tmp_path / "config", project),
-    )
-    await workspace.aclose()
-
-
-def use(tool: str, **arguments: Any) -> list[Piece]:
-    return [call(tool, dumps(arguments))]
-
-
-async def play(scene: Scene, *uses: list[Piece], answer: str | None = None) -> list[TurnEvent]:
-    """Run one turn in which the model makes these calls."""
-    before = sum(event.kind == "usage" for event in scene.events)
-    answers: list[list[Piece]] = [*uses, ["Done."]]
-    scene.model = scripted(lambda done, messages: answers[done - before])
-    scene.asked.clear()
-    if answer is not None:
-        scene.answer = answer
-    return await scene.turn("go")
-
-
-def results(events: list[TurnEvent]) -> list[str]:
-    return [event.result for event in events if isinstance(event, ToolFinished)]
 
 
 def notices(events: list[TurnEvent]) -> list[tuple[str, str]]:

@@ -172,3 +172,17 @@ async def test_further_roots_are_looked_at_too(
     bench = Bench(first, ToolContext(workspace, ReadLedger()))
     assert await bench.text("find_files", pattern="a.py") == f"a.py\n{second}/a.py"
     assert await bench.text("search", pattern="needle", counts=True) == (f"a.py:1\n{second}/a.py:1")
+
+
+async def test_secret_files_are_left_out_unless_they_are_named(bench: Bench) -> None:
+    bench.file(".env", "TOKEN=needle\n")
+    bench.file("keys/id_rsa", "needle\n")
+    bench.file("src/a.py", "needle = 1\n")
+    left_out = "(1 file here that may hold secrets not searched; name one as path)"
+    assert await bench.text("search", pattern="needle") == f"src/a.py:1:needle = 1\n{left_out}"
+    assert await bench.text("search", pattern="needle", counts=True) == f"src/a.py:1\n{left_out}"
+    # The row is the same whatever is in the file, so that nothing of it can be found out.
+    assert left_out in await bench.text("search", pattern="nowhere")
+    assert "(no matches" in await bench.text("search", pattern="needle", path="keys")
+    assert await bench.text("search", pattern="needle", path=".env") == ".env:1:TOKEN=needle"
+    assert (await bench.result("search", pattern="needle", glob=".env")).data == []

@@ -12,6 +12,7 @@ from punie.agent.permissions.judging import (
     OtherCall,
     Permitted,
     Place,
+    ReadCall,
     covered,
     judge,
     moves,
@@ -19,6 +20,7 @@ from punie.agent.permissions.judging import (
 from punie.agent.permissions.programs import pattern_for
 from punie.agent.permissions.rules import (
     EDITS,
+    READS,
     AnyCall,
     CommandPattern,
     ExactArguments,
@@ -65,39 +67,49 @@ def offers(call: Call, rules: Sequence[Rule], place: Place) -> tuple[Offer, ...]
     allow, deny = ONCE
     exactly, pattern = _exactly(call), _pattern(call, rules, place)
     never = _never(call, pattern)
+    rule_tool = _rule_tool(call)
     found = [allow]
     if exactly is not None:
-        name = f"Always allow {_named(call.tool, exactly, exact=True)}"
-        found.append(_allowing(ALLOW_ALWAYS, name, call.tool, (exactly,)))
+        name = f"Always allow {_named(rule_tool, exactly, exact=True)}"
+        found.append(_allowing(ALLOW_ALWAYS, name, rule_tool, (exactly,)))
     if pattern:
-        names = ", ".join(_named(call.tool, each) for each in pattern)
+        names = ", ".join(_named(rule_tool, each) for each in pattern)
         name = f"Always allow {names} in this project"
         # What does not fit would be stored unseen, so it is not offered.
         if len(name) <= LONGEST_NAME:
-            found.append(_allowing(ALLOW_PATTERN, name, call.tool, pattern))
+            found.append(_allowing(ALLOW_PATTERN, name, rule_tool, pattern))
     found.append(deny)
     if never is not None:
-        rule = Rule("deny", _tool_of(call.tool, never), never)
-        name = cut_middle(f"Never allow {_named(call.tool, never)}")
+        rule = Rule("deny", rule_tool, never)
+        name = cut_middle(f"Never allow {_named(rule_tool, never)}")
         choice = PermissionChoice(id=REJECT_ALWAYS, name=name, kind="reject_always")
         found.append(Offer(choice, allowed=False, rules=(rule,)))
     return tuple(found)
 
 
 def _allowing(choice_id: str, name: str, tool: str, targets: Sequence[Target]) -> Offer:
-    rules = tuple(Rule("allow", _tool_of(tool, target), target) for target in targets)
+    rules = tuple(Rule("allow", tool, target) for target in targets)
     choice = PermissionChoice(id=choice_id, name=cut_middle(name), kind="allow_always")
     return Offer(choice, allowed=True, rules=rules)
 
 
-def _tool_of(tool: str, target: Target) -> str:
-    return EDITS if isinstance(target, PathPattern) else tool
+def _rule_tool(call: Call) -> str:
+    """Return what a rule for such calls names as their tool."""
+    match call:
+        case FilesCall():
+            return EDITS
+        case ReadCall():
+            return READS
+        case CommandCall() | OtherCall():
+            return call.tool
+        case _:
+            assert_never(call)
 
 
 def _named(tool: str, target: Target, *, exact: bool = False) -> str:
     if isinstance(target, ExactArguments):
         return f"`{tool}` with exactly these arguments"
-    name = visible_name(name_target(_tool_of(tool, target), target))
+    name = visible_name(name_target(tool, target))
     return f"exactly {name}" if exact and isinstance(target, ExactCommand) else name
 
 
@@ -113,7 +125,7 @@ def _exactly(call: Call) -> Target | None:
     match call:
         case CommandCall():
             return ExactCommand(call.line.text)
-        case FilesCall():
+        case FilesCall() | ReadCall():
             return _file(call)
         case OtherCall():
             return ExactArguments(call.arguments)
@@ -121,7 +133,7 @@ def _exactly(call: Call) -> Target | None:
             assert_never(call)
 
 
-def _file(call: FilesCall) -> PathPattern | None:
+def _file(call: FilesCall | ReadCall) -> PathPattern | None:
     """Return the one file of the call; a name that would read as a pattern has no rule."""
     name = call.names[0] if len(call.names) == 1 else None
     if name is None or "*" in name or "?" in name:
@@ -141,12 +153,14 @@ def _pattern(call: Call, rules: Sequence[Rule], place: Place) -> tuple[Target, .
             file = _file(call)
             folder = "" if file is None else file.path.rpartition("/")[0]
             targets = (PathPattern(folder, folder=True),) if folder else ()
+        case ReadCall():
+            return ()
         case OtherCall():
             targets = (AnyCall(),)
         case _:
             assert_never(call)
     try:
-        added = [Rule("allow", _tool_of(call.tool, target), target) for target in targets]
+        added = [Rule("allow", _rule_tool(call), target) for target in targets]
     except RuleError:
         return ()
     allowed = isinstance(judge([*rules, *added], call, place), Permitted)
@@ -192,7 +206,7 @@ def _never(call: Call, pattern: Sequence[Target]) -> Target | None:
         case CommandCall():
             alone = len(call.line.commands) == 1 and len(pattern) == 1
             return pattern[0] if alone else ExactCommand(call.line.text)
-        case FilesCall():
+        case FilesCall() | ReadCall():
             return _file(call)
         case OtherCall():
             return AnyCall()

@@ -21,9 +21,13 @@ from punie.workspace.base import Workspace
 
 @dataclass(frozen=True)
 class Malformed:
-    """The rules cannot be read; `sentence` names the file, the line and the fault."""
+    """The rules cannot be read; `sentence` names the file, the line and the fault.
+
+    `secret` tells that the call is about files that are likely to hold secrets.
+    """
 
     sentence: str
+    secret: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,18 +42,23 @@ async def consult(
     permissions: Permissions | None, workspace: Workspace, tool: AnyTool, arguments: ToolArguments
 ) -> Consulted:
     """Read the rules anew and apply them; without a place for rules no answer is for good."""
-    if permissions is None:
-        return Consulted(Unruled())
 
     def look() -> Consulted:
+        place = Place(workspace, () if permissions is None else (permissions.config_dir,))
+        call = describe_call(tool, arguments, place)
+        if permissions is None:
+            return Consulted(judge((), call, place))
         try:
             rules = permissions.read().all
         except PermissionsError as error:
-            return Consulted(Malformed(str(error)))
-        place = Place(workspace, (permissions.config_dir,))
-        call = describe_call(tool, arguments, place)
+            without = judge((), call, place)
+            secret = isinstance(without, Unruled) and without.secret
+            return Consulted(Malformed(str(error), secret))
         verdict = judge(rules, call, place)
-        if isinstance(verdict, Permitted | Forbidden) or tool.effect == "read":
+        if isinstance(verdict, Permitted | Forbidden):
+            return Consulted(verdict)
+        asked = isinstance(verdict, Unruled) and verdict.secret
+        if tool.effect == "read" and not asked:
             return Consulted(verdict)
         return Consulted(verdict, offers(call, rules, place))
 

@@ -1,16 +1,18 @@
 """What the rules say of a call. Deny wins over allow, and whatever is unclear is not allowed."""
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import assert_never
 
+from punie.agent.permissions.forbidding import Says, denies_line
+from punie.agent.permissions.named_files import named_words, secret_files_named
+from punie.agent.permissions.path_rules import concerns, hides, is_below, may_read, names_secret
 from punie.agent.permissions.programs import reaches
 from punie.agent.permissions.rules import (
     EDITS,
+    READS,
     AnyCall,
     CommandPattern,
     ExactArguments,
@@ -19,26 +21,28 @@ from punie.agent.permissions.rules import (
     Rule,
     canonical_arguments,
 )
-from punie.agent.permissions.shell import CommandLine, SimpleCommand, Word, read_command_line
-from punie.agent.permissions.wrappers import RUNNERS, program
+from punie.agent.permissions.shell import CommandLine, SimpleCommand, read_command_line
 from punie.tools.base import AnyTool, ToolArguments
-from punie.tools.subjects import CommandSubject, FilesSubject
+from punie.tools.subjects import CommandSubject, FilesSubject, ReadSubject
 from punie.workspace.base import Workspace, WorkspaceError
+from punie.workspace.secret_files import is_secret_path
 
 # Files here are run by git or the IDE, or say what Punie may do: edits of them are always asked
 # about where anything is asked, and a folder's rule does not reach them.
 _GUARDED = frozenset({".git", ".idea", ".punie", ".vscode"})
 _INERT = frozenset({"true", "false", ":"})
-_TOKEN = re.compile(r"[\w./+@:-]+")
-
-Says = Literal["no", "maybe", "yes"]
 
 
 @dataclass(frozen=True)
 class Unruled:
-    """No rule speaks of the call. `guarded` tells of files that no mode for edits reaches."""
+    """No rule speaks of the call.
+
+    `guarded` tells of files that no mode for edits reaches, `secret` of files that are likely to
+    hold secrets and are asked about in every mode.
+    """
 
     guarded: bool = False
+    secret: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,21 +75,36 @@ class CommandCall:
 
 @dataclass(frozen=True)
 class FilesCall:
-    """A call of a tool that changes files; `names` are as in rules, None is outside."""
+    """A call of a tool that changes files; `names` are as in rules, None is outside.
+
+    `secrets` are those of the names that are likely to hold secrets.
+    """
 
     tool: str
     names: tuple[str | None, ...]
+    secrets: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class ReadCall:
+    """A call of a tool that shows what is in files, or in all files of a folder."""
+
+    tool: str
+    names: tuple[str | None, ...]
+    secrets: frozenset[str] = frozenset()
+    arguments: str = ""
 
 
 @dataclass(frozen=True)
 class OtherCall:
-    """A call of any other tool, by its arguments."""
+    """A call of any other tool, by its arguments; `secret` if they name a secret file."""
 
     tool: str
     arguments: str
+    secret: bool = False
 
 
-Call = CommandCall | FilesCall | OtherCall
+Call = CommandCall | FilesCall | ReadCall | OtherCall
 
 
 @dataclass(frozen=True)
@@ -104,6 +123,18 @@ class Place:
         root = self.workspace.roots[0]
         return (real.relative_to(root) if real.is_relative_to(root) else real).as_posix()
 
+    def secrets(self, paths: Sequence[str]) -> frozenset[str]:
+        """Return the names of those files that are likely to hold secrets.
+
+        What a path is called counts, and what the file that it leads to is called.
+        """
+        found = set()
+        for path in paths:
+            name = self.name(path)
+            if name is not None and (is_secret_path(path) or is_secret_path(name)):
+                found.add(name)
+        return frozenset(found)
+
     def is_root(self, path: str) -> bool:
         """Tell whether a path is the folder that commands run in anyway."""
         root = os.path.realpath(self.workspace.roots[0])
@@ -120,13 +151,20 @@ class Place:
 def describe_call(tool: AnyTool, arguments: ToolArguments, place: Place) -> Call:
     """Return what rules need to know of a call."""
     subject = None if tool.subject is None else tool.subject(arguments)
+    plain = arguments.model_dump(mode="json")
     match subject:
         case CommandSubject():
             return CommandCall(tool.name, read_command_line(subject.line))
         case FilesSubject():
-            return FilesCall(tool.name, tuple(place.name(path) for path in subject.paths))
+            names = tuple(place.name(path) for path in subject.paths)
+            return FilesCall(tool.name, names, place.secrets(subject.paths))
+        case ReadSubject():
+            names = tuple(place.name(path) for path in subject.paths)
+            secrets = place.secrets(subject.paths)
+            return ReadCall(tool.name, names, secrets, canonical_arguments(plain))
         case None:
-            return OtherCall(tool.name, canonical_arguments(arguments.model_dump(mode="json")))
+            secret = tool.effect == "external" and names_secret(plain)
+            return OtherCall(tool.name, canonical_arguments(plain), secret)
         case _:
             assert_never(subject)
 
@@ -143,6 +181,8 @@ def judge(rules: Sequence[Rule], call: Call, place: Place) -> Verdict:
             return _judge_command(allows, denies, call, place)
         case FilesCall():
             return _judge_files(allows, denies, call, place)
+        case ReadCall():
+            return _judge_reading(allows, denies, call)
         case OtherCall():
             return _judge_other(allows, denies, call)
         case _:
@@ -154,9 +194,26 @@ def _judge_other(allows: list[Rule], denies: list[Rule], call: OtherCall) -> Ver
     for rule in denies:
         if rule.tool == call.tool and rule.target == exactly:
             return Forbidden(rule)
-    if any(rule.tool == call.tool and rule.target in (exactly, AnyCall()) for rule in allows):
+    targets = (exactly,) if call.secret else (exactly, AnyCall())
+    if any(rule.tool == call.tool and rule.target in targets for rule in allows):
         return Permitted()
-    return Unruled()
+    return Unruled(secret=call.secret)
+
+
+def _judge_reading(allows: list[Rule], denies: list[Rule], call: ReadCall) -> Verdict:
+    tools = (READS, call.tool)
+    exactly = ExactArguments(call.arguments)
+    for rule in denies:
+        if rule.tool not in tools:
+            continue
+        if isinstance(rule.target, AnyCall) or rule.target == exactly:
+            return Forbidden(rule)
+        if any(name is not None and hides(name, rule) for name in call.names):
+            return Forbidden(rule)
+    own = [rule for rule in allows if rule.tool in tools]
+    if any(rule.target == exactly for rule in own):
+        return Permitted()
+    return Unruled(secret=not all(may_read(name, own) for name in call.secrets))
 
 
 def _judge_files(allows: list[Rule], denies: list[Rule], call: FilesCall, place: Place) -> Verdict:
@@ -165,34 +222,18 @@ def _judge_files(allows: list[Rule], denies: list[Rule], call: FilesCall, place:
     for rule in denies:
         if rule.tool not in tools:
             continue
-        if isinstance(rule.target, AnyCall) or any(_concerns(name, rule) for name in names):
+        if isinstance(rule.target, AnyCall) or any(concerns(name, rule) for name in names):
             return Forbidden(rule)
     if names and len(names) == len(call.names):
         own = [rule for rule in allows if rule.tool in tools]
-        if all(_may_write(name, own, place) for name in names):
+        if all(_may_write(name, own, place, secret=name in call.secrets) for name in names):
             return Permitted()
-    return Unruled(guarded=any(place.guarded(name) for name in names))
+    guarded = any(place.guarded(name) for name in names)
+    return Unruled(guarded=guarded, secret=bool(call.secrets))
 
 
-def _is_below(name: str, rule: Rule) -> bool:
-    """Tell whether a deny rule means this file; upper and lower case are one on many disks."""
-    if not isinstance(rule.target, PathPattern):
-        return False
-    name, path = name.casefold(), rule.target.path.casefold()
-    if rule.target.folder:
-        return not path or name.startswith(f"{path}/")
-    return name == path or name.startswith(f"{path}/")
-
-
-def _concerns(name: str, rule: Rule) -> bool:
-    """Tell whether a deny rule means this file, or something in it if it is a folder that moves."""
-    if not isinstance(rule.target, PathPattern):
-        return False
-    inside = rule.target.path.casefold().startswith(f"{name.casefold()}/")
-    return inside or _is_below(name, rule)
-
-
-def _may_write(name: str, allows: Sequence[Rule], place: Place) -> bool:
+def _may_write(name: str, allows: Sequence[Rule], place: Place, *, secret: bool = False) -> bool:
+    guarded = secret or place.guarded(name)
     for rule in allows:
         if isinstance(rule.target, AnyCall):
             return True
@@ -201,7 +242,7 @@ def _may_write(name: str, allows: Sequence[Rule], place: Place) -> bool:
         if not rule.target.folder and name == rule.target.path:
             return True
         below = not rule.target.path or name.startswith(f"{rule.target.path}/")
-        if rule.target.folder and below and not name.startswith("/") and not place.guarded(name):
+        if rule.target.folder and below and not name.startswith("/") and not guarded:
             return True
     return False
 
@@ -214,21 +255,29 @@ def _judge_command(
     own = [rule for rule in denies if rule.tool == call.tool]
     says: Says = "no"
     for rule in own:
-        found = _denies(rule, line)
+        found = denies_line(rule, line)
         if found == "yes":
             return Forbidden(rule)
         says = "maybe" if "maybe" in (says, found) else "no"
-    edits = [rule for rule in denies if rule.tool == EDITS]
-    for rule in edits:
-        if any(name is not None and _is_below(name, rule) for name in targets):
-            return Forbidden(rule)
-        if line.writes and isinstance(rule.target, AnyCall):
-            return Forbidden(rule)
+    forbidden = _forbids_files(denies, line, targets, place)
+    if forbidden is not None:
+        return forbidden
     allowed = [rule for rule in allows if rule.tool == call.tool]
     if any(rule.target == ExactCommand(line.text) for rule in allowed):
         return Permitted()
     if says == "maybe" or (own and line.opaque):
         return Unclear()
+    if _shows_secrets(line, allows, place):
+        return Unruled(secret=True)
+    return _judge_parts(allows, call, targets, place)
+
+
+def _judge_parts(
+    allows: list[Rule], call: CommandCall, targets: Sequence[str | None], place: Place
+) -> Verdict:
+    """Return whether rules allow every command of a line and all that it writes."""
+    line = call.line
+    allowed = [rule for rule in allows if rule.tool == call.tool]
     moved = any(_moves(command, place) for command in line.each())
     if line.opaque or not line.each() or (moved and line.writes):
         return Unruled()
@@ -239,6 +288,33 @@ def _judge_command(
     if all(name is not None and _may_write(name, writes, place) for name in targets):
         return Permitted()
     return Unruled()
+
+
+def _forbids_files(
+    denies: Sequence[Rule], line: CommandLine, targets: Sequence[str | None], place: Place
+) -> Forbidden | None:
+    """Return the rule that forbids what the line writes, or the files that it names."""
+    for rule in denies:
+        if rule.tool == EDITS:
+            if any(name is not None and is_below(name, rule) for name in targets):
+                return Forbidden(rule)
+            if line.writes and isinstance(rule.target, AnyCall):
+                return Forbidden(rule)
+        elif rule.tool == READS and isinstance(rule.target, PathPattern):
+            shown = map(place.name, named_words(line.text))
+            if any(name is not None and is_below(name, rule) for name in shown):
+                return Forbidden(rule)
+    return None
+
+
+def _shows_secrets(line: CommandLine, allows: Sequence[Rule], place: Place) -> bool:
+    """Tell whether a line names files that look secret and that no rule allows to be read."""
+    reads = [rule for rule in allows if rule.tool == READS]
+    for word in secret_files_named(line.text, place.workspace.roots[0]):
+        name = place.name(word)
+        if name is None or not may_read(name, reads):
+            return True
+    return False
 
 
 def covered(
@@ -285,74 +361,3 @@ def _is_inert(command: SimpleCommand, place: Place) -> bool:
     if words[0].text == "cd" and len(words) == 2:
         return words[1].known and not words[1].option and place.is_root(words[1].text)
     return words[0].known and words[0].text in _INERT
-
-
-def _denies(rule: Rule, line: CommandLine) -> Says:
-    match rule.target:
-        case ExactCommand():
-            return "yes" if _is_same(rule.target.line, line) else "no"
-        case CommandPattern():
-            found = {_denies_command(rule.target, command) for command in line.each()}
-            if "yes" in found or (line.opaque and _mentions(line.text, rule.target)):
-                return "yes"
-            return "maybe" if "maybe" in found else "no"
-        case _:
-            return "no"
-
-
-def _is_same(text: str, line: CommandLine) -> bool:
-    """Tell whether a line holds the forbidden one, however it is quoted and spaced."""
-    if text.strip() == line.text.strip():
-        return True
-    forbidden = [command.words for command in _read(text).commands]
-    there = [command.words for command in line.each()]
-    return bool(forbidden) and any(
-        there[at : at + len(forbidden)] == forbidden for at in range(len(there))
-    )
-
-
-@lru_cache(maxsize=256)
-def _read(text: str) -> CommandLine:
-    return read_command_line(text)
-
-
-def _denies_command(pattern: CommandPattern, command: SimpleCommand) -> Says:
-    says = _denies_words(pattern, command.words, open_ended=command.open_ended)
-    if says != "yes" and program(command.words[0]) in RUNNERS:
-        for start in range(1, len(command.words)):
-            if _denies_words(pattern, command.words[start:], open_ended=False) == "yes":
-                return "yes"
-    return says
-
-
-def _denies_words(pattern: CommandPattern, words: Sequence[Word], *, open_ended: bool) -> Says:
-    """Compare as a person means it: `git -C . push` is `git push`, `/bin/RM` is `rm`."""
-    if not words[0].known:
-        return "maybe"
-    wanted = pattern.words[0].rpartition("/")[2].casefold()
-    if program(words[0]).casefold() != wanted:
-        return "no"
-    at = 1
-    for text in pattern.words[1:]:
-        found = False
-        while at < len(words) and not found:
-            word = words[at]
-            if not word.known:
-                return "maybe"
-            found = word.text == text
-            if not found and not (word.option or words[at - 1].option):
-                return "no"
-            at += 1
-        if not found:
-            return "maybe" if open_ended else "no"
-    if pattern.more:
-        return "yes"
-    if any(word.known for word in words[at:]):
-        return "no"
-    return "maybe" if open_ended or at < len(words) else "yes"
-
-
-def _mentions(text: str, pattern: CommandPattern) -> bool:
-    """Tell whether a text that could not be read holds the words of a pattern, in their order."""
-    tokens = iter(token.rpartition("/")[2].casefold() for token in _TOKEN.findall(text))
-    return all(word.rpartition("/")[2].casefold() in tokens for word in pattern.words)

@@ -11,6 +11,8 @@ from punie.agent.permissions.wrappers import Opaque, unwrap
 
 EDITS = "edit"
 """Stands in a rule for every tool that changes files."""
+READS = "read"
+"""Stands in a rule for every tool that shows what is in files."""
 COMMANDS = "run_command"
 """The tool whose calls are command lines."""
 
@@ -86,6 +88,8 @@ class Rule:
         """Refuse what would allow anything; raises `RuleError`."""
         if self.decision == "deny":
             return
+        if isinstance(self.target, AnyCall) and self.tool == READS:
+            raise RuleError("all that looks secret is too much to allow; name files or a folder")
         if isinstance(self.target, AnyCall) and self.tool in (COMMANDS, EDITS):
             mode = "auto" if self.tool == COMMANDS else "accept_edits"
             raise RuleError(f"every call of {self.tool} is too much to allow; choose mode {mode}")
@@ -104,12 +108,12 @@ def name_target(tool: str, target: Target) -> str:
         case CommandPattern() | ExactCommand():
             return f"`{target}`"
         case PathPattern():
-            what = "edits" if tool == EDITS else tool
+            what = {EDITS: "edits", READS: "reading"}.get(tool, tool)
             return f"{what} {'in' if target.folder else 'of'} `{target}`"
         case ExactArguments():
             return f"`{tool}` with exactly {target}"
         case AnyCall():
-            return "all edits" if tool == EDITS else f"`{tool}`"
+            return {EDITS: "all edits", READS: "all reading"}.get(tool, f"`{tool}`")
         case _:
             assert_never(target)
 

@@ -34,7 +34,7 @@ _HEADER = """\
 # `decision`, which is "allow" or "deny", and one of
 #   command = "pytest *"       a command and whatever follows; without " *" exactly these words
 #   line = "make && ./check"   exactly this command line
-#   path = "src/**"            edits in a folder, or of one file
+#   path = "src/**"            edits in a folder, or of one file; with tool = "read" reading
 #   any = true                 every call of the tool named by `tool`
 #   arguments = '{{"a": 1}}'     calls of the tool named by `tool` with exactly these arguments
 

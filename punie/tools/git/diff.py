@@ -13,12 +13,14 @@ from punie.tools.git.refs import CommitRange, is_empty, resolve_ref
 from punie.tools.git.repository import Repository, ask_git, legible, run_git
 from punie.tools.git.status import CHANGES, Change
 from punie.tools.wording import count
+from punie.workspace.secret_files import is_secret_path
 
 STAGED, UNSTAGED = "staged", "unstaged"
 
 _MAX_LISTED_FILES = 100
 _PATCH_BYTES = 2_000_000
 _TRAILER_ROOM = 120
+_NAMED = re.compile(r"(?:---|\+\+\+|(?:rename|copy) (?:from|to)) ")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -36,14 +38,23 @@ class FileDiff:
     deleted: int | None = None
     original: str | None = None
 
+    @property
+    def secret(self) -> bool:
+        """Whether the file is, or was before a rename, one that is likely to hold secrets."""
+        return is_secret_path(self.path) or is_secret_path(self.original or "")
+
 
 @dataclass(frozen=True)
 class Diff:
-    """The files that differ, and the patch by file; `cut` when that is only its beginning."""
+    """The files that differ, and the patch by file; `cut` when that is only its beginning.
+
+    `left_out` counts files that are likely to hold secrets, which are only shown when named.
+    """
 
     files: tuple[FileDiff, ...]
     sections: tuple[str, ...]
     cut: bool = False
+    left_out: int = 0
 
 
 async def read_diff(context: ToolContext, repository: Repository, ref: str | None) -> Diff:
@@ -93,6 +104,11 @@ async def compare(context: ToolContext, repository: Repository, sides: Sequence[
     files = parse_files(listed, repository)
     if not files:
         return Diff((), ())
+    named = is_secret_path(repository.path)
+    shown = files if named else tuple(file for file in files if not file.secret)
+    left_out = len(files) - len(shown)
+    if not shown:
+        return Diff((), (), left_out=left_out)
     patch = await run_git(
         context,
         repository,
@@ -101,7 +117,8 @@ async def compare(context: ToolContext, repository: Repository, sides: Sequence[
     )
     if patch.exit_code != 0 and not patch.flooded:
         raise ToolError("git could not show the differences in time; narrow the path")
-    return Diff(files, tuple(_sections(patch.stdout)), cut=patch.flooded)
+    sections = [each for each in _sections(patch.stdout) if named or not _is_secret(each)]
+    return Diff(shown, tuple(sections), cut=patch.flooded, left_out=left_out)
 
 
 def parse_files(text: str, repository: Repository) -> tuple[FileDiff, ...]:
@@ -151,6 +168,17 @@ def _sections(patch: str) -> list[str]:
     return [clean[start:end].rstrip("\n") for start, end in zip(starts, ends, strict=True)]
 
 
+def _is_secret(section: str) -> bool:
+    """Tell whether one file's part of a patch shows what is in a file that looks secret."""
+    for row in section.split("\n"):
+        if row.startswith("@@"):
+            return False
+        name = _NAMED.match(row)
+        if name and is_secret_path(row[name.end() :].rstrip("\t").strip('"')):
+            return True
+    return False
+
+
 def summary(diff: Diff) -> str:
     """Return how many files and lines differ."""
     added = sum(file.added or 0 for file in diff.files)
@@ -158,15 +186,24 @@ def summary(diff: Diff) -> str:
     return f"{count(len(diff.files), 'file')}, +{added} -{deleted}"
 
 
+def left_out(diff: Diff) -> str:
+    """Say how many files are left out, and how they are seen."""
+    number = count(diff.left_out, "file")
+    return f"({number} that may hold secrets left out; name one as path to see it)"
+
+
 def diff_rows(diff: Diff, limit: int) -> list[str]:
     """Return the patch after a summary, in about `limit` characters.
 
     When not all of it fits, the files are listed first and what fits follows.
     """
-    whole = [summary(diff), *diff.sections]
+    if not diff.files:
+        return [left_out(diff)]
+    rest = [left_out(diff)] if diff.left_out else []
+    whole = [summary(diff), *diff.sections, *rest]
     if not diff.cut and sum(len(row) + 1 for row in whole) <= limit:
         return whole
-    rows = [summary(diff), *(_file_row(file) for file in diff.files[:_MAX_LISTED_FILES])]
+    rows = [summary(diff), *rest, *(_file_row(file) for file in diff.files[:_MAX_LISTED_FILES])]
     if len(diff.files) > _MAX_LISTED_FILES:
         rows.append(f"and {len(diff.files) - _MAX_LISTED_FILES} more files")
     room = limit - sum(len(row) + 1 for row in rows) - _TRAILER_ROOM
@@ -177,7 +214,7 @@ def diff_rows(diff: Diff, limit: int) -> list[str]:
         rows.append(section)
         room -= len(section) + 1
         kept += 1
-    if len(diff.files) == 1:
+    if len(diff.files) == 1 and diff.sections:
         rows.append(diff.sections[0][: max(room, 0)].rpartition("\n")[0])
         rows.append("(the diff of this file is cut; read_file shows the file)")
     else:

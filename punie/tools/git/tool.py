@@ -19,6 +19,7 @@ from punie.tools.git.repository import Repository, find_repository
 from punie.tools.git.status import read_status, status_rows
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
+from punie.tools.subjects import ReadSubject
 from punie.tools.wording import count, fenced, fitting_rows, one_line, split_lines
 from punie.workspace.text_files import encode_text
 
@@ -115,7 +116,7 @@ async def _answer(
             return "", rows, count(number, "change") if number else "no changes"
         case "diff":
             diff = await read_diff(context, repository, ref)
-            if not diff.files:
+            if not diff.files and not diff.left_out:
                 tracked = " in tracked files" if ref in (None, UNSTAGED) else ""
                 return "", [f"no differences{tracked}"], ""
             return "diff", diff_rows(diff, limit), summary(diff)
@@ -129,7 +130,11 @@ async def _answer(
             commit, diff = await read_commit(context, repository, ref)
             head = commit_rows(commit)
             used = sum(len(row) + 1 for row in head)
-            body = diff_rows(diff, limit - used) if diff.files else ["no differences here"]
+            body = (
+                diff_rows(diff, limit - used)
+                if diff.files or diff.left_out
+                else ["no differences here"]
+            )
             return "diff", [*head, *body], commit.short
         case "blame":
             return "", await _blame(context, repository, ref, target), ""
@@ -173,6 +178,14 @@ def _fitting(rows: list[str], limit: int) -> str:
     return "\n".join(kept)
 
 
+def _subject(arguments: GitArguments) -> ReadSubject | None:
+    """Return the path whose contents are shown, without the lines behind it."""
+    if arguments.command in ("status", "log") or not arguments.path:
+        return None
+    lines = _LINES.fullmatch(arguments.path) if arguments.command == "blame" else None
+    return ReadSubject((lines[1] if lines else arguments.path,))
+
+
 GIT = Tool(
     name="git",
     description="Ask git. ref: commit, a..b, staged; blame path: a.py:1-9.",
@@ -180,4 +193,5 @@ GIT = Tool(
     effect="read",
     present=present,
     run=run,
+    subject=_subject,
 )

@@ -13,6 +13,7 @@ from punie.agent.permissions.judging import (
     OtherCall,
     Permitted,
     Place,
+    ReadCall,
     Unclear,
     Unruled,
     describe_call,
@@ -407,8 +408,10 @@ def test_the_subjects_of_the_tools(place: Place) -> None:
     assert called("edit_file", **edit) == FilesCall("edit_file", ("src/a.py",))
     assert called("write_file", path="../x", content="") == FilesCall("write_file", (None,))
     read = called("read_file", path="b")
-    assert isinstance(read, OtherCall)
+    assert isinstance(read, ReadCall)
+    assert (read.names, read.secrets) == (("b",), frozenset())
     assert '"path": "b"' in read.arguments
+    assert isinstance(called("list_dir"), OtherCall)
 
 
 @given(compositions)

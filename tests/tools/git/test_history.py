@@ -223,3 +223,25 @@ async def test_another_root_of_the_workspace(repo: Repo, tmp_path: Path) -> None
     assert await both.ask("status", str(second)) == (
         f"branch other, no commits yet\nuntracked:\n  {second}/a"
     )
+
+
+async def test_secret_files_are_left_out_unless_they_are_named(repo: Repo) -> None:
+    repo.file("a.py", "a = 1\n")
+    repo.file(".env", "TOKEN=first\n")
+    repo.file("deploy key/id_rsa", "first\n")
+    repo.commit("Start")
+    repo.file("a.py", "a = 2\n")
+    repo.file(".env", "TOKEN=second\n")
+    repo.git("mv", "deploy key/id_rsa", "plain.txt")
+    for command, ref in (("diff", None), ("show", None)):
+        if command == "show":
+            repo.commit("Second")
+        text = await repo.text("git", command=command, ref=ref)
+        assert "+a = 2" in text
+        assert "TOKEN" not in text
+        assert "plain.txt" not in text
+        assert "(2 files that may hold secrets left out; name one as path to see it)" in text
+    repo.file(".env", "TOKEN=third\n")
+    text = await repo.text("git", command="diff")
+    assert text == "(1 file that may hold secrets left out; name one as path to see it)"
+    assert "+TOKEN=third" in await repo.text("git", command="diff", path=".env")

@@ -1,0 +1,109 @@
+"""The files that a command line may name, whichever way they are written in it.
+
+This is no reading of the shell: it gathers whatever could be a file's name, rather too much than
+too little. A name too many costs a question.
+"""
+
+import glob
+import itertools
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from punie.workspace.secret_files import is_secret_path
+
+_ANSI_C = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_ANSI_ESCAPE = re.compile(
+    r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|([0-7]{1,3})|(.))", re.DOTALL
+)
+_JOINED = re.compile(r"\\\n|[\"'\\]")
+_EXPANSION = re.compile(r"\$\{[^{}]*\}|\$\([^()]*\)|`[^`]*`|\$\w+|\$[@*#?$!-]")
+_APART = re.compile(r"[\s;&|<>()=:@,`\0]+")
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_GLOB = re.compile(r"[*?\[]")
+_MOST_WORDS = 2_000
+_MOST_BRACES = 256
+_MOST_FOUND = 5_000
+
+
+def secret_files_named(line: str, root: Path) -> tuple[str, ...]:
+    """Return what in a command line, run in `root`, names files that are likely to hold secrets.
+
+    Wildcards are looked up on disk; where they match too much to look at, the word itself is told.
+    """
+    found: dict[str, None] = {}
+    for word in itertools.islice(named_words(line), _MOST_WORDS):
+        if is_secret_path(word) or _leads_to_secret(word, root):
+            found[word] = None
+        elif _GLOB.search(word):
+            found.update(dict.fromkeys(_secrets_matching(word, root)))
+    return tuple(found)
+
+
+def named_words(line: str) -> Iterator[str]:
+    """Yield each piece of a command line that could be a file's name, without its quotes."""
+    plain = _JOINED.sub("", _ANSI_C.sub(lambda text: _ansi_c(text[1]), line))
+    # What a variable or a command puts in is not known; what stands around it may be enough.
+    texts = dict.fromkeys((plain, _EXPANSION.sub("", plain), _JOINED.sub(" ", line)))
+    seen: set[str] = set()
+    for text in texts:
+        for spread in _spread(text):
+            for word in _APART.split(spread):
+                if word and word not in seen:
+                    seen.add(word)
+                    yield word
+
+
+def _ansi_c(text: str) -> str:
+    def value(escape: re.Match[str]) -> str:
+        for group, base in ((1, 16), (2, 16), (3, 16), (4, 8)):
+            if escape[group]:
+                number = int(escape[group], base)
+                return chr(number) if number < 0x110000 else ""
+        return {"n": "\n", "t": "\t"}.get(escape[5], escape[5])
+
+    return _ANSI_ESCAPE.sub(value, text)
+
+
+def _spread(text: str) -> Iterable[str]:
+    """Yield the text with each of the choices that its braces leave, and as it stands."""
+    yield text
+    if _BRACES.search(text) is None:
+        return
+    for word in text.split():
+        pending = [word]
+        for _ in range(_MOST_BRACES):
+            if not pending:
+                break
+            current = pending.pop()
+            braces = _BRACES.search(current)
+            if braces is None:
+                yield current
+                continue
+            head, tail = current[: braces.start()], current[braces.end() :]
+            pending += [head + choice + tail for choice in braces[1].split(",")]
+
+
+def _leads_to_secret(word: str, root: Path) -> bool:
+    """Tell whether a symbolic link leads from a name to a file that looks secret."""
+    try:
+        asked = os.path.normpath(root / word)
+        real = os.path.realpath(asked)
+    except (OSError, ValueError):
+        return False
+    return real != asked and is_secret_path(os.path.relpath(real, os.path.realpath(root)))
+
+
+def _secrets_matching(word: str, root: Path) -> list[str]:
+    pattern = word if word.startswith("/") else glob.escape(str(root)) + "/" + word
+    secrets = []
+    try:
+        for number, path in enumerate(glob.iglob(pattern)):  # noqa: PTH207, dot files as in bash
+            if number == _MOST_FOUND:
+                return [word]
+            if is_secret_path(path) or _leads_to_secret(path, root):
+                secrets.append(path)
+    except (OSError, ValueError, re.error):
+        return []
+    return secrets
