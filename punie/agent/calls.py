@@ -137,7 +137,7 @@ class CallRunner:
         except Exception as error:
             # Whatever kept the rules from being applied, the call must not run.
             return await self._fail(open_call, _sentence(call, error))
-        decision = decide(self.mode(), call.tool.effect, consulted.verdict)
+        decision = decide(self.mode(), call.tool.effect_with(call.arguments), consulted.verdict)
         match decision:
             case Deny():
                 if isinstance(consulted.verdict, Malformed):

@@ -165,7 +165,7 @@ def _faults(error: ValidationError) -> str:
 
 def plain_presentation(part: ToolCallPart, call: ReadyCall | BrokenCall) -> Presentation:
     """Describe a call that has no better picture: the tool's name and its main argument."""
-    effect = call.tool.effect if isinstance(call, ReadyCall) else None
+    effect = call.tool.effect_with(call.arguments) if isinstance(call, ReadyCall) else None
     return call_presentation(part.tool_name, part.args_as_dict(), effect)
 
 

@@ -238,7 +238,9 @@ Arguments = TypeVar("Arguments", bound=ToolArguments)
 
 @dataclass(frozen=True)
 class Tool(Generic[Arguments]):
-    """One tool. `description` is what the model reads.
+    """One tool. `description` is what the model reads; `effect` the most that a call can do.
+
+    `effect_of` says what one call does, where some do less.
 
     `parameters` is the JSON schema that the model is given instead of the one of `arguments`.
     `present` describes a call before it runs (for an edit with the full diff) and must not change
@@ -258,6 +260,11 @@ class Tool(Generic[Arguments]):
     subject: Callable[[Arguments], Subject | None] | None = None
     returns: Returns | None = None
     sketch: Callable[[Mapping[str, Any]], tuple[TextContent, ...]] | None = None
+    effect_of: Callable[[Arguments], Effect] | None = None
+
+    def effect_with(self, arguments: Arguments) -> Effect:
+        """Return what a call with these arguments can do."""
+        return self.effect if self.effect_of is None else self.effect_of(arguments)
 
 
 AnyTool = Tool[Any]

@@ -12,6 +12,9 @@ from punie.tools.find_files import FIND_FILES
 from punie.tools.git.tool import GIT
 from punie.tools.list_dir import LIST_DIR
 from punie.tools.move import MOVE
+from punie.tools.python.check_types import CHECK_TYPES
+from punie.tools.python.format import FORMAT
+from punie.tools.python.lint import LINT
 from punie.tools.read_file import READ_FILE
 from punie.tools.run_command import RUN_COMMAND
 from punie.tools.search import SEARCH
@@ -23,7 +26,7 @@ TOOL_GROUPS: Mapping[str, tuple[AnyTool, ...]] = {
     "Looking": (READ_FILE, LIST_DIR, FIND_FILES, SEARCH),
     "Changing files": (EDIT_FILE, APPLY_PATCH, WRITE_FILE, MOVE, DELETE),
     "Commands": (RUN_COMMAND, COMMAND_OUTPUT),
-    "Python": (VALIDATE,),
+    "Python": (CHECK_TYPES, LINT, FORMAT, VALIDATE),
     "Git": (GIT,),
     "The person": (UPDATE_PLAN, ASK_USER),
 }

@@ -241,6 +241,12 @@ class ProgramResult:
     flooded: bool = False
 
 
+ProgramSource = Literal["any", "trusted", "project"]
+"""Where a program may come from. "any": the project's environment, beside Punie, or PATH.
+"trusted": nothing that the project brings, so beside Punie or a folder of PATH outside of the
+roots. "project": what a command of the project would run, so never what is beside Punie."""
+
+
 class Workspace(Protocol):
     """Where tools act. All paths handed to the methods come from `resolve`."""
 
@@ -354,8 +360,8 @@ class Workspace(Protocol):
         """
         ...
 
-    async def find_program(self, name: str) -> Path | None:
-        """Return where a program is: in the project's environment, beside Punie, or on PATH."""
+    async def find_program(self, name: str, source: ProgramSource = "any") -> Path | None:
+        """Return where a program is, of what may be taken from there; see `ProgramSource`."""
         ...
 
     async def run_program(self, request: ProgramRequest) -> ProgramResult:

@@ -22,6 +22,7 @@ from punie.workspace.base import (
     PathInfo,
     ProgramRequest,
     ProgramResult,
+    ProgramSource,
     SearchOptions,
     SearchResult,
     TerminalSink,
@@ -278,9 +279,9 @@ class IdeWorkspace:
         await self._compare(changed)
         return output
 
-    async def find_program(self, name: str) -> Path | None:
-        """Return where a program is: in the project's environment, beside Punie, or on PATH."""
-        return await self._local.find_program(name)
+    async def find_program(self, name: str, source: ProgramSource = "any") -> Path | None:
+        """Return where a program is, of what may be taken from there; see `ProgramSource`."""
+        return await self._local.find_program(name, source)
 
     async def run_program(self, request: ProgramRequest) -> ProgramResult:
         """Run a program on this machine for what it prints; it sees what is on disk."""

@@ -23,6 +23,7 @@ from punie.workspace.base import (
     PathInfo,
     ProgramRequest,
     ProgramResult,
+    ProgramSource,
     SearchOptions,
     SearchResult,
     TerminalSink,
@@ -252,10 +253,10 @@ class LocalWorkspace:
         """Return what the command with this id did since the last look; `stop` ends it first."""
         return await self._background.output(command, stop=stop)
 
-    async def find_program(self, name: str) -> Path | None:
-        """Return where a program is: in the project's environment, beside Punie, or on PATH."""
+    async def find_program(self, name: str, source: ProgramSource = "any") -> Path | None:
+        """Return where a program is, of what may be taken from there; see `ProgramSource`."""
         environment = await command_environment(self.roots[0])
-        return await anyio.to_thread.run_sync(locate_program, name, self.roots[0], environment)
+        return await anyio.to_thread.run_sync(locate_program, name, self.roots, environment, source)
 
     async def run_program(self, request: ProgramRequest) -> ProgramResult:
         """Run a program without a shell, in the environment of commands; cancelling ends it."""

@@ -4,13 +4,13 @@ import os
 import shutil
 import sysconfig
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, assert_never
 
 import anyio
 
-from punie.workspace.base import ProgramRequest, ProgramResult
+from punie.workspace.base import ProgramRequest, ProgramResult, ProgramSource
 from punie.workspace.commands import END_GRACE_SECONDS, start
 from punie.workspace.environment import project_venv
 from punie.workspace.processes import ProcessGroup, end_group
@@ -19,13 +19,36 @@ _SHORTEST_POLL_SECONDS = 0.001
 _LONGEST_POLL_SECONDS = 0.02
 
 
-def locate_program(name: str, project: Path, environment: Mapping[str, str]) -> Path | None:
-    """Return where a program is: in the project's environment, beside Punie, or on the PATH."""
-    venv = project_venv(project, environment)
-    folders = [] if venv is None else [str(venv / "bin")]
-    folders.append(sysconfig.get_path("scripts"))
-    found = shutil.which(name, path=os.pathsep.join([*folders, environment.get("PATH", "")]))
+def locate_program(
+    name: str, roots: Sequence[Path], environment: Mapping[str, str], source: ProgramSource
+) -> Path | None:
+    """Return where a program is; `environment` is that of commands, see `ProgramSource`."""
+    beside = sysconfig.get_path("scripts")
+    path = environment.get("PATH", "").split(os.pathsep)
+    venv = project_venv(roots[0], environment)
+    own = [] if venv is None else [str(venv / "bin")]
+    match source:
+        case "any":
+            folders = [*own, beside, *path]
+        case "project":
+            folders = [*own, *path]
+        case "trusted":
+            folders = [beside, *(folder for folder in path if not _is_inside(folder, roots))]
+        case _:
+            assert_never(source)
+    # An empty PATH would be the system's own for `which`, and is none.
+    found = shutil.which(name, path=os.pathsep.join(folders) or os.devnull)
     return None if found is None else Path(found)
+
+
+def _is_inside(folder: str, roots: Sequence[Path]) -> bool:
+    real = Path(os.path.realpath(folder))
+    return any(
+        place.is_relative_to(below)
+        for root in roots
+        for below in (root, Path(os.path.realpath(root)))
+        for place in (Path(folder), real)
+    )
 
 
 async def run_program(

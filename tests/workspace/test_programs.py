@@ -83,5 +83,26 @@ async def test_the_projects_own_program_is_found_first(tmp_path: Path) -> None:
         (folder / name).write_text("#!/bin/sh\n")
         (folder / name).chmod(0o755)
     assert await workspace.find_program("ruff") == folder / "ruff"
+    assert await workspace.find_program("ruff", "project") == folder / "ruff"
+    assert await workspace.find_program("ruff", "trusted") == beside
     assert await workspace.find_program("git") is not None
     assert await workspace.find_program("no-such-program") is None
+
+
+async def test_nothing_in_a_root_is_trusted_and_nothing_beside_punie_is_the_projects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, outside = tmp_path / "project" / "bin", tmp_path / "tools"
+    linked = tmp_path / "linked"
+    for folder in (inside, outside):
+        folder.mkdir(parents=True)
+        (folder / "some-tool").write_text("#!/bin/sh\n")
+        (folder / "some-tool").chmod(0o755)
+    linked.symlink_to(inside)
+    monkeypatch.setenv("PATH", f"{inside}:{linked}:{outside}:/usr/bin")
+    workspace = LocalWorkspace([tmp_path / "other", tmp_path / "project"])
+    assert await workspace.find_program("some-tool") == inside / "some-tool"
+    assert await workspace.find_program("some-tool", "trusted") == outside / "some-tool"
+    beside = await workspace.find_program("ty", "trusted")
+    assert beside is not None
+    assert await workspace.find_program("ty", "project") != beside

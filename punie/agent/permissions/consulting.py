@@ -58,7 +58,7 @@ async def consult(
         if isinstance(verdict, Permitted | Forbidden):
             return Consulted(verdict)
         asked = isinstance(verdict, Unruled) and verdict.secret
-        if tool.effect == "read" and not asked:
+        if tool.effect_with(arguments) == "read" and not asked:
             return Consulted(verdict)
         return Consulted(verdict, offers(call, rules, place))
 

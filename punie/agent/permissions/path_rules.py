@@ -21,10 +21,10 @@ def is_below(name: str, rule: Rule) -> bool:
 
 
 def concerns(name: str, rule: Rule) -> bool:
-    """Tell whether a deny rule means this file, or something in it if it is a folder that moves."""
+    """Tell whether a deny rule means this file, or something in it if it is a folder."""
     if not isinstance(rule.target, PathPattern):
         return False
-    inside = not name or rule.target.path.casefold().startswith(f"{name.casefold()}/")
+    inside = name == "." or rule.target.path.casefold().startswith(f"{name.casefold()}/")
     return inside or is_below(name, rule)
 
 
@@ -35,7 +35,7 @@ def hides(name: str, rule: Rule) -> bool:
     """
     if not isinstance(rule.target, PathPattern) or is_secret_path(rule.target.path):
         return is_below(name, rule)
-    return concerns("" if name == "." else name, rule)
+    return concerns(name, rule)
 
 
 def may_read(name: str, allows: Sequence[Rule]) -> bool:

@@ -239,9 +239,7 @@ async def test_a_git_of_the_project_is_not_run(victim: Repo, program: Path) -> N
     folder.mkdir(parents=True)
     for name in ("git", "python"):
         shutil.copy(program, folder / name)
-    assert await victim.ask("status") == (
-        "error: the project brings a program named git (.venv/bin/git), which is not run"
-    )
+    assert not (await victim.ask("status")).startswith("error")
     assert not ran(program)
 
 

@@ -1,0 +1,193 @@
+"""What ruff and ty report, read from their JSON, and how it is told in rows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from punie.tools.base import ToolContext, ToolError
+from punie.tools.presentation import Location
+from punie.tools.wording import count, fitting_rows, one_line
+
+_MESSAGE_CHARS = 300
+_TRAILER_ROOM = 160
+_MAX_LOCATIONS = 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One report about a file. `line` and `column` are counted from 1; 0 is the file as a whole.
+
+    `fixable` tells that ruff has a safe fix.
+    """
+
+    path: Path
+    line: int
+    column: int
+    rule: str
+    message: str
+    severity: Literal["error", "warning", "info"] = "error"
+    fixable: bool = False
+
+
+class ProblemData(TypedDict):
+    """A problem as code gets it."""
+
+    path: str
+    line: int
+    rule: str
+    message: str
+
+
+class _Place(BaseModel):
+    row: int
+    column: int
+
+
+class _Fix(BaseModel):
+    applicability: str
+
+
+class _RuffRow(BaseModel):
+    filename: str
+    location: _Place | None
+    code: str | None
+    message: str
+    fix: _Fix | None
+
+
+class _TyPosition(BaseModel):
+    line: int
+    column: int
+
+
+class _TyPositions(BaseModel):
+    begin: _TyPosition
+
+
+class _TyLocation(BaseModel):
+    path: str
+    positions: _TyPositions
+
+
+class _TyRow(BaseModel):
+    check_name: str
+    description: str
+    severity: str
+    location: _TyLocation
+
+
+_RUFF = TypeAdapter(list[_RuffRow])
+_TY = TypeAdapter(list[_TyRow])
+_TY_SEVERITIES: dict[str, Literal["error", "warning", "info"]] = {
+    "minor": "warning",
+    "info": "info",
+}
+
+
+def read_ruff(printed: str, root: Path) -> list[Problem]:
+    """Return ruff's problems in its order; raise `ToolError` for what is not its JSON.
+
+    `root` is the folder that ruff ran in.
+    """
+    try:
+        rows = _RUFF.validate_json(printed.encode("utf-8", "replace"))
+    except ValidationError as error:
+        raise ToolError("ruff printed something else than its JSON") from error
+    return [
+        Problem(
+            path=_inside(root, row.filename),
+            line=0 if row.location is None else row.location.row,
+            column=0 if row.location is None else row.location.column,
+            rule=row.code or "invalid-syntax",
+            message=one_line(row.message, _MESSAGE_CHARS),
+            fixable=row.fix is not None and row.fix.applicability == "safe",
+        )
+        for row in rows
+    ]
+
+
+def read_ty(printed: str, root: Path) -> list[Problem]:
+    """Return ty's problems in its order; raise `ToolError` for what is not its JSON.
+
+    `root` is the folder that ty ran in.
+    """
+    try:
+        rows = _TY.validate_json(printed.encode("utf-8", "replace"))
+    except ValidationError as error:
+        raise ToolError("ty printed something else than its JSON") from error
+    return [
+        Problem(
+            path=_inside(root, row.location.path),
+            line=row.location.positions.begin.line,
+            column=row.location.positions.begin.column,
+            rule=row.check_name,
+            message=one_line(
+                row.description.removeprefix(f"{row.check_name}: ").rstrip("."), _MESSAGE_CHARS
+            ),
+            severity=_TY_SEVERITIES.get(row.severity, "error"),
+        )
+        for row in rows
+    ]
+
+
+def _inside(root: Path, name: str) -> Path:
+    """Return a reported path below the root as it was given, which may be a link."""
+    path = root / name
+    if not path.is_relative_to(root):
+        real = root.resolve()
+        if path.is_relative_to(real):
+            return root / path.relative_to(real)
+    return path
+
+
+def row(context: ToolContext, problem: Problem) -> str:
+    """Return a problem in one line."""
+    place = context.workspace.display(problem.path)
+    if problem.line:
+        place = f"{place}:{problem.line}"
+    severity = "" if problem.severity == "error" else f" {problem.severity}"
+    fixable = " (fixable)" if problem.fixable else ""
+    return f"{place} {problem.rule}{severity}: {problem.message}{fixable}"
+
+
+def found_text(context: ToolContext, problems: Sequence[Problem] | None, room: int) -> str:
+    """Return the rows that fit into `room` characters, and what was left out; None: no files."""
+    if problems is None:
+        return "there are no Python files"
+    if not problems:
+        return "no problems"
+    rows = fitting_rows((row(context, each) for each in problems), room - _TRAILER_ROOM)
+    if len(rows) < len(problems):
+        rows.append(f"(first {len(rows)} of {len(problems)} problems; name a smaller path)")
+    return "\n".join(rows)
+
+
+def problem_count(problems: Sequence[Problem] | None) -> str:
+    """Return how many there are, for a title; None: no files."""
+    if problems is None:
+        return "no Python files"
+    return count(len(problems), "problem") if problems else "no problems"
+
+
+def data(context: ToolContext, problems: Iterable[Problem]) -> JsonValue:
+    """Return the problems as code gets them, a list of `ProblemData`."""
+    return [
+        {
+            "path": context.workspace.display(each.path),
+            "line": each.line,
+            "rule": each.rule,
+            "message": each.message,
+        }
+        for each in problems
+    ]
+
+
+def locations(problems: Sequence[Problem]) -> tuple[Location, ...]:
+    """Return the places of the first problems."""
+    return tuple(
+        Location(path=each.path, line=each.line or None) for each in problems[:_MAX_LOCATIONS]
+    )

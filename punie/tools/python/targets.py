@@ -1,0 +1,57 @@
+"""What a check is about: a file as the workspace knows it, or a folder as it is on disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from punie.tools.base import ToolArguments, ToolContext, ToolError
+from punie.tools.guards import workspace_errors
+from punie.tools.presentation import Location, Presentation, ToolKind
+from punie.workspace.base import IsFolderError, TextFile
+
+SUFFIXES = (".py", ".pyi")
+
+
+class PathArguments(ToolArguments):
+    """Which file or folder; the whole project if none is named."""
+
+    path: str = "."
+
+
+@dataclass(frozen=True)
+class Target:
+    """A path and the root that it is in; `file` is None for a folder."""
+
+    path: Path
+    root: Path
+    file: TextFile | None = None
+
+
+async def find_target(context: ToolContext, path: str) -> Target:
+    """Return what is there; raise `ToolError` if nothing is, or no Python."""
+    with workspace_errors():
+        resolved = context.workspace.resolve(path)
+        root = root_of(context, resolved)
+        try:
+            file = await context.workspace.read_text(resolved)
+        except IsFolderError:
+            return Target(resolved, root)
+    if resolved.suffix not in SUFFIXES:
+        raise ToolError(f"{context.workspace.display(resolved)} is not a Python file")
+    return Target(resolved, root, file)
+
+
+def root_of(context: ToolContext, path: Path) -> Path:
+    """Return the root of the workspace that a path is in."""
+    return next(root for root in context.workspace.roots if path.is_relative_to(root))
+
+
+def described(context: ToolContext, verb: str, path: str, kind: ToolKind) -> Presentation:
+    """Describe a call about a path; raise `ToolError` for one outside."""
+    with workspace_errors():
+        resolved = context.workspace.resolve(path)
+    whole = resolved == context.workspace.roots[0]
+    return Presentation(
+        title=f"{verb} {'the project' if whole else context.workspace.display(resolved)}",
+        kind=kind,
+        locations=(Location(path=resolved),),
+    )
