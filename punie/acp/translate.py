@@ -62,7 +62,6 @@ from punie.agent.events import (
     UsageChanged,
     UserMessage,
 )
-from punie.tools.wording import count
 
 RUNNING_TAIL = 8_000
 """Characters of a running call's output that are shown; the whole follows when it has ended."""
@@ -184,11 +183,7 @@ class Translator:
         return update
 
     def _compaction(self, event: Compacted, message_id: str) -> SessionUpdate:
-        gone = [
-            *([count(event.dropped, "older message")] if event.dropped else []),
-            *([count(len(event.cleared), "tool result")] if event.cleared else []),
-        ]
-        text = f"{' and '.join(gone)} left the model's context."
+        text = event.sentence
         if self._profile.compaction:
             return CompactionUpdate(
                 compaction_id=message_id, status="completed", summary=[text_block(text)]

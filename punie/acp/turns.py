@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from anyio import CancelScope, to_thread
@@ -40,6 +41,10 @@ from punie.agent.undo import with_note
 from punie.logs.setup import get_logger, log_context
 from punie.models.catalog import ModelUnavailable
 from punie.tools.base import Answered, NotAnswered, Question
+
+if TYPE_CHECKING:
+    from punie.agent.turn_config import TurnConfig
+    from punie.models.streaming import StreamingModel
 
 _log = get_logger(__name__)
 
@@ -118,21 +123,31 @@ class _Turn:
             return await self.close(trouble)
         # Loaded by now: opening a model needs all of it.
         await to_thread.run_sync(import_turn, abandon_on_cancel=True)
-        from punie.agent.budget import context_window
         from punie.agent.journal import PastTurns
         from punie.agent.turn import run_turn
+
+        await self._warn(model.warnings)
+        config, notices = await self._config(model)
+        for notice in notices:
+            await self.emit(notice)
+        past = session.past = session.past or PastTurns()
+        past.catch_up(earlier)
+        return await run_turn(
+            config, message, past, emit=self.emit, ask=self._ask, cancel=self._cancel
+        )
+
+    async def _config(self, model: "StreamingModel") -> "tuple[TurnConfig, Sequence[Notice]]":
+        """Return what a turn runs on, and what the person has to know of its tools."""
+        from punie.agent.budget import context_window
         from punie.agent.turn_config import turn_config
         from punie.models.streaming import ModelUse
 
-        await self._warn(model.warnings)
-        use = ModelUse(owner=session.id, say=self._say_aside)
-        model = model.used_by(use)
-        tools, notices = await turn_tools(session, context_window(model))
-        for notice in notices:
-            await self.emit(notice)
+        session = self._session
+        used = model.used_by(ModelUse(owner=session.id, say=self._say_aside))
+        tools, notices = await turn_tools(session, context_window(used))
         config = turn_config(
             session.settings,
-            model,
+            used,
             session.workspace,
             session.reads,
             self._mode,
@@ -141,11 +156,18 @@ class _Turn:
             more_tools=tools,
             permissions=session.permissions,
         )
-        past = session.past = session.past or PastTurns()
-        past.catch_up(earlier)
-        return await run_turn(
-            config, message, past, emit=self.emit, ask=self._ask, cancel=self._cancel
-        )
+        return config, notices
+
+    async def _config_for_command(self) -> "TurnConfig | None":
+        session = self._session
+        try:
+            model = await self._models.get(session.model, self._say_aside)
+        except ModelUnavailable:
+            return None
+        if session.mcp is not None:
+            await session.mcp.settle()
+        await to_thread.run_sync(import_turn, abandon_on_cancel=True)
+        return (await self._config(model))[0]
 
     async def command(
         self,
@@ -172,7 +194,13 @@ class _Turn:
             return unknown_command(call.name)
         return await run(
             CommandContext(
-                self._session, call.arguments, self._cancel, self.emit, self._ask, change
+                self._session,
+                call.arguments,
+                self._cancel,
+                self.emit,
+                self._ask,
+                change,
+                self._config_for_command,
             )
         )
 

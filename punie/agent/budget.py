@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from pydantic_ai.messages import (
     ModelMessage,
-    ModelRequest,
     TextPart,
     ThinkingPart,
     ToolCallPart,
@@ -58,6 +57,20 @@ def message_chars(message: ModelMessage) -> int:
 
 
 @dataclass(frozen=True)
+class Fill:
+    """How full a model's window is, in tokens, about.
+
+    `used` is what the next request takes, `per_char` what a character of a message does. The
+    request fits up to `limit`; after a compaction it is to take `target` at most.
+    """
+
+    used: float
+    per_char: float
+    limit: float
+    target: float
+
+
+@dataclass(frozen=True)
 class Budget:
     """The room that a model's window leaves for messages.
 
@@ -70,35 +83,30 @@ class Budget:
     parameters: ModelRequestParameters
     reserve: int | None
 
-    async def messages_to_drop(
-        self, messages: Sequence[ModelMessage], prompt: ModelMessage | None
-    ) -> int:
-        """Return how many of the oldest messages, `prompt` not counted, have to go; 0 if none.
-
-        Whole turns go first; if the current turn alone is too large, its oldest exchanges go,
-        each a response with its results. The prompt and what follows last always stay.
-        """
+    @property
+    def room(self) -> int | None:
+        """Tokens that a request may take; None where the model's window is not known."""
         window = context_window(self.model)
-        if window is None:
-            return 0
-        room = window - min(self.reserve or window // 4, window // 4)
+        return None if window is None else window - min(self.reserve or window // 4, window // 4)
+
+    async def overfull(
+        self, messages: Sequence[ModelMessage], prompt: ModelMessage | None
+    ) -> Fill | None:
+        """Return how full the window is if the next request would not fit, else None."""
+        room = self.room
+        if room is None:
+            return None
         sizes = [message_chars(message) for message in messages]
         used = await self._tokens(messages, sum(sizes), room)
         if used <= room:
-            return 0
+            return None
         # What stays in any case: the instructions, the tools and the prompt.
         kept = [message for message in messages if message is prompt]
         kept_chars = sum(message_chars(message) for message in kept)
         base = await self._tokens(kept, kept_chars, 0)
         per_char = (used - base) / max(1, sum(sizes) - kept_chars)
         target = base + max(room - base, 0) * _AFTER_COMPACTION
-        dropped = 0
-        for group in _groups(messages, prompt):
-            if used <= target:
-                break
-            used -= sum(sizes[index] for index in group) * per_char
-            dropped += len(group)
-        return dropped
+        return Fill(used, per_char, limit=room, target=target)
 
     async def _tokens(self, messages: Sequence[ModelMessage], chars: int, room: int) -> float:
         chars += self._fixed_chars()
@@ -117,24 +125,3 @@ class Budget:
             len(tool.name) + len(tool.description or "") + len(str(tool.parameters_json_schema))
             for tool in self.parameters.function_tools
         )
-
-
-def _groups(messages: Sequence[ModelMessage], prompt: ModelMessage | None) -> list[list[int]]:
-    """Return what may be dropped, oldest first: earlier turns, then exchanges of this turn."""
-    groups: list[list[int]] = []
-    current = False
-    for index, message in enumerate(messages):
-        if message is prompt:
-            current = True
-            continue
-        starts = _is_prompt(message) if not current else not isinstance(message, ModelRequest)
-        if starts or not groups:
-            groups.append([])
-        groups[-1].append(index)
-    return groups[:-1] if current and messages and messages[-1] is not prompt else groups
-
-
-def _is_prompt(message: ModelMessage) -> bool:
-    return isinstance(message, ModelRequest) and any(
-        isinstance(part, UserPromptPart) for part in message.parts
-    )

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from punie.tools.presentation import Presentation
+from punie.tools.wording import count
 
 StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
 Mode = Literal["ask", "accept_edits", "plan", "auto"]
@@ -226,12 +227,29 @@ class TitleChanged(_Event):
 class Compacted(_Event):
     """Older messages left the model's context; `dropped` counts them.
 
-    `cleared` are the calls whose results were replaced by a short remark before that.
+    `cleared` are the calls whose results were replaced by a short remark before that, `cut` those
+    of which so many characters stay. `summary` is what the model reads in place of the messages.
     """
 
     kind: Literal["compaction"] = "compaction"
     dropped: int
     cleared: tuple[str, ...] = ()
+    cut: dict[str, int] = Field(default_factory=dict)
+    summary: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What happened, for the person."""
+        gone = [
+            *([count(self.dropped, "older message")] if self.dropped else []),
+            *([count(len(self.cleared), "tool result")] if self.cleared else []),
+        ]
+        said = [f"{' and '.join(gone)} left the model's context."] if gone else []
+        if self.cut:
+            said.append(f"{count(len(self.cut), 'tool result')} had to be cut to fit into it.")
+        if self.summary:
+            said.append("A summary stays.")
+        return " ".join(said)
 
 
 class Notice(_Event):

@@ -1,6 +1,7 @@
 """Rebuilds the model's own messages from turn events, and from nothing else."""
 
 import itertools
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -25,12 +26,18 @@ from punie.agent.events import (
     ToolStarted,
     TurnEnded,
     TurnEvent,
+    UsageChanged,
     UserMessage,
 )
 from punie.agent.policy import CANCELLED
 
 CLEARED = "(left out to save room; make the call again if you need its result)"
 """What the model reads in place of a result that a compaction cleared."""
+
+SUMMARY_HEAD = "(The conversation before this was removed to make room. "
+"""How the message begins that a compaction puts in place of what it dropped."""
+
+_CUT = "\n(cut at {} of {} characters to save room; ask for a smaller part if you need more)"
 
 
 @dataclass
@@ -81,14 +88,16 @@ class HistoryBuilder:
     """Turns events, one by one, into the messages that the model has seen.
 
     Every user message, model response and set of tool results is one message. Calls without a
-    result read `error: cancelled`; `Compacted` clears the results it names and drops the messages
-    it counts. Refused turns and those of slash commands are left out whole. `prompt` is the message
-    of the latest prompt to the model.
+    result read `error: cancelled`; `Compacted` cuts and clears the results it names, drops the
+    messages it counts and begins with its summary. Refused turns and those of slash commands are
+    left out whole. `prompt` is the message of the latest prompt to the model, `usage` what its
+    window held after the latest request.
     """
 
     def __init__(self) -> None:
         self._messages: list[ModelMessage] = []
         self.prompt: ModelMessage | None = None
+        self.usage: UsageChanged | None = None
         self._open: _OpenResponse | None = None
         self._in_command = False
 
@@ -103,6 +112,8 @@ class HistoryBuilder:
         if isinstance(event, UserMessage):
             self._close()
             self._in_command = event.command is not None
+        if isinstance(event, UsageChanged):
+            self.usage = event
         if not self._in_command or isinstance(event, Compacted):
             self._take(event)
 
@@ -128,8 +139,7 @@ class HistoryBuilder:
                     self._open.results[event.call_id] = event.result
             case Compacted():
                 self._close()
-                self._messages = clear_results(self._messages, frozenset(event.cleared))
-                self._messages = drop_oldest(self._messages, event.dropped, keep=self.prompt)
+                self._compact(event)
             case TurnEnded():
                 self._close()
                 if event.stop_reason == "refusal":
@@ -143,6 +153,16 @@ class HistoryBuilder:
         """Return the messages so far, oldest first."""
         pending = self._open.messages() if self._open is not None else []
         return [*self._messages, *pending]
+
+    def _compact(self, event: Compacted) -> None:
+        kept = self.prompt
+        messages = cut_results(self._messages, event.cut)
+        messages = clear_results(messages, frozenset(event.cleared))
+        messages = drop_oldest(messages, event.dropped, keep=kept)
+        if event.summary:
+            summary = ModelRequest(parts=[UserPromptPart(content=event.summary)])
+            messages = [summary, *messages]
+        self._messages = messages
 
     def _response(self, message_id: str) -> _OpenResponse:
         if self._open is None or self._open.message_id != message_id:
@@ -162,22 +182,44 @@ def _before(messages: list[ModelMessage], prompt: ModelMessage | None) -> list[M
 
 def clear_results(messages: list[ModelMessage], calls: frozenset[str]) -> list[ModelMessage]:
     """Return the messages with a short remark in place of the results of these calls."""
+    return _with_results(messages, lambda call, text: CLEARED if call in calls else text)
 
-    def cleared(part: ModelRequestPart) -> ModelRequestPart:
-        if isinstance(part, ToolReturnPart) and part.tool_call_id in calls:
-            return ToolReturnPart(
-                tool_name=part.tool_name, content=CLEARED, tool_call_id=part.tool_call_id
-            )
-        return part
 
-    def lightened(message: ModelMessage) -> ModelMessage:
-        if isinstance(message, ModelRequest) and any(
-            cleared(part) is not part for part in message.parts
-        ):
-            return replace(message, parts=[cleared(part) for part in message.parts])
-        return message
+def cut_results(messages: list[ModelMessage], cuts: Mapping[str, int]) -> list[ModelMessage]:
+    """Return the messages with the results of these calls cut to so many characters."""
 
-    return [lightened(message) for message in messages] if calls else messages
+    def cut(call: str, text: str) -> str:
+        most = cuts.get(call, len(text))
+        return text if len(text) <= most else text[:most] + _CUT.format(most, len(text))
+
+    return _with_results(messages, cut)
+
+
+def _with_results(
+    messages: list[ModelMessage], change: Callable[[str, str], str]
+) -> list[ModelMessage]:
+    """Return the messages with other texts in the results; what does not change is shared."""
+
+    def changed(part: ModelRequestPart) -> ModelRequestPart:
+        if not isinstance(part, ToolReturnPart):
+            return part
+        before = part.model_response_str()
+        text = change(part.tool_call_id, before)
+        if text == before:
+            return part
+        return ToolReturnPart(
+            tool_name=part.tool_name, content=text, tool_call_id=part.tool_call_id
+        )
+
+    found: list[ModelMessage] = []
+    for message in messages:
+        if isinstance(message, ModelRequest):
+            parts = [changed(part) for part in message.parts]
+            same = all(a is b for a, b in zip(parts, message.parts, strict=True))
+            found.append(message if same else replace(message, parts=parts))
+        else:
+            found.append(message)
+    return found
 
 
 def drop_oldest(

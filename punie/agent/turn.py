@@ -29,7 +29,6 @@ from punie.agent.calls import AskPermission, CallRunner, OpenCall
 from punie.agent.cancel import CancelSignal
 from punie.agent.coalesce import Coalescer
 from punie.agent.events import (
-    Compacted,
     Notice,
     PlanChanged,
     PlanEntry,
@@ -40,10 +39,12 @@ from punie.agent.events import (
     UsageChanged,
     UserMessage,
 )
+from punie.agent.fitting import fullness_warning, make_room
 from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.policy import CANCELLED
+from punie.agent.summary import Summariser
 from punie.agent.toolset import read_call, turn_parameters
-from punie.agent.turn_config import TurnConfig, model_settings
+from punie.agent.turn_config import TurnConfig
 from punie.agent.writing import CallWriting
 from punie.tools.base import PlanStep, ToolContext
 
@@ -140,8 +141,9 @@ class _Turn:
         self._journal = journal
         self._window = context_window(config.model)
         self._parameters = turn_parameters(config.tools)
-        self._settings = model_settings(config.thinking, config.max_tokens, config.temperature)
+        self._settings = config.request_settings
         self._budget = Budget(config.model, self._parameters, reserve=config.max_tokens)
+        self._summariser = Summariser.of_turn(config)
         self._runner = CallRunner(
             journal,
             ToolContext(
@@ -182,7 +184,7 @@ class _Turn:
 
     async def _converse(self) -> _Ending:
         for _ in range(self._config.max_requests):
-            await self._fit()
+            await make_room(self._journal, self._budget, self._summariser)
             response, calls = await self._request()
             ending = await self._judge(response, calls)
             if ending is not None:
@@ -196,13 +198,6 @@ class _Turn:
                     return _Ending("end_turn", _NOT_RUN)
         await self._notify("warning", _MAX_REQUESTS.format(self._config.max_requests))
         return _Ending("max_turn_requests", _NOT_RUN)
-
-    async def _fit(self) -> None:
-        """Drop the oldest messages if the next request would not fit the model's window."""
-        history = self._journal.history
-        dropped = await self._budget.messages_to_drop(history.messages(), history.prompt)
-        if dropped:
-            await self._journal.emit(Compacted(dropped=dropped))
 
     async def _request(self) -> tuple[ModelResponse, list[OpenCall]]:
         """Make one model call, showing what comes as it comes.
@@ -259,15 +254,17 @@ class _Turn:
     async def _judge(self, response: ModelResponse, calls: list[OpenCall]) -> _Ending | None:
         """Report the cost of a response and tell whether the turn ends with it."""
         usage = response.usage
-        await self._journal.emit(
-            UsageChanged(
-                context_tokens=usage.input_tokens + usage.output_tokens,
-                context_size=self._window or 0,
-                input_tokens=usage.input_tokens,
-                cached_tokens=usage.cache_read_tokens,
-                output_tokens=usage.output_tokens,
-            )
+        now = UsageChanged(
+            context_tokens=usage.input_tokens + usage.output_tokens,
+            context_size=self._window or 0,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cache_read_tokens,
+            output_tokens=usage.output_tokens,
         )
+        warning = fullness_warning(self._journal.history, now, self._budget.room)
+        await self._journal.emit(now)
+        if warning is not None:
+            await self._journal.emit(warning)
         match response.finish_reason:
             case "length":
                 return _Ending("max_tokens", _CUT_OFF)

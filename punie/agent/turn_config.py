@@ -45,6 +45,11 @@ class TurnConfig:
     ask_user: AskUser | None = None
     permissions: Permissions | None = None
 
+    @property
+    def request_settings(self) -> ModelSettings:
+        """What every request of the turn is made with."""
+        return model_settings(self.thinking, self.max_tokens, self.temperature)
+
 
 class TurnSettings(Protocol):
     """The user's settings that a turn needs; times in seconds, None leaves it to the model."""

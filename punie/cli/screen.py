@@ -237,7 +237,7 @@ class TerminalScreen:
                 colour = {"info": "dim", "warning": "yellow", "error": "bold red"}[event.severity]
                 self._note(Text(printable(event.text), style=colour))
             case Compacted():
-                self._note(Text(f"({event.dropped} older messages were left out)", style="dim"))
+                self._note(Text(f"({event.sentence})", style="dim"))
             case _:
                 pass
 

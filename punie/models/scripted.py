@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -145,8 +145,17 @@ class ScriptedModel(StreamingModel):
             model_request_parameters=parameters,
             response=response,
             name=self._name,
-            prompt_tokens=sum(_size(part) for message in messages for part in message.parts) // 4,
+            prompt_tokens=_tokens(messages),
         )
+
+    async def count_tokens(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> RequestUsage:
+        """Count the tokens of a request as its usage will."""
+        return RequestUsage(input_tokens=_tokens(messages))
 
 
 @dataclass
@@ -231,6 +240,11 @@ class ScriptedStream(StreamedResponse):
     def timestamp(self) -> datetime:
         """When the response was begun."""
         return self.created
+
+
+def _tokens(messages: Sequence[ModelMessage]) -> int:
+    """Return four characters a token; instructions and tools are not counted."""
+    return sum(_size(part) for message in messages for part in message.parts) // 4
 
 
 def _size(part: ModelRequestPart | ModelResponsePart) -> int:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic_ai.messages import ModelMessage, ToolReturnPart
 
-from punie.agent.compaction import plan_compaction
+from punie.agent.compaction import Compaction, plan_on_demand
 from punie.agent.events import (
     Compacted,
     PromptText,
@@ -22,6 +22,7 @@ from punie.agent.events import (
     UserMessage,
 )
 from punie.agent.history import CLEARED
+from punie.agent.journal import PastTurns
 from punie.tools.presentation import Presentation
 from tests.agent.stage import Piece, Recording, Stage, call, messages_from_events, prompt, scripted
 from tests.agent.test_budget import paired
@@ -63,6 +64,10 @@ def command(name: str, *events: TurnEvent) -> list[TurnEvent]:
     return [message, *events, answer, TurnEnded(stop_reason="end_turn")]
 
 
+def on_demand(events: Sequence[TurnEvent], *, all_turns: bool = False) -> Compaction | None:
+    return plan_on_demand(PastTurns(events).history, all_turns=all_turns)
+
+
 def results(messages: Sequence[ModelMessage]) -> dict[str, str]:
     return {
         part.tool_call_id: part.model_response_str()
@@ -82,11 +87,10 @@ def test_repeated_reads_and_old_results_go_before_any_turn() -> None:
         *turn(3, ("b.py", "changed" + LONG), ("c.py", LONG)),
         usage(2_000),
     ]
-    plan = plan_compaction(events)
+    plan = on_demand(events)
     assert plan is not None
     assert plan.cleared == ("1-0", "1-1", "2-0")
     assert (plan.repeated, plan.old, plan.turns, plan.dropped) == (2, 1, 0, 0)
-    assert plan.before == 2_000
     assert 1_100 < plan.after < 1_300
     compacted = Compacted(dropped=plan.dropped, cleared=plan.cleared)
     messages = messages_from_events([*events, *command("compact", compacted)])
@@ -106,7 +110,7 @@ def test_whole_turns_go_when_the_window_stays_full() -> None:
     for number in range(1, 6):
         events += turn(number, answer="y" * 3_000)
     events += [usage(8_000)]
-    plan = plan_compaction(events)
+    plan = on_demand(events)
     assert plan is not None
     assert plan.turns == 3
     assert plan.dropped == 6
@@ -120,23 +124,23 @@ def test_a_failed_read_replaces_no_earlier_one() -> None:
         *turn(1, ("a.py", LONG)),
         *turn(2, ("a.py", "error: there is no file a.py")),
     ]
-    plan = plan_compaction(events)
+    plan = on_demand(events)
     assert plan is not None
     assert (plan.repeated, plan.old) == (0, 1)
 
 
 def test_when_nothing_can_be_cleared_the_older_turns_go() -> None:
     events = [*turn(1), *turn(2), *turn(3), *turn(4), usage(100)]
-    plan = plan_compaction(events)
+    plan = on_demand(events)
     assert plan is not None
     assert (plan.turns, plan.dropped) == (2, 4)
     events.append(Compacted(dropped=plan.dropped))
-    assert plan_compaction(events) is None
+    assert on_demand(events) is None
 
 
 @pytest.mark.parametrize("events", [[], turn(1), turn(1, ("a.py", LONG)), turn(1) + turn(2)])
 def test_nothing_to_compact(events: list[TurnEvent]) -> None:
-    assert plan_compaction(events) is None
+    assert on_demand(events) is None
 
 
 READS = st.lists(
@@ -159,7 +163,7 @@ def test_compacting_keeps_the_latest_turn_and_valid_messages(
         events += turn(number, *reads, answer="a" * answer)
     events.append(usage(tokens, window))
     before = messages_from_events(events)
-    plan = plan_compaction(events)
+    plan = on_demand(events)
     if plan is None:
         return
     assert plan.cleared or plan.dropped
@@ -172,7 +176,7 @@ def test_compacting_keeps_the_latest_turn_and_valid_messages(
     assert shown[-len(latest) :] == latest
     assert sum(len(str(item)) for item in shown) <= sum(len(str(item)) for item in whole)
     # Compacting again finds nothing that it has already cleared.
-    again = plan_compaction(events)
+    again = on_demand(events)
     assert again is None or not set(again.cleared) & set(plan.cleared)
 
 
@@ -189,7 +193,7 @@ async def test_after_compacting_each_request_extends_the_one_before() -> None:
     await stage.turn("one")
     await stage.turn("two")
     before = flat(recording.requests[-1])
-    plan = plan_compaction(stage.events)
+    plan = on_demand(stage.events)
     assert plan is not None
     stage.events += command("compact", Compacted(dropped=plan.dropped, cleared=plan.cleared))
     recording.requests.clear()

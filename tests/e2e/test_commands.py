@@ -263,7 +263,9 @@ def test_a_client_that_shows_compactions_gets_one(
     assert "2 older turns (4 messages)" in answer
     (update,) = client.updates(session, "compaction_update")
     assert update["status"] == "completed"
-    assert update["summary"][0]["text"] == "4 older messages left the model's context."
+    assert update["summary"][0]["text"] == (
+        "4 older messages left the model's context. A summary stays."
+    )
 
 
 PYPROJECT = '[project]\nname = "shop"\ndescription = "Sells things."\n[tool.pytest.ini_options]\n'

@@ -2,10 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from punie.acp.sessions import LiveSession
 from punie.agent.cancel import CancelSignal
 from punie.agent.events import PermissionAsked, TurnEvent
+
+if TYPE_CHECKING:
+    from punie.agent.turn_config import TurnConfig
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,8 @@ class CommandContext:
     """One use of a command: the session, and the text that followed the command's name.
 
     `emit` saves an event and shows it, `ask` puts a permission question, `change` sets an option
-    of the session and tells the client; `cancel` is the signal of the command's turn.
+    of the session and tells the client; `cancel` is the signal of the command's turn. `config`
+    opens the model and returns what a turn would run on now, or None if it cannot be opened.
     """
 
     session: LiveSession
@@ -22,6 +27,7 @@ class CommandContext:
     emit: Callable[[TurnEvent], Awaitable[None]]
     ask: Callable[[PermissionAsked], Awaitable[str | None]]
     change: Callable[[str, object], Awaitable[bool]]
+    config: Callable[[], Awaitable["TurnConfig | None"]]
 
 
 Run = Callable[[CommandContext], Awaitable[str]]

@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from punie.acp.commands.context import CommandContext, number_in
 from punie.acp.heavy import import_turn
-from punie.agent.events import Compacted, PlanChanged, PlanEntry, TurnEvent, UsageChanged
+from punie.agent.events import Compacted, PlanChanged, PlanEntry, UsageChanged
 from punie.agent.title import title_from_events
 from punie.agent.transcript import conversation_markdown
 from punie.logs.lines import render
@@ -18,22 +18,36 @@ from punie.tools.wording import count, fenced, in_backticks
 from punie.workspace.base import MissingFileError, Workspace, WorkspaceError
 
 if TYPE_CHECKING:
-    from punie.agent.compaction import Compaction
+    from pydantic_ai.messages import ModelMessage
 
 _LOG_LINES = 20
 _MOST_LOG_LINES = 200
 _MOST_NAMES = 1_000
+_CHARS_PER_TOKEN = 3
 
 
 async def compact(context: CommandContext) -> str:
-    """Leave older results and turns out of the model's context."""
-    done = await to_thread.run_sync(_plan_compaction, tuple(context.session.events))
+    """Leave older results and turns out of the model's context, with a summary of the turns."""
+    await to_thread.run_sync(import_turn, abandon_on_cancel=True)
+    from punie.agent.compaction import plan_on_demand
+    from punie.agent.journal import PastTurns
+
+    session = context.session
+    past = session.past = session.past or PastTurns()
+    past.catch_up(tuple(session.events))
+    before = past.history.usage
+    done = plan_on_demand(past.history, all_turns=bool(context.arguments))
     if done is None:
         return "There is nothing to leave out: the model's context holds only the latest turns."
+    summary = ""
+    if done.summed_up:
+        summary = await _summary(context, past.history.messages()[: done.summed_up])
+    after = done.after + len(summary) // _CHARS_PER_TOKEN
+    window = 0 if before is None else before.context_size
     with context.cancel.hold():
-        await context.emit(Compacted(dropped=done.dropped, cleared=done.cleared))
-        if done.window:
-            await context.emit(UsageChanged(context_tokens=done.after, context_size=done.window))
+        await context.emit(Compacted(dropped=done.dropped, cleared=done.cleared, summary=summary))
+        if window:
+            await context.emit(UsageChanged(context_tokens=after, context_size=window))
     gone = []
     if done.repeated:
         again = "tool result that came again later", "tool results that came again later"
@@ -42,23 +56,27 @@ async def compact(context: CommandContext) -> str:
         gone.append(count(done.old, "older tool result"))
     if done.turns:
         gone.append(f"{count(done.turns, 'older turn')} ({count(done.dropped, 'message')})")
-    size = ""
-    if done.window:
+    size = kept = ""
+    if done.summed_up:
+        kept = " A summary stays." if summary else " The model made no summary of them."
+    if window and before is not None:
         size = (
-            f" The context goes from about {done.before:,} to about {done.after:,} "
-            f"of {done.window:,} tokens."
+            f" The context goes from about {before.context_tokens:,} to about {after:,} "
+            f"of {window:,} tokens."
         )
     return (
-        f"Left out of the model's context: {' and '.join(gone)}.{size} "
+        f"Left out of the model's context: {' and '.join(gone)}.{kept}{size} "
         "The chat and your files stay as they are."
     )
 
 
-def _plan_compaction(events: tuple[TurnEvent, ...]) -> "Compaction | None":
-    import_turn()
-    from punie.agent.compaction import plan_compaction
+async def _summary(context: CommandContext, messages: "list[ModelMessage]") -> str:
+    from punie.agent.summary import Summariser
 
-    return plan_compaction(events)
+    config = await context.config()
+    if config is None:
+        return ""
+    return await Summariser.of_turn(config, context.arguments).summary(messages)
 
 
 async def plan(context: CommandContext) -> str:

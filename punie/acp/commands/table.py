@@ -32,7 +32,9 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command("help", "List the commands", ""),
-    Command("compact", "Leave older results and turns out of the model's context", ""),
+    Command(
+        "compact", "Leave older results and turns out of the model's context", "[what to keep]"
+    ),
     Command("model", "Show the models, or change the model", "[name]"),
     Command("mode", "Show what Punie may do without asking, or change it", "[name]"),
     Command("permissions", "Show what is always or never allowed, or revoke it", "[revoke number]"),

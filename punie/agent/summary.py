@@ -1,0 +1,81 @@
+"""A summary of the oldest turns, by the model itself, before they leave its context."""
+
+import logging
+from dataclasses import dataclass
+
+from pydantic_ai.direct import model_request_stream
+from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.settings import ModelSettings
+
+from punie.agent.budget import context_window
+from punie.agent.history import SUMMARY_HEAD
+from punie.agent.toolset import turn_parameters
+from punie.agent.turn_config import TurnConfig
+from punie.tools.wording import cut
+
+MOST_TOKENS = 800
+"""Tokens of a summary; less where the model's window is small."""
+
+_REQUEST = (
+    "Your context is full, and the conversation above will be removed from it. Sum it up for "
+    "yourself, in at most {} words and without calling tools: what the user wants and decided, "
+    "what you found and changed (with paths and names), what failed, and what is left to do."
+)
+_KEEP = " Above all, keep this: {}"
+_SUMMED_UP = SUMMARY_HEAD + "Your summary of it:)\n\n{}"
+_WINDOW_SHARE = 16
+_CHARS_PER_TOKEN = 6
+_WORDS_PER_TOKEN = 0.6
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Summariser:
+    """Asks the session's model for summaries, with the parameters and settings of its turns.
+
+    So the request begins as the requests before it did, and the model need not read that again.
+    `keep` is what the person wants kept.
+    """
+
+    model: Model
+    parameters: ModelRequestParameters
+    settings: ModelSettings
+    keep: str = ""
+
+    @classmethod
+    def of_turn(cls, config: TurnConfig, keep: str = "") -> "Summariser":
+        """Return one for a session whose turns run on this."""
+        return cls(config.model, turn_parameters(config.tools), config.request_settings, keep)
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens that a summary takes at most, about."""
+        window = context_window(self.model)
+        return MOST_TOKENS if window is None else min(MOST_TOKENS, window // _WINDOW_SHARE)
+
+    async def summary(self, messages: list[ModelMessage]) -> str:
+        """Return the message that is to stand in place of these; "" if the model makes none."""
+        most = self.most_tokens
+        text = _REQUEST.format(int(most * _WORDS_PER_TOKEN))
+        if self.keep:
+            text += _KEEP.format(self.keep)
+        request = ModelRequest(parts=[UserPromptPart(content=text)])
+        settings = self.settings.copy()
+        # Thoughts come out of the same allowance.
+        settings["max_tokens"] = most * 2 if settings.get("thinking") else most
+        try:
+            async with model_request_stream(
+                self.model,
+                [*messages, request],
+                model_settings=settings,
+                model_request_parameters=self.parameters,
+            ) as stream:
+                async for _ in stream:
+                    pass
+            said = (stream.get().text or "").strip()
+        except Exception:
+            _log.exception("the model made no summary")
+            return ""
+        return _SUMMED_UP.format(cut(said, most * _CHARS_PER_TOKEN)) if said else ""
