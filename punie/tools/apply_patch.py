@@ -20,6 +20,7 @@ class ApplyPatchArguments(ToolArguments):
     """The patch."""
 
     patch: str
+    """The patch, from `*** Begin Patch` to `*** End Patch` or as a unified diff."""
 
 
 async def _plan(

@@ -90,4 +90,8 @@ ASK_USER = Tool(
     effect="read",
     present=present,
     run=run,
+    remarks=(
+        f"At most {MAX_CHOICES} choices.",
+        "It is not there where nobody can answer.",
+    ),
 )

@@ -248,6 +248,7 @@ class Tool(Generic[Arguments]):
     permission rules can speak of it; without it, and where it says None, they speak of the
     arguments. Whatever shows what is in files says which. `returns` describes
     the `data` of its results. `sketch` shows the arguments so far while the model writes them.
+    `remarks` are for people who read docs/tools.md: what bounds a call, and when it does less.
     """
 
     name: str
@@ -261,6 +262,7 @@ class Tool(Generic[Arguments]):
     returns: Returns | None = None
     sketch: Callable[[Mapping[str, Any]], tuple[TextContent, ...]] | None = None
     effect_of: Callable[[Arguments], Effect] | None = None
+    remarks: tuple[str, ...] = ()
 
     def effect_with(self, arguments: Arguments) -> Effect:
         """Return what a call with these arguments can do."""

@@ -11,7 +11,9 @@ class CommandOutputArguments(ToolArguments):
     """Which command, and whether it is to end."""
 
     id: str
+    """The command, as run_command called it."""
     stop: bool = False
+    """Whether to end it, with all that it started."""
 
 
 async def present(context: ToolContext, arguments: CommandOutputArguments) -> Presentation:
@@ -37,8 +39,10 @@ COMMAND_OUTPUT = Tool(
     name="command_output",
     description="New output of a background command.",
     arguments=CommandOutputArguments,
-    # It only reaches what run_command was allowed to start.
-    effect="read",
+    # Looking only reaches what run_command was allowed to start; to end it changes what runs.
+    effect="execute",
+    effect_of=lambda arguments: "execute" if arguments.stop else "read",
     present=present,
     run=run,
+    remarks=("Without `stop` it only looks.",),
 )

@@ -12,6 +12,7 @@ class DeleteArguments(ToolArguments):
     """What goes."""
 
     path: str
+    """The file or empty folder."""
 
 
 async def _plan(context: ToolContext, arguments: DeleteArguments) -> tuple[Entry, Presentation]:

@@ -15,14 +15,18 @@ class Edit(ToolArguments):
     """One replacement."""
 
     old_text: str
+    """What stands there, exactly, and only once."""
     new_text: str
+    """What takes its place."""
 
 
 class EditFileArguments(ToolArguments):
     """Which file, and the replacements in it."""
 
     path: str
+    """The file."""
     edits: list[Edit]
+    """The replacements, one after another; all are made or none."""
 
 
 @dataclass(frozen=True)

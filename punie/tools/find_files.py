@@ -19,7 +19,9 @@ class FindFilesArguments(ToolArguments):
     """What the files are called, and where."""
 
     pattern: str
+    """A glob, or a piece of the name in any case."""
     path: str = "."
+    """The folder to look in."""
 
 
 async def present(context: ToolContext, arguments: FindFilesArguments) -> Presentation:
@@ -91,5 +93,6 @@ FIND_FILES = Tool(
     effect="read",
     present=present,
     run=run,
+    remarks=(f"At most {MAX_FILES} files, the nearest to the folder first.",),
     returns=Returns(list[str], "Paths of files by glob or name part."),
 )

@@ -18,6 +18,7 @@ class ListDirArguments(ToolArguments):
     """Which folder."""
 
     path: str = "."
+    """The folder."""
 
 
 async def present(context: ToolContext, arguments: ListDirArguments) -> Presentation:
@@ -79,5 +80,6 @@ LIST_DIR = Tool(
     effect="read",
     present=present,
     run=run,
+    remarks=(f"At most {MAX_ENTRIES} names.",),
     returns=Returns(list[str], "Names in a folder; those of folders end in /."),
 )

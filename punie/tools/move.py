@@ -15,7 +15,9 @@ class MoveArguments(ToolArguments):
     """From where to where."""
 
     path: str
+    """The file or folder."""
     to: str
+    """Its new path, where nothing may be yet."""
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,11 @@ class ReadFileArguments(ToolArguments):
     """Which file, and which of its lines."""
 
     path: str
+    """The file, from the first root or absolute."""
     start_line: int | None = None
+    """The first line to read, counted from 1."""
     end_line: int | None = None
+    """The last line to read."""
 
 
 def _title(shown: str, arguments: ReadFileArguments) -> str:

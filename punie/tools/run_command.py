@@ -18,8 +18,11 @@ class RunCommandArguments(ToolArguments):
     """The command line, and how long it may take in seconds, or that it runs on."""
 
     command: str
+    """The command line, for the shell."""
     timeout: float | None = None
+    """Seconds after which it is ended; never more than `command_timeout`."""
     background: bool = False
+    """Whether it runs on; command_output then tells how it goes."""
 
 
 class CommandOutput(TypedDict):

@@ -38,11 +38,17 @@ class SearchArguments(ToolArguments):
     """What to look for, and where."""
 
     pattern: str
+    """The text to look for; in lower case it matches any case."""
     path: str = "."
+    """The file or folder to look in."""
     regex: bool = False
+    """Whether the pattern is a regular expression, as ripgrep reads it."""
     glob: str | None = None
+    """Only in files of such names."""
     context: int = 0
+    """Lines to show around each match."""
     counts: bool = False
+    """Whether to show files and how many lines match, in place of the lines."""
 
 
 class Match(TypedDict):
@@ -252,6 +258,9 @@ SEARCH = Tool(
     present=present,
     run=run,
     subject=lambda arguments: ReadSubject((arguments.path,)),
+    remarks=(
+        f"At most {MAX_MATCHES} lines, {MAX_CONTEXT} around each; {MAX_FILES} files with counts.",
+    ),
     returns=Returns(
         list[Match],
         f"The first {MAX_MATCHES} lines that match. A pattern in lower case matches any case.",

@@ -17,6 +17,7 @@ class WebFetchArguments(ToolArguments):
     """Which page."""
 
     url: str
+    """The address of the page."""
 
 
 async def present(context: ToolContext, arguments: WebFetchArguments) -> Presentation:

@@ -15,7 +15,9 @@ class WriteFileArguments(ToolArguments):
     """Which file, and all of its text."""
 
     path: str
+    """The file; folders that it needs are made."""
     content: str
+    """All of its text."""
 
 
 @dataclass(frozen=True)

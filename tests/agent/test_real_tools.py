@@ -12,10 +12,11 @@ import pytest
 from pydantic_ai.messages import ModelMessage
 
 from punie.agent.cancel import CancelSignal
-from punie.agent.events import ToolFinished, ToolProgress, TurnEnded
+from punie.agent.events import Mode, ToolFinished, ToolProgress, TurnEnded
 from punie.agent.turn_config import TurnConfig
 from punie.tools.catalog import ALL_TOOLS
 from punie.tools.presentation import DiffContent
+from punie.workspace.base import CommandRequest
 from punie.workspace.local import LocalWorkspace
 from tests.agent.stage import Piece, Recording, Stage, call, scripted
 
@@ -202,3 +203,32 @@ async def test_question_is_asked_once_per_call(workspace: LocalWorkspace) -> Non
     )
     await stage.turn("twice")
     assert len({asked.call_id for asked in stage.asked}) == 2
+
+
+@pytest.mark.parametrize(("mode", "asked"), [("plan", 0), ("ask", 1), ("accept_edits", 1)])
+async def test_a_background_command_is_not_stopped_without_a_yes(
+    workspace: LocalWorkspace, mode: Mode, asked: int
+) -> None:
+    await workspace.start(CommandRequest("exec sleep 600", workspace.roots[0], 600))
+    stage = RealStage(
+        playing(
+            use("command_output", id="bg1", stop=True), use("command_output", id="bg1"), ["ok"]
+        ),
+        workspace=workspace,
+        mode=mode,
+        answer="reject_once",
+    )
+    events = await stage.turn("stop it")
+    refused, looked = [event for event in events if isinstance(event, ToolFinished)]
+    assert refused.status == "failed"
+    assert looked.result.startswith("bg1 runs")
+    assert len(stage.asked) == asked
+
+
+async def test_a_background_command_is_stopped_after_a_yes(workspace: LocalWorkspace) -> None:
+    await workspace.start(CommandRequest("exec sleep 600", workspace.roots[0], 600))
+    stage = RealStage(
+        playing(use("command_output", id="bg1", stop=True), ["ok"]), workspace=workspace, mode="ask"
+    )
+    (stopped,) = [e for e in await stage.turn("stop it") if isinstance(e, ToolFinished)]
+    assert stopped.result.startswith("bg1 ended")

@@ -48,7 +48,7 @@ def test_names_and_effects() -> None:
         "lint": "edit",
         "format": "edit",
         "validate": "read",
-        "command_output": "read",
+        "command_output": "execute",
         "update_plan": "read",
         "ask_user": "read",
     }

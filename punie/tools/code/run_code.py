@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from punie.tools.base import (
     AnyTool,
@@ -150,7 +150,7 @@ class _Calls:
             values = json.loads(json.dumps(given, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise Raised(TypeError(str(error))) from None
-        if self._denied and tool.effect != "read":
+        if self._denied and _changes(tool, values):
             raise Raised(PermissionError(self._denied))
         outcome = await self._context.call(tool, values, may_ask=not self._denied)
         said = outcome.text.removeprefix("error: ")
@@ -159,7 +159,7 @@ class _Calls:
             raise Raised(PermissionError(said))
         if outcome.failed:
             raise Raised(RuntimeError(said))
-        if tool.effect != "read":
+        if _changes(tool, values):
             self.changing.append(function.name)
         value = outcome.text if outcome.data is None else outcome.data
         self._last = (value, outcome.text)
@@ -167,6 +167,16 @@ class _Calls:
         if size > self._room:
             raise Raised(MemoryError(f"the result is too large for code: {size} characters"))
         return value
+
+
+def _changes(tool: AnyTool, values: dict[str, Any]) -> bool:
+    """Tell whether a call with these arguments does more than look."""
+    if tool.effect_of is None:
+        return tool.effect != "read"
+    try:
+        return tool.effect_with(tool.arguments.model_validate(values)) != "read"
+    except ValidationError:
+        return True  # It will fail, and nothing hangs on it.
 
 
 def _shown(output: Output, value: str, limit: int) -> str:

@@ -39,8 +39,11 @@ class GitArguments(ToolArguments):
     """
 
     command: Command
+    """The question."""
     path: str | None = None
+    """Only what concerns this path; for blame the file, perhaps with lines as in `a.py:10-20`."""
     ref: str | None = None
+    """A commit, branch or tag, two as `a..b`, and for diff `staged` or `unstaged`."""
 
 
 @dataclass(frozen=True)
@@ -194,4 +197,5 @@ GIT = Tool(
     present=present,
     run=run,
     subject=_subject,
+    remarks=(f"log shows {_SHOWN_COMMITS} commits, blame {_MAX_BLAMED_LINES} lines at a time.",),
 )

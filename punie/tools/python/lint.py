@@ -32,6 +32,7 @@ class LintArguments(PathArguments):
     """Which file or folder, and whether ruff's safe fixes are to be applied."""
 
     fix: bool = False
+    """Whether to apply ruff's safe fixes."""
 
 
 async def present(context: ToolContext, arguments: LintArguments) -> Presentation:
@@ -96,6 +97,7 @@ LINT = Tool(
     arguments=LintArguments,
     effect="edit",
     effect_of=lambda arguments: "edit" if arguments.fix else "read",
+    remarks=("Without `fix` it only looks.",),
     present=present,
     run=run,
     subject=_subject,

@@ -15,6 +15,7 @@ class PathArguments(ToolArguments):
     """Which file or folder; the whole project if none is named."""
 
     path: str = "."
+    """The file or folder."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ class ValidateArguments(ToolArguments):
     """Which file, or which folder."""
 
     path: str | None = None
+    """The file or folder; without it the whole project."""
 
 
 def _path(context: ToolContext, arguments: ValidateArguments) -> Path:
