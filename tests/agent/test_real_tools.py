@@ -197,7 +197,7 @@ async def test_stale_file_is_refused_in_the_next_turn(
 
 async def test_question_is_asked_once_per_call(workspace: LocalWorkspace) -> None:
     stage = RealStage(
-        playing(use("run_command", command="true"), use("run_command", command="true"), ["ok"]),
+        playing(use("run_command", command="ls"), use("run_command", command="ls"), ["ok"]),
         mode="ask",
         workspace=workspace,
     )
