@@ -69,6 +69,8 @@ class Settings(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     result_chars: int | None = Field(default=None, ge=200)
     """Characters of one tool result that the model reads; None leaves it to the model's window."""
+    guide_tokens: int = Field(default=600, ge=0)
+    """Tokens, about, that the model is told of each AGENTS.md; 0 for none."""
     code_mode: bool = False
     """Whether the model calls the tools from Python code that it writes, not one by one."""
 

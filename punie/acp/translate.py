@@ -37,6 +37,7 @@ from punie.acp.tool_calls import (
 from punie.acp.updates import CompactionUpdate, NoticeUpdate, SessionUpdate
 from punie.agent.events import (
     Compacted,
+    GuideAdded,
     ModeChanged,
     ModelChanged,
     Notice,
@@ -101,10 +102,8 @@ class Translator:
                 return [usage_update(event)]
             case TitleChanged():
                 return [SessionInfoUpdate(session_update="session_info_update", title=event.title)]
-            case Compacted():
-                return [self._compaction(event, _id(position))]
-            case Notice():
-                return [self._notice(event, _id(position))]
+            case Compacted() | GuideAdded() | Notice():
+                return [self._aside(event, _id(position))]
             case (
                 UserMessage()
                 | PermissionAsked()
@@ -182,13 +181,22 @@ class Translator:
             update.content = [terminal_content(terminal)]
         return update
 
-    def _compaction(self, event: Compacted, message_id: str) -> SessionUpdate:
-        text = event.sentence
-        if self._profile.compaction:
-            return CompactionUpdate(
-                compaction_id=message_id, status="completed", summary=[text_block(text)]
-            )
-        return thought_chunk(text + "\n", message_id)
+    def _aside(self, event: Compacted | GuideAdded | Notice, message_id: str) -> SessionUpdate:
+        match event:
+            case Notice():
+                return self._notice(event, message_id)
+            case GuideAdded():
+                told = f"The model was told {' and '.join(event.names)}."
+                return thought_chunk(told + "\n", message_id)
+            case Compacted() if self._profile.compaction:
+                summary = [text_block(event.sentence)]
+                return CompactionUpdate(
+                    compaction_id=message_id, status="completed", summary=summary
+                )
+            case Compacted():
+                return thought_chunk(event.sentence + "\n", message_id)
+            case _:
+                assert_never(event)
 
     def _notice(self, event: Notice, message_id: str) -> SessionUpdate:
         """Show information beside the answer, and trouble in the chat itself."""

@@ -40,6 +40,7 @@ from punie.agent.title import title_from_events
 from punie.agent.undo import with_note
 from punie.logs.setup import get_logger, log_context
 from punie.models.catalog import ModelUnavailable
+from punie.settings import config_dir
 from punie.tools.base import Answered, NotAnswered, Question
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ class _Turn:
             ask_user=self._ask_user,
             more_tools=tools,
             permissions=session.permissions,
+            user_folder=config_dir(),
         )
         return config, notices
 

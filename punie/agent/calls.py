@@ -28,6 +28,7 @@ from punie.agent.permissions.judging import Unruled, Verdict
 from punie.agent.permissions.rules import name_target
 from punie.agent.permissions.store import Permissions, PermissionsError
 from punie.agent.policy import DENIED, Allow, Ask, Deny, decide, forbidden_result
+from punie.agent.project_guides import ProjectGuides
 from punie.agent.toolset import BrokenCall, ReadyCall, plain_presentation, read_call
 from punie.tools.base import (
     Answered,
@@ -75,6 +76,7 @@ class OpenCall:
     message_id: str
     presentation: Presentation
     may_ask: bool = True
+    parent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class CallRunner:
     ask: AskPermission
     ask_user: AskUser | None = None
     permissions: Permissions | None = None
+    guides: ProjectGuides | None = None
     told: set[str] = field(default_factory=set)
 
     async def start(
@@ -115,7 +118,7 @@ class CallRunner:
                 parent=parent,
             )
         )
-        return OpenCall(part, call, message_id, presentation)
+        return OpenCall(part, call, message_id, presentation, parent=parent)
 
     async def run(self, open_call: OpenCall) -> str | None:
         """Take the call to its end and return what the model reads.
@@ -298,6 +301,11 @@ class CallRunner:
         limit = self.context.limits.result_chars
         if len(text) > limit + _RESULT_SLACK:
             text = f"{text[:limit]}\n(cut at {limit} of {len(text)} characters)"
+        if self.guides is not None:
+            self.guides.touch(result.presentation)
+            # What code calls the model does not read; the guides come with the result of the code.
+            if open_call.parent is None and (more := await self.guides.of_touched()):
+                text = f"{text}\n\n{more}"
         await self.journal.emit(
             ToolFinished(
                 call_id=open_call.part.tool_call_id,

@@ -63,6 +63,17 @@ class UserMessage(_Event):
     command: str | None = None
 
 
+class GuideAdded(_Event):
+    """Guides of the user or the project that the model reads before the prompt just given.
+
+    `text` is exactly what it reads, `names` are where they come from.
+    """
+
+    kind: Literal["guide"] = "guide"
+    text: str
+    names: tuple[str, ...]
+
+
 class TextDelta(_Event):
     """A piece of the answer; all pieces of one model response share `message_id`."""
 
@@ -269,6 +280,7 @@ class TurnEnded(_Event):
 
 TurnEvent = Annotated[
     UserMessage
+    | GuideAdded
     | TextDelta
     | ThoughtDelta
     | ToolWriting

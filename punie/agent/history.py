@@ -20,6 +20,7 @@ from pydantic_ai.messages import (
 
 from punie.agent.events import (
     Compacted,
+    GuideAdded,
     TextDelta,
     ThoughtDelta,
     ToolFinished,
@@ -122,6 +123,8 @@ class HistoryBuilder:
             case UserMessage():
                 self.prompt = ModelRequest(parts=[UserPromptPart(content=event.text)])
                 self._messages.append(self.prompt)
+            case GuideAdded():
+                self._put_before_prompt(event.text)
             case TextDelta():
                 self._response(event.message_id).add_text(event.text)
             case ThoughtDelta():
@@ -153,6 +156,15 @@ class HistoryBuilder:
         """Return the messages so far, oldest first."""
         pending = self._open.messages() if self._open is not None else []
         return [*self._messages, *pending]
+
+    def _put_before_prompt(self, text: str) -> None:
+        prompt = self.prompt
+        if prompt is None or not self._messages or self._messages[-1] is not prompt:
+            return
+        (part,) = prompt.parts
+        if isinstance(part, UserPromptPart):
+            whole = UserPromptPart(content=f"{text}\n\n{part.content}")
+            self.prompt = self._messages[-1] = ModelRequest(parts=[whole])
 
     def _compact(self, event: Compacted) -> None:
         kept = self.prompt

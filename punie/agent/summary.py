@@ -10,6 +10,7 @@ from pydantic_ai.settings import ModelSettings
 
 from punie.agent.budget import context_window
 from punie.agent.history import SUMMARY_HEAD
+from punie.agent.project_guides import latest_guides
 from punie.agent.toolset import turn_parameters
 from punie.agent.turn_config import TurnConfig
 from punie.tools.wording import cut
@@ -23,7 +24,6 @@ _REQUEST = (
     "what you found and changed (with paths and names), what failed, and what is left to do."
 )
 _KEEP = " Above all, keep this: {}"
-_SUMMED_UP = SUMMARY_HEAD + "Your summary of it:)\n\n{}"
 _WINDOW_SHARE = 16
 _CHARS_PER_TOKEN = 6
 _WORDS_PER_TOKEN = 0.6
@@ -55,8 +55,18 @@ class Summariser:
         window = context_window(self.model)
         return MOST_TOKENS if window is None else min(MOST_TOKENS, window // _WINDOW_SHARE)
 
-    async def summary(self, messages: list[ModelMessage]) -> str:
-        """Return the message that is to stand in place of these; "" if the model makes none."""
+    async def stand_in(self, messages: list[ModelMessage]) -> str:
+        """Return the message that is to stand in place of these: a summary, and their guides.
+
+        The guides come without a summary if the model makes none; "" if there are none either.
+        """
+        said = await self._summary(messages)
+        guides = latest_guides(messages)
+        head = SUMMARY_HEAD + (f"Your summary of it:)\n\n{said}" if said else "What stays of it:)")
+        parts = [head, guides] if guides else [head] if said else []
+        return "\n\n".join(parts)
+
+    async def _summary(self, messages: list[ModelMessage]) -> str:
         most = self.most_tokens
         text = _REQUEST.format(int(most * _WORDS_PER_TOKEN))
         if self.keep:
@@ -78,4 +88,4 @@ class Summariser:
         except Exception:
             _log.exception("the model made no summary")
             return ""
-        return _SUMMED_UP.format(cut(said, most * _CHARS_PER_TOKEN)) if said else ""
+        return cut(said, most * _CHARS_PER_TOKEN)

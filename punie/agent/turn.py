@@ -42,6 +42,7 @@ from punie.agent.events import (
 from punie.agent.fitting import fullness_warning, make_room
 from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.policy import CANCELLED
+from punie.agent.project_guides import ProjectGuides, guide_chars
 from punie.agent.summary import Summariser
 from punie.agent.toolset import read_call, turn_parameters
 from punie.agent.turn_config import TurnConfig
@@ -144,6 +145,12 @@ class _Turn:
         self._settings = config.request_settings
         self._budget = Budget(config.model, self._parameters, reserve=config.max_tokens)
         self._summariser = Summariser.of_turn(config)
+        self._guides = ProjectGuides(
+            config.workspace,
+            lambda: journal.history.messages(),
+            guide_chars(config.guide_tokens, self._window),
+            config.user_folder,
+        )
         self._runner = CallRunner(
             journal,
             ToolContext(
@@ -156,6 +163,7 @@ class _Turn:
             ask,
             config.ask_user,
             config.permissions,
+            self._guides,
         )
         self._repeats = _Repeats()
         self._writing = CallWriting(journal, tuple(config.tools))
@@ -183,6 +191,9 @@ class _Turn:
             return _Ending("end_turn", _NOT_RUN)
 
     async def _converse(self) -> _Ending:
+        guide = await self._guides.at_start()
+        if guide is not None:
+            await self._journal.emit(guide)
         for _ in range(self._config.max_requests):
             await make_room(self._journal, self._budget, self._summariser)
             response, calls = await self._request()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from pydantic_ai.models import Model
@@ -29,7 +30,8 @@ class TurnConfig:
     model calls of the turn; `max_tokens` is per response. `thinking` switches the model's thinking,
     or says how hard it is to think, where it can be chosen. None leaves these to the model.
     `ask_user` is how the model's own questions reach the person; None if nobody is there.
-    `permissions` are the project's rules; without them no answer is remembered.
+    `permissions` are the project's rules; without them no answer is remembered. `guide_tokens` is
+    about how much of each guide is told, 0 for none; the user's own is in `user_folder`.
     """
 
     model: Model
@@ -44,6 +46,8 @@ class TurnConfig:
     thinking: Thinking | None = None
     ask_user: AskUser | None = None
     permissions: Permissions | None = None
+    guide_tokens: int = 0
+    user_folder: Path | None = None
 
     @property
     def request_settings(self) -> ModelSettings:
@@ -67,6 +71,8 @@ class TurnSettings(Protocol):
     @property
     def code_mode(self) -> bool: ...
     @property
+    def guide_tokens(self) -> int: ...
+    @property
     def web_fetch(self) -> bool: ...
     @property
     def web_fetch_private(self) -> bool: ...
@@ -83,8 +89,12 @@ def turn_config(
     ask_user: AskUser | None = None,
     more_tools: Sequence[AnyTool] = (),
     permissions: Permissions | None = None,
+    user_folder: Path | None = None,
 ) -> TurnConfig:
-    """Return what a turn with all tools, and more, runs on, bounded as the settings say."""
+    """Return what a turn with all tools, and more, runs on, bounded as the settings say.
+
+    `user_folder` is where the user's settings and own guide are.
+    """
     limits = ToolLimits(command_seconds=settings.command_timeout)
     if settings.result_chars is not None:
         limits = replace(limits, result_chars=settings.result_chars)
@@ -105,6 +115,8 @@ def turn_config(
         thinking=thinking,
         ask_user=ask_user,
         permissions=permissions,
+        guide_tokens=settings.guide_tokens,
+        user_folder=user_folder,
     )
 
 

@@ -146,6 +146,7 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
         lambda: settings.mode,
         ask_user=None if terminal is None else screen.question,
         permissions=Permissions(config_dir(), asking.cwd),
+        user_folder=config_dir(),
     )
     message = UserMessage(
         message_id=uuid4().hex, blocks=(PromptText(text=asking.prompt),), text=asking.prompt

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from punie.agent.events import (
     Compacted,
+    GuideAdded,
     Notice,
     PermissionAnswered,
     PermissionAsked,
@@ -236,6 +237,9 @@ class TerminalScreen:
             case Notice():
                 colour = {"info": "dim", "warning": "yellow", "error": "bold red"}[event.severity]
                 self._note(Text(printable(event.text), style=colour))
+            case GuideAdded():
+                told = f"(the model was told {' and '.join(event.names)})"
+                self._note(Text(printable(told), style="dim"))
             case Compacted():
                 self._note(Text(f"({event.sentence})", style="dim"))
             case _:

@@ -76,7 +76,7 @@ async def _summary(context: CommandContext, messages: "list[ModelMessage]") -> s
     config = await context.config()
     if config is None:
         return ""
-    return await Summariser.of_turn(config, context.arguments).summary(messages)
+    return await Summariser.of_turn(config, context.arguments).stand_in(messages)
 
 
 async def plan(context: CommandContext) -> str:
