@@ -8,14 +8,15 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
 
 from punie.workspace.base import BackgroundOutput, CommandRequest, WorkspaceError
-from punie.workspace.commands import END_GRACE_SECONDS, CappedOutput, start_shell
+from punie.workspace.commands import END_GRACE_SECONDS, CappedOutput, start_launch
 from punie.workspace.processes import ProcessGroup, end_group, forget_group, is_alive
+from punie.workspace.sandbox.confining import Launch
 
 MAX_RUNNING = 16
 """More commands never run in the background of one workspace."""
@@ -87,6 +88,7 @@ class _Command:
     line: str
     group: ProcessGroup
     reader: _Reader
+    launch: Launch
     stopped: bool = False
     seen_to_end: bool = False
 
@@ -98,18 +100,23 @@ class _Command:
 class BackgroundCommands:
     """The background commands of one workspace, by their ids."""
 
-    def __init__(self, groups: set[ProcessGroup]) -> None:
-        """Take the set in which groups stand that are ended with the workspace."""
+    def __init__(
+        self, groups: set[ProcessGroup], blocked: Callable[[Launch, int | None, str], str | None]
+    ) -> None:
+        """Take the set in which groups stand that are ended with the workspace.
+
+        `blocked` tells what a command was kept from, by its exit code and output.
+        """
         self._groups = groups
+        self._blocked = blocked
         self._commands: dict[str, _Command] = {}
         self._started = 0
 
-    async def start(
-        self, request: CommandRequest, environment: Mapping[str, str]
-    ) -> BackgroundOutput:
+    async def start(self, request: CommandRequest, launch: Launch) -> BackgroundOutput:
         """Start a command and return what it did in its first second; raise `WorkspaceError`.
 
-        When cancelled in that second it is ended.
+        `launch` is how it is started, with all of its environment. When cancelled in that second it
+        is ended.
         """
         self._forget_ended()
         running = [name for name, each in self._commands.items() if each.exit_code is None]
@@ -119,7 +126,7 @@ class BackgroundCommands:
             )
         read_end, write_end = os.pipe()
         try:
-            group = start_shell(request, environment, write_end)
+            group = start_launch(launch, write_end)
         except BaseException:
             os.close(read_end)
             raise
@@ -128,7 +135,8 @@ class BackgroundCommands:
         self._groups.add(group)
         self._started += 1
         name = f"bg{self._started}"
-        command = _Command(request.command, group, _Reader(read_end, request.output_limit))
+        reader = _Reader(read_end, request.output_limit)
+        command = _Command(request.command, group, reader, launch)
         self._commands[name] = command
         try:
             with anyio.move_on_after(SETTLE_SECONDS):
@@ -175,7 +183,11 @@ class BackgroundCommands:
             forget_group(command.group)
             self._groups.discard(command.group)
             command.seen_to_end = True
-        return BackgroundOutput(name, command.line, command.reader.take(), code, children)
+        output = command.reader.take()
+        blocked = None
+        if code is not None and not command.stopped:
+            blocked = self._blocked(command.launch, code, output)
+        return BackgroundOutput(name, command.line, output, code, children, blocked)
 
     async def _end(self, command: _Command) -> None:
         await end_group(command.group, END_GRACE_SECONDS)

@@ -168,7 +168,8 @@ class CommandResult:
 
     `output` is standard output and standard error as they came, interleaved, cut in the middle to
     the asked-for limit; `exit_code` is None when the command was ended by the timeout, or when
-    whoever ran it does not know the code.
+    whoever ran it does not know the code. `blocked` is what the sandbox kept it from, as far as
+    its output tells, such as "network".
     """
 
     exit_code: int | None
@@ -176,6 +177,7 @@ class CommandResult:
     timed_out: bool = False
     omitted_bytes: int = 0
     seconds: float = 0.0
+    blocked: str | None = None
 
 
 OutputSink = Callable[[str], Awaitable[None]]
@@ -187,13 +189,18 @@ TerminalSink = Callable[[str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class CommandRequest:
-    """A shell command line to run in `cwd` (absolute), for at most `timeout` seconds."""
+    """A shell command line to run in `cwd` (absolute), for at most `timeout` seconds.
+
+    `unsandboxed` runs it with all that the user may do; otherwise it is confined if the user wants
+    that.
+    """
 
     command: str
     cwd: Path
     timeout: float
     output_limit: int = 64_000
     environment: Mapping[str, str] = field(default_factory=dict)
+    unsandboxed: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,8 @@ class BackgroundOutput:
     """What a background command has done since it was last looked at.
 
     `output` is cut in the middle to the command's limit. `exit_code` is None while it runs.
-    `children` tells that the command has ended and something that it started has not.
+    `children` tells that the command has ended and something that it started has not. `blocked` is
+    as in `CommandResult`.
     """
 
     id: str
@@ -209,6 +217,23 @@ class BackgroundOutput:
     output: str
     exit_code: int | None
     children: bool = False
+    blocked: str | None = None
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """Whether commands are confined: what the user wants, and why that cannot be, if so.
+
+    `always` has a person decide in every mode about a command that is to run unconfined.
+    """
+
+    wanted: Literal["on", "always", "off"] = "off"
+    missing: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Whether commands run confined."""
+        return self.wanted != "off" and not self.missing
 
 
 @dataclass(frozen=True)
@@ -358,6 +383,10 @@ class Workspace(Protocol):
 
         `stop` ends it and all that it started first. Raises `WorkspaceError` for an unknown id.
         """
+        ...
+
+    async def confinement(self) -> Confinement:
+        """Tell whether commands and programs run confined."""
         ...
 
     async def find_program(self, name: str, source: ProgramSource = "any") -> Path | None:

@@ -18,6 +18,7 @@ from punie.workspace.processes import (
     is_alive,
     start_group,
 )
+from punie.workspace.sandbox.confining import Launch
 from punie.workspace.text_files import reason
 
 END_GRACE_SECONDS = 1.0
@@ -76,11 +77,18 @@ def start(
     stderr: int,
     stdin: int = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
+    monitored: bool = False,
 ) -> ProcessGroup:
     """Start a program as `start_group` does; raise `WorkspaceError` when it cannot be started."""
     try:
         return start_group(
-            arguments, cwd, stdout=stdout, stderr=stderr, stdin=stdin, environment=environment
+            arguments,
+            cwd,
+            stdout=stdout,
+            stderr=stderr,
+            stdin=stdin,
+            environment=environment,
+            monitored=monitored,
         )
     except OSError as error:
         if not cwd.is_dir():
@@ -92,31 +100,35 @@ def start(
         ) from error
 
 
-def start_shell(
-    request: CommandRequest, environment: Mapping[str, str], output: int
-) -> ProcessGroup:
-    """Start the shell of a command line, with all it prints going to the descriptor `output`.
+def start_launch(launch: Launch, output: int) -> ProcessGroup:
+    """Start a command, with all it prints going to the descriptor `output`.
 
-    `environment` is all that it gets, apart from what the request adds. Raises `WorkspaceError`.
+    Raises `WorkspaceError`.
     """
     return start(
-        [shell(), "-c", request.command],
-        request.cwd,
+        launch.arguments,
+        launch.cwd,
         stdout=output,
         stderr=output,
-        environment={**environment, **request.environment},
+        environment=launch.environment,
+        monitored=launch.monitored,
     )
+
+
+def shell_command(request: CommandRequest) -> list[str]:
+    """Return the words that run the request's command line."""
+    return [shell(), "-c", request.command]
 
 
 async def run_command(
     request: CommandRequest,
-    environment: Mapping[str, str],
+    launch: Launch,
     groups: set[ProcessGroup],
     on_output: OutputSink | None,
 ) -> CommandResult:
     """Run the command line and return what it did; raise `WorkspaceError` if it cannot start.
 
-    `environment` is all that the command gets, apart from what the request adds. The group is in
+    `launch` is how it is started, with all of its environment. The group is in
     `groups` as long as something of it may live: a background child survives its shell and is
     ended with the workspace.
     """
@@ -128,7 +140,7 @@ async def run_command(
     read_end, write_end = os.pipe()
     try:
         try:
-            group = start_shell(request, environment, write_end)
+            group = start_launch(launch, write_end)
         finally:
             os.close(write_end)
         groups.add(group)

@@ -13,6 +13,7 @@ from punie.workspace.base import (
     BackgroundOutput,
     CommandRequest,
     CommandResult,
+    Confinement,
     DirEntry,
     FoundFiles,
     LineRange,
@@ -37,7 +38,6 @@ from punie.workspace.editor import (
     EditorWriter,
     Terminals,
 )
-from punie.workspace.environment import command_environment
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.terminals import NoTerminalError, TerminalRunner
 from punie.workspace.text_files import MAX_TEXT_BYTES, digest_of, encode_text, too_large
@@ -279,6 +279,10 @@ class IdeWorkspace:
         await self._compare(changed)
         return output
 
+    async def confinement(self) -> Confinement:
+        """Tell whether commands and programs run confined, in terminals of the IDE too."""
+        return await self._local.confinement()
+
     async def find_program(self, name: str, source: ProgramSource = "any") -> Path | None:
         """Return where a program is, of what may be taken from there; see `ProgramSource`."""
         return await self._local.find_program(name, source)
@@ -300,11 +304,15 @@ class IdeWorkspace:
         on_terminal: TerminalSink | None,
     ) -> CommandResult:
         if self._terminals is not None:
-            environment = await command_environment(self.roots[0])
+            launch = await self._local.launch(request)
             try:
-                return await self._terminals.run(request, environment, on_terminal)
+                result = await self._terminals.run(request, launch, on_terminal)
             except NoTerminalError as error:
                 _log.warning("the IDE opened no terminal", reason=str(error))
+            else:
+                await self._local.tidy()
+                blocked = self._local.blocked(launch, result.exit_code, result.output)
+                return replace(result, blocked=blocked)
         return await self._local.run(request, on_output)
 
     async def _look_if_there(self, path: Path) -> _View | None:

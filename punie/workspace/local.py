@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -14,6 +15,7 @@ from punie.workspace.base import (
     BackgroundOutput,
     CommandRequest,
     CommandResult,
+    Confinement,
     DirEntry,
     FoundFiles,
     LineRange,
@@ -31,14 +33,16 @@ from punie.workspace.base import (
     WorkspaceError,
 )
 from punie.workspace.boundary import boundary_around
-from punie.workspace.commands import END_GRACE_SECONDS, run_command
+from punie.workspace.commands import END_GRACE_SECONDS, run_command, shell_command
 from punie.workspace.content_search import count_in_files, search_files
 from punie.workspace.entries import delete_entry, list_entries, look_at, move_entry
 from punie.workspace.environment import command_environment
 from punie.workspace.file_search import find_files
 from punie.workspace.line_ranges import read_line_range
-from punie.workspace.processes import ProcessGroup, end_group
+from punie.workspace.processes import ProcessGroup, end_group, is_alive
 from punie.workspace.programs import locate_program, run_program
+from punie.workspace.sandbox.confining import Launch, Sandbox
+from punie.workspace.sandbox.view import UNCONFINED, SandboxOptions
 from punie.workspace.text_files import (
     check_writable,
     decode_text,
@@ -54,11 +58,15 @@ from punie.workspace.text_files import (
 class LocalWorkspace:
     """Files and processes of this machine, below the given roots; see `Workspace`."""
 
-    def __init__(self, roots: Sequence[Path]) -> None:
-        """Take the roots; the first is where relative paths start."""
+    def __init__(self, roots: Sequence[Path], sandbox: SandboxOptions = UNCONFINED) -> None:
+        """Take the roots; the first is where relative paths start.
+
+        `sandbox` says how commands are confined; without it they are not.
+        """
         self._boundary = boundary_around(roots)
         self._groups: set[ProcessGroup] = set()
-        self._background = BackgroundCommands(self._groups)
+        self._sandbox = Sandbox(self._boundary.roots, sandbox)
+        self._background = BackgroundCommands(self._groups, self._sandbox.blocked)
         # Between checking the old file and replacing it no other write of ours may come.
         self._writing = threading.Lock()
 
@@ -241,17 +249,42 @@ class LocalWorkspace:
         The command is read by bash, or by `/bin/sh` where there is no bash, in the environment of
         `command_environment`.
         """
+        launch = await self.launch(request)
+        try:
+            result = await run_command(request, launch, self._groups, on_output)
+        finally:
+            await self.tidy()
+        return replace(
+            result, blocked=self._sandbox.blocked(launch, result.exit_code, result.output)
+        )
+
+    async def launch(self, request: CommandRequest) -> Launch:
+        """Return how a command line is started here."""
         environment = await command_environment(self.roots[0])
-        return await run_command(request, environment, self._groups, on_output)
+        return await self._sandbox.launch(
+            shell_command(request),
+            request.cwd,
+            {**environment, **request.environment},
+            unsandboxed=request.unsandboxed,
+        )
+
+    def blocked(self, launch: Launch, exit_code: int | None, output: str) -> str | None:
+        """Return what the sandbox kept a command from, by its exit code and output."""
+        return self._sandbox.blocked(launch, exit_code, output)
 
     async def start(self, request: CommandRequest) -> BackgroundOutput:
         """Start a command in the background and return its id and what it did in a second."""
-        environment = await command_environment(self.roots[0])
-        return await self._background.start(request, environment)
+        return await self._background.start(request, await self.launch(request))
 
     async def background_output(self, command: str, *, stop: bool = False) -> BackgroundOutput:
         """Return what the command with this id did since the last look; `stop` ends it first."""
-        return await self._background.output(command, stop=stop)
+        output = await self._background.output(command, stop=stop)
+        await self.tidy()
+        return output
+
+    async def confinement(self) -> Confinement:
+        """Tell whether commands and programs run confined."""
+        return await self._sandbox.confinement()
 
     async def find_program(self, name: str, source: ProgramSource = "any") -> Path | None:
         """Return where a program is, of what may be taken from there; see `ProgramSource`."""
@@ -259,9 +292,18 @@ class LocalWorkspace:
         return await anyio.to_thread.run_sync(locate_program, name, self.roots, environment, source)
 
     async def run_program(self, request: ProgramRequest) -> ProgramResult:
-        """Run a program without a shell, in the environment of commands; cancelling ends it."""
+        """Run a program without a shell, in the environment of commands; cancelling ends it.
+
+        It is confined like a command: it may be one of the project's own.
+        """
         environment = await command_environment(self.roots[0])
-        return await run_program(request, environment, self._groups)
+        launch = await self._sandbox.launch(
+            request.arguments, request.cwd, {**environment, **request.environment}
+        )
+        try:
+            return await run_program(request, launch, self._groups)
+        finally:
+            await self.tidy()
 
     async def aclose(self) -> None:
         """End every process group that commands of this workspace left running."""
@@ -271,3 +313,10 @@ class LocalWorkspace:
             for group in groups:
                 tasks.start_soon(end_group, group, END_GRACE_SECONDS)
         self._background.close()
+        await anyio.to_thread.run_sync(self._sandbox.close)
+
+    async def tidy(self) -> None:
+        """Take away what commands needed, once nothing runs any more."""
+        if not any(is_alive(group) for group in self._groups):
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._sandbox.tidy)

@@ -23,9 +23,13 @@ _REAP_SECONDS = 2.0
 
 @dataclass(eq=False, frozen=True)
 class ProcessGroup:
-    """A child and all that it started; the group's number is the child's process id."""
+    """A child and all that it started; the group's number is the child's process id.
+
+    A `monitored` group's child only waits for the others, ends when they have, and passes on how.
+    """
 
     leader: subprocess.Popen[bytes]
+    monitored: bool = False
 
     @property
     def number(self) -> int:
@@ -52,6 +56,7 @@ def start_group(
     stderr: int,
     stdin: int = subprocess.DEVNULL,
     environment: Mapping[str, str] | None = None,
+    monitored: bool = False,
 ) -> ProcessGroup:
     """Start a program in a session and process group of its own, with nothing on its input.
 
@@ -73,7 +78,8 @@ def start_group(
                 stderr=stderr,
                 env=environment,
                 start_new_session=True,
-            )
+            ),
+            monitored,
         )
         _live.add(group)
         watch_group(group.number)
@@ -106,11 +112,32 @@ def signal_group(group: ProcessGroup, number: int) -> bool:
             # The leader was collected, so its number may be given away, but not while a member of
             # its group lives. A process with this number is therefore a stranger.
             return False
+        if number and group.monitored and _signal_members(group.number, number):
+            return True
         os.killpg(group.number, number)
     except (ProcessLookupError, PermissionError):
         # macOS answers EPERM for a group of which only zombies are left.
         return False
     return True
+
+
+def _signal_members(group: int, number: int) -> bool:
+    """Send a signal to all of a group but its leader; return False when there is nobody else.
+
+    Only Linux has such groups.
+    """
+    found = False
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit() or int(entry.name) == group:
+            continue
+        with contextlib.suppress(OSError, IndexError):
+            with open(f"/proc/{entry.name}/stat", "rb") as file:  # noqa: PTH123
+                # The name in parentheses may hold anything; after it: state, parent, group.
+                state, _, its_group = file.read().rpartition(b")")[2].split()[:3]
+            if int(its_group) == group and state not in (b"Z", b"X"):
+                os.kill(int(entry.name), number)
+                found = True
+    return found
 
 
 def _exists(process: int) -> bool:

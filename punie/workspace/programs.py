@@ -14,6 +14,7 @@ from punie.workspace.base import ProgramRequest, ProgramResult, ProgramSource
 from punie.workspace.commands import END_GRACE_SECONDS, start
 from punie.workspace.environment import project_venv
 from punie.workspace.processes import ProcessGroup, end_group
+from punie.workspace.sandbox.confining import Launch
 
 _SHORTEST_POLL_SECONDS = 0.001
 _LONGEST_POLL_SECONDS = 0.02
@@ -52,11 +53,11 @@ def _is_inside(folder: str, roots: Sequence[Path]) -> bool:
 
 
 async def run_program(
-    request: ProgramRequest, environment: Mapping[str, str], groups: set[ProcessGroup]
+    request: ProgramRequest, launch: Launch, groups: set[ProcessGroup]
 ) -> ProgramResult:
     """Run a program to its end, its timeout or its limit of output, and end all that it started.
 
-    `environment` is all that it gets, apart from what the request adds. Raises `WorkspaceError` if
+    `launch` is how it is started, with all of its environment. Raises `WorkspaceError` if
     it cannot be started. Cancelling ends it.
     """
     # Files and not pipes: nothing has to be read while it runs, and a child that was left behind
@@ -69,12 +70,13 @@ async def run_program(
         given.write(request.stdin)
         given.seek(0)
         group = start(
-            list(request.arguments),
-            request.cwd,
+            launch.arguments,
+            launch.cwd,
             stdout=stdout.fileno(),
             stderr=stderr.fileno(),
             stdin=given.fileno(),
-            environment={**environment, **request.environment},
+            environment=launch.environment,
+            monitored=launch.monitored,
         )
         groups.add(group)
         try:

@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 
 import anyio
 
 from punie.logs.setup import get_logger
 from punie.workspace.base import CommandRequest, CommandResult, TerminalSink, WorkspaceError
-from punie.workspace.commands import CappedOutput, shell
+from punie.workspace.commands import CappedOutput
 from punie.workspace.editor import (
     EditorError,
     EditorRefusedError,
@@ -16,11 +16,13 @@ from punie.workspace.editor import (
     TerminalCommand,
     Terminals,
 )
+from punie.workspace.sandbox.confining import Launch
 
 KEPT_BYTES = 1_000_000
 """How much of its output a terminal is asked to keep."""
 
 _OF_THE_TERMINAL = ("PATH", "VIRTUAL_ENV")
+_OF_A_CONFINED_TERMINAL = (*_OF_THE_TERMINAL, "TMPDIR", "TMP", "TEMP", "XDG_CACHE_HOME")
 _OUTPUT_SECONDS = 10.0
 _KILL_SECONDS = 2.0
 # What ends a command is sent in any case; a cancelled turn does not wait long for the answer.
@@ -42,16 +44,16 @@ class TerminalRunner:
     async def run(
         self,
         request: CommandRequest,
-        environment: Mapping[str, str],
+        launch: Launch,
         on_terminal: TerminalSink | None,
     ) -> CommandResult:
         """Run the command and return what it did; raise `NoTerminalError` or `WorkspaceError`.
 
-        A terminal has the IDE's own environment: of `environment` it gets the PATH and the virtual
-        environment, and all that the request adds.
+        A terminal has the IDE's own environment: of the launch's it gets the PATH, the virtual
+        environment, where temporary files and caches are, and all that the request adds.
         """
         started = anyio.current_time()
-        terminal = await self._create(request, environment)
+        terminal = await self._create(request, launch)
         self._open.add(terminal)
         ended = False
         try:
@@ -88,14 +90,20 @@ class TerminalRunner:
         for terminal in tuple(self._open):
             await self._release(terminal)
 
-    async def _create(self, request: CommandRequest, environment: Mapping[str, str]) -> str:
+    async def _create(self, request: CommandRequest, launch: Launch) -> str:
         try:
             os.fsencode(request.command)
         except UnicodeEncodeError as error:
             raise NoTerminalError("the command holds a broken character") from error
-        chosen = {name: environment[name] for name in _OF_THE_TERMINAL if name in environment}
+        names = _OF_THE_TERMINAL if launch.view is None else _OF_A_CONFINED_TERMINAL
+        environment = launch.environment
+        chosen = {name: environment[name] for name in names if name in environment}
+        arguments = launch.arguments
+        if launch.view is not None:
+            # The sandbox ends with the thread that started it, which an IDE may have ended by then.
+            arguments = ["/bin/sh", "-c", '"$@"; exit $?', "sh", *arguments]
         command = TerminalCommand(
-            arguments=[shell(), "-c", request.command],
+            arguments=arguments,
             cwd=request.cwd,
             output_bytes=max(KEPT_BYTES, request.output_limit),
             environment={**chosen, **request.environment},

@@ -1,0 +1,15 @@
+"""Processes as the system sees them, for commands whose own numbers are those of a sandbox."""
+
+import subprocess
+
+
+def processes_of(mark: str) -> list[int]:
+    """Return the numbers of the processes that run with this word, complete, among their arguments.
+
+    One that has ended and waits for its parent is none.
+    """
+    shown = subprocess.run(
+        ["ps", "-A", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in shown.stdout.splitlines()]
+    return [int(row[0]) for row in rows if mark in row[2:] and not row[1].startswith("Z")]
