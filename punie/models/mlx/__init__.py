@@ -1,0 +1,3 @@
+from punie.models.mlx.library import lighten
+
+lighten()

@@ -1,6 +1,6 @@
 """The Engine seam: one thread that owns MLX. Nothing else loads weights or runs a model.
 
-Importing this module imports MLX and transformers, which takes seconds: do it in a thread.
+Importing this module imports MLX, which takes a while: do it in a thread.
 """
 
 import atexit
@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 import anyio.to_thread
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
-from mlx_lm.utils import load_model
 
 from punie.models.architecture import read_architecture
 from punie.models.catalog import ModelUnavailable
 from punie.models.mlx.decoding.draft_model import DraftModel
 from punie.models.mlx.generation import EngineError, GenerateRequest, Generation
+from punie.models.mlx.library import load_model
 from punie.models.mlx.prefixes.cache import PrefixCache
 from punie.models.mlx.prefixes.store import PrefixStore, model_identity
 from punie.models.mlx.scheduling.admission import MemoryBudget

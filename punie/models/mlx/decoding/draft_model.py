@@ -10,13 +10,13 @@ from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
-from mlx_lm.utils import load_model
 
 from punie.models.architecture import text_config
 from punie.models.catalog import ModelUnavailable, read_json_object
 from punie.models.mlx.decoding.sampling import Sampler, token_of
 from punie.models.mlx.decoding.speculation import NO_DRAFT, Draft, DraftControl
 from punie.models.mlx.generation import GenerateRequest
+from punie.models.mlx.library import load_model
 from punie.models.mlx.prefixes.cache import PrefixCache
 from punie.models.mlx.prefixes.entry import Slot
 
