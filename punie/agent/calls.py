@@ -35,6 +35,7 @@ from punie.tools.base import (
     AnyTool,
     CallOutcome,
     NotAnswered,
+    Progress,
     Question,
     QuestionCancelled,
     ToolContext,
@@ -79,6 +80,10 @@ class OpenCall:
     parent: str | None = None
 
 
+ExploreCall = Callable[[OpenCall, Progress, str], Awaitable[str]]
+"""Explores on behalf of a call, which is told what is said meanwhile; see `Explore`."""
+
+
 @dataclass(frozen=True)
 class CallRunner:
     """What running the calls of one turn needs; `told` are faults that the person knows of."""
@@ -90,6 +95,7 @@ class CallRunner:
     ask_user: AskUser | None = None
     permissions: Permissions | None = None
     guides: ProjectGuides | None = None
+    explore: ExploreCall | None = None
     told: set[str] = field(default_factory=set)
 
     async def start(
@@ -277,6 +283,8 @@ class CallRunner:
             show_terminal=show_terminal,
             call=partial(self._call_within, open_call),
         )
+        if self.explore is not None:
+            context = replace(context, explore=partial(self.explore, open_call, progress))
         if self.ask_user is not None:
             context = replace(context, ask=partial(self.ask_user, call_id))
         failure: Exception | None = None

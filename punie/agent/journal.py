@@ -1,6 +1,6 @@
 """Hands a turn's events on, in order, and remembers what the turn must still finish."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import uuid4
 
 import anyio
@@ -29,9 +29,10 @@ class PastTurns:
     a short session.
     """
 
-    def __init__(self, events: Sequence[TurnEvent] = ()) -> None:
+    def __init__(self, events: Sequence[TurnEvent] = (), *, call_ids: Iterable[str] = ()) -> None:
+        """`call_ids` are ids of calls that are taken besides those of the events."""
         self.history = HistoryBuilder()
-        self.call_ids: set[str] = set()
+        self.call_ids: set[str] = set(call_ids)
         self._taken = 0
         self.catch_up(events)
 
@@ -62,6 +63,11 @@ class Journal:
         self._call_ids = set(past.call_ids)
         self.failed = False
         self.history = past.history.copy()
+
+    @property
+    def call_ids(self) -> frozenset[str]:
+        """The ids of all calls that the session has seen."""
+        return frozenset(self._call_ids)
 
     async def emit(self, event: TurnEvent) -> None:
         """Deliver the event and remember it."""

@@ -47,7 +47,12 @@ class Summariser:
     @classmethod
     def of_turn(cls, config: TurnConfig, keep: str = "") -> "Summariser":
         """Return one for a session whose turns run on this."""
-        return cls(config.model, turn_parameters(config.tools), config.request_settings, keep)
+        return cls(
+            config.model,
+            turn_parameters(config.tools, config.instructions),
+            config.request_settings,
+            keep,
+        )
 
     @property
     def most_tokens(self) -> int:

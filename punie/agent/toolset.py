@@ -53,9 +53,11 @@ def request_parameters(
     )
 
 
-def turn_parameters(tools: Sequence[AnyTool]) -> ModelRequestParameters:
+def turn_parameters(
+    tools: Sequence[AnyTool], instructions: str = INSTRUCTIONS
+) -> ModelRequestParameters:
     """Return what every request of a turn with these tools says besides its messages."""
-    return request_parameters(tool_definitions(tools), INSTRUCTIONS)
+    return request_parameters(tool_definitions(tools), instructions)
 
 
 def _shape(tool: AnyTool) -> str:

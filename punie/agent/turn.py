@@ -39,6 +39,7 @@ from punie.agent.events import (
     UsageChanged,
     UserMessage,
 )
+from punie.agent.exploring import Explorer
 from punie.agent.fitting import fullness_warning, make_room
 from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.policy import CANCELLED
@@ -141,7 +142,7 @@ class _Turn:
         self._config = config
         self._journal = journal
         self._window = context_window(config.model)
-        self._parameters = turn_parameters(config.tools)
+        self._parameters = turn_parameters(config.tools, config.instructions)
         self._settings = config.request_settings
         self._budget = Budget(config.model, self._parameters, reserve=config.max_tokens)
         self._summariser = Summariser.of_turn(config)
@@ -164,6 +165,7 @@ class _Turn:
             config.ask_user,
             config.permissions,
             self._guides,
+            Explorer(config, journal, ask, run_turn).explore,
         )
         self._repeats = _Repeats()
         self._writing = CallWriting(journal, tuple(config.tools))

@@ -10,6 +10,7 @@ from pydantic_ai.settings import ModelSettings
 
 from punie.agent.calls import AskUser
 from punie.agent.events import Mode, Thinking
+from punie.agent.instructions import INSTRUCTIONS
 from punie.agent.permissions.store import Permissions
 from punie.tools.base import AnyTool, ReadLedger, ToolLimits
 from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
@@ -48,6 +49,7 @@ class TurnConfig:
     permissions: Permissions | None = None
     guide_tokens: int = 0
     user_folder: Path | None = None
+    instructions: str = INSTRUCTIONS
 
     @property
     def request_settings(self) -> ModelSettings:

@@ -174,6 +174,16 @@ async def call_nothing(
     raise ToolError("no other tool can be called from here")
 
 
+Explore = Callable[[str], Awaitable[str]]
+"""Has something found out in a conversation of its own; raises `ToolError` if nothing comes of it,
+and `QuestionCancelled` as calls do."""
+
+
+async def explore_nothing(task: str) -> str:
+    """Tell that there is no other conversation."""
+    raise ToolError("nothing can be explored from here; look yourself")
+
+
 @dataclass(frozen=True)
 class ToolLimits:
     """Caps: characters of a result that the model reads, and seconds a command may run."""
@@ -194,6 +204,7 @@ class ToolContext:
     ask: AskPerson = ask_nobody
     show_terminal: TerminalSink = no_terminal
     call: CallTool = call_nothing
+    explore: Explore = explore_nothing
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from punie.tools.base import AnyTool
 from punie.tools.command_output import COMMAND_OUTPUT
 from punie.tools.delete import DELETE
 from punie.tools.edit_file import EDIT_FILE
+from punie.tools.explore import EXPLORE
 from punie.tools.find_files import FIND_FILES
 from punie.tools.git.tool import GIT
 from punie.tools.list_dir import LIST_DIR
@@ -23,7 +24,7 @@ from punie.tools.validators.tool import VALIDATE
 from punie.tools.write_file import WRITE_FILE
 
 TOOL_GROUPS: Mapping[str, tuple[AnyTool, ...]] = {
-    "Looking": (READ_FILE, LIST_DIR, FIND_FILES, SEARCH),
+    "Looking": (READ_FILE, LIST_DIR, FIND_FILES, SEARCH, EXPLORE),
     "Changing files": (EDIT_FILE, APPLY_PATCH, WRITE_FILE, MOVE, DELETE),
     "Commands": (RUN_COMMAND, COMMAND_OUTPUT),
     "Python": (CHECK_TYPES, LINT, FORMAT, VALIDATE),
@@ -36,3 +37,10 @@ ALL_TOOLS: tuple[AnyTool, ...] = tuple(tool for group in TOOL_GROUPS.values() fo
 
 UNATTENDED_TOOLS: tuple[AnyTool, ...] = tuple(tool for tool in ALL_TOOLS if tool is not ASK_USER)
 """What is offered to the model where nobody can be asked."""
+
+READING_TOOLS: tuple[AnyTool, ...] = tuple(
+    tool
+    for tool in ALL_TOOLS
+    if tool.effect == "read" and tool not in (EXPLORE, UPDATE_PLAN, ASK_USER)
+)
+"""What `explore` works with."""

@@ -37,6 +37,7 @@ def test_names_and_effects() -> None:
         "list_dir": "read",
         "find_files": "read",
         "search": "read",
+        "explore": "read",
         "edit_file": "edit",
         "apply_patch": "edit",
         "write_file": "edit",
