@@ -10,6 +10,7 @@ from punie.tools.patch.parsing import parse_patch
 from punie.tools.patch.planning import FileChange, plan_changes
 from punie.tools.patch.writing import write_changes
 from punie.tools.presentation import DiffContent, Location, Presentation
+from punie.tools.python.diagnostics import Change, types_before, with_diagnostics
 from punie.tools.subjects import FilesSubject
 from punie.tools.wording import changed_line, count, cut
 
@@ -73,12 +74,21 @@ async def present(context: ToolContext, arguments: ApplyPatchArguments) -> Prese
 async def run(context: ToolContext, arguments: ApplyPatchArguments) -> ToolResult:
     """Apply the patch to the files as they are now."""
     changes, presentation = await _plan(context, arguments)
+    types = await types_before(context, [each.path for each in changes if each.old is not None])
     with workspace_errors():
         notes = await write_changes(context, changes)
     rows = [_row(context, change) for change in changes]
     head = f"patched {count(len(changes), 'file')}:"
     text = cut("\n".join([head, *rows]), context.limits.result_chars)
-    return noted(ToolResult(text, presentation), "; ".join(dict.fromkeys(notes)))
+    result = noted(ToolResult(text, presentation), "; ".join(dict.fromkeys(notes)))
+    return await with_diagnostics(context, result, [_made(each) for each in changes], types)
+
+
+def _made(change: FileChange) -> Change:
+    old = None if change.old is None else change.old.text
+    if change.to is None:
+        return Change(change.path, old, change.text)
+    return Change(change.to, old, change.text, was=change.path)
 
 
 def _row(context: ToolContext, change: FileChange) -> str:

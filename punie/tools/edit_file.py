@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolResult, noted
 from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
+from punie.tools.python.diagnostics import Change, types_before, with_diagnostics
 from punie.tools.replacements import Replacement, apply_replacements
 from punie.tools.subjects import FilesSubject
 from punie.tools.wording import changed_line, count
@@ -63,6 +64,7 @@ async def present(context: ToolContext, arguments: EditFileArguments) -> Present
 async def run(context: ToolContext, arguments: EditFileArguments) -> ToolResult:
     """Apply the edit to the file as it is now."""
     change = await _plan(context, arguments)
+    types = await types_before(context, [change.file.path])
     with workspace_errors():
         written = await context.workspace.write_text(
             change.file.path, change.new_text, like=change.file
@@ -70,7 +72,9 @@ async def run(context: ToolContext, arguments: EditFileArguments) -> ToolResult:
     context.reads.saw(written.path, written.digest)
     shown = context.workspace.display(written.path)
     text = f"edited {shown}: {count(len(arguments.edits), 'replacement')}"
-    return noted(ToolResult(text, change.presentation), written.note)
+    result = noted(ToolResult(text, change.presentation), written.note)
+    edited = Change(change.file.path, change.file.text, change.new_text)
+    return await with_diagnostics(context, result, [edited], types)
 
 
 EDIT_FILE = Tool(

@@ -7,6 +7,7 @@ from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolRe
 from punie.tools.guards import workspace_errors
 from punie.tools.moving import Entry, look_at
 from punie.tools.presentation import DiffContent, Location, Presentation, ToolContent
+from punie.tools.python.diagnostics import Change, types_before, with_diagnostics
 from punie.tools.subjects import FilesSubject
 from punie.workspace.base import MissingFileError
 
@@ -85,12 +86,16 @@ async def run(context: ToolContext, arguments: MoveArguments) -> ToolResult:
     """Move it."""
     plan = await _plan(context, arguments)
     path = plan.entry.path
+    file = plan.entry.file
+    types = await types_before(context, [] if file is None else [path])
     with workspace_errors():
         await context.workspace.move(path, plan.to)
     context.reads.moved(path, plan.to)
     shown, shown_to = context.workspace.display(path), context.workspace.display(plan.to)
     presentation = plan.presentation.model_copy(update={"locations": (Location(path=plan.to),)})
-    return ToolResult(f"moved {shown} to {shown_to}", presentation)
+    result = ToolResult(f"moved {shown} to {shown_to}", presentation)
+    moved = [] if file is None else [Change(plan.to, file.text, file.text, was=path)]
+    return await with_diagnostics(context, result, moved, types)
 
 
 MOVE = Tool(

@@ -6,6 +6,7 @@ from pathlib import Path
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult, noted
 from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
+from punie.tools.python.diagnostics import Change, types_before, with_diagnostics
 from punie.tools.subjects import FilesSubject
 from punie.tools.wording import changed_line, count, split_lines
 from punie.workspace.base import MissingFileError, TextFile
@@ -67,13 +68,18 @@ async def present(context: ToolContext, arguments: WriteFileArguments) -> Presen
 async def run(context: ToolContext, arguments: WriteFileArguments) -> ToolResult:
     """Write the file, keeping the line ends and the mark of the one it replaces."""
     change = await _plan(context, arguments)
+    old = None if change.old is None else change.old.text
+    types = await types_before(context, [] if old is None else [change.path])
     with workspace_errors():
         written = await context.workspace.write_text(change.path, change.content, like=change.old)
     context.reads.saw(written.path, written.digest)
     done = "created" if change.old is None else "replaced"
     lines = count(len(split_lines(change.content)), "line")
     shown = context.workspace.display(change.path)
-    return noted(ToolResult(f"{done} {shown}: {lines}", change.presentation), written.note)
+    result = noted(ToolResult(f"{done} {shown}: {lines}", change.presentation), written.note)
+    return await with_diagnostics(
+        context, result, [Change(change.path, old, change.content)], types
+    )
 
 
 WRITE_FILE = Tool(

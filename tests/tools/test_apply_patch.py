@@ -21,7 +21,7 @@ def _patch(*rows: str) -> str:
 
 ALL_KINDS = _patch(
     "*** Add File: new/a.py",
-    "+one",
+    "+1",
     "*** Update File: b.py",
     "@@",
     "-two",
@@ -58,7 +58,7 @@ async def test_several_files(four: Bench) -> None:
     assert shown.title == "Patch new/a.py, b.py, sub/c.py and 1 more"
     assert shown.kind == "edit"
     assert shown.content == (
-        DiffContent(path=root / "new/a.py", old_text=None, new_text="one\n"),
+        DiffContent(path=root / "new/a.py", old_text=None, new_text="1\n"),
         DiffContent(path=root / "b.py", old_text="two\n", new_text="2\n"),
         DiffContent(path=root / "c.py", old_text="three\n", new_text=None),
         DiffContent(path=root / "sub/c.py", old_text=None, new_text="3\n"),
@@ -69,7 +69,7 @@ async def test_several_files(four: Bench) -> None:
         "patched 4 files:\nnew/a.py created, 1 line\nb.py +1 -1\nc.py moved to sub/c.py +1 -1\n"
         "d.py deleted"
     )
-    assert _files(four) == {"b.py": "2\n", "new/a.py": "one\n", "sub/c.py": "3\n"}
+    assert _files(four) == {"b.py": "2\n", "new/a.py": "1\n", "sub/c.py": "3\n"}
     assert stat.S_IMODE((root / "sub/c.py").stat().st_mode) == 0o755
 
 

@@ -176,12 +176,12 @@ async def test_writing(bench: Bench) -> None:
     assert result.presentation.title == "Create new/a.py"
     assert result.presentation.locations == (Location(path=path, line=1),)
     assert path.read_text() == "1\n2\n3\n"
-    result = await bench.result("write_file", path="new/a.py", content="1\nx")
+    result = await bench.result("write_file", path="new/a.py", content="1\n4")
     assert result.text == "replaced new/a.py: 2 lines"
     assert result.presentation.title == "Overwrite new/a.py"
     assert result.presentation.locations == (Location(path=path, line=2),)
     assert result.presentation.content == (
-        DiffContent(path=path, old_text="1\n2\n3\n", new_text="1\nx"),
+        DiffContent(path=path, old_text="1\n2\n3\n", new_text="1\n4"),
     )
     assert await bench.text("write_file", path="empty", content="") == "created empty: 0 lines"
 

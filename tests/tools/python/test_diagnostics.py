@@ -1,0 +1,155 @@
+"""Edits that bring problems say so, with the real ruff and ty."""
+
+import logging
+from pathlib import Path
+
+import anyio
+import pytest
+
+from punie.tools.base import ReadLedger, ToolContext
+from punie.tools.python import diagnostics
+from punie.tools.python.diagnostics import Change, with_diagnostics
+from punie.workspace.base import ProgramRequest, ProgramResult, WorkspaceError
+from punie.workspace.local import LocalWorkspace
+from tests.tools.conftest import Bench
+
+pytestmark = pytest.mark.anyio
+
+OLD = """import os
+
+
+def twice(x: int) -> int:
+    return x * 2 + missing
+"""
+
+
+def told(text: str) -> list[str]:
+    """Return the rows below the edit's own line, without what they say."""
+    first, *rows = text.splitlines()
+    assert not first.startswith("error")
+    assert rows[:1] in ([], ["new problems:"])
+    return [row.partition(": ")[0] for row in rows[1:]]
+
+
+async def edit(bench: Bench, old: str, new: str) -> str:
+    return await bench.text("edit_file", path="a.py", edits=[{"old_text": old, "new_text": new}])
+
+
+async def test_what_the_edit_brought_and_nothing_else(bench: Bench) -> None:
+    bench.file("a.py", OLD)
+    assert await edit(bench, "def twice", "X = 1\n\n\ndef twice") == "edited a.py: 1 replacement"
+    result = await bench.result(
+        "edit_file",
+        path="a.py",
+        edits=[{"old_text": "X = 1\n", "new_text": "X = len(1)\nprint(undefined)\n"}],
+    )
+    assert told(result.text) == ["a.py:4 invalid-argument-type", "a.py:5 F821"]
+    assert "a.py:5 F821: Undefined name `undefined`" in result.text
+    shown = result.presentation.content[-1]
+    assert shown.type == "text"
+    assert "a.py:5 F821: Undefined name" in shown.text
+    # What is used nowhere any more is in a line that the edit left as it is.
+    bench.file("a.py", "import os\n\nprint(os)\n")
+    bench.context.reads.digests.clear()
+    assert told(await edit(bench, "print(os)", "print(1)")) == ["a.py:1 F401"]
+
+
+async def test_a_signature_that_no_longer_fits_its_calls(bench: Bench) -> None:
+    bench.file("a.py", "def f(x: int) -> int:\n    return x\n\n\nprint(f(1))\n")
+    assert told(await edit(bench, "x: int", "x: str")) == [
+        "a.py:2 invalid-explicit-return",
+        "a.py:5 invalid-argument-type",
+    ]
+
+
+async def test_new_files_and_patches_and_moves(bench: Bench) -> None:
+    assert told(await bench.text("write_file", path="a.py", content=OLD)) == [
+        "a.py:1 F401",
+        "a.py:5 F821",
+    ]
+    assert await bench.text("write_file", path="a.py", content=OLD + "\n\nX = 1\n") == (
+        "replaced a.py: 8 lines"
+    )
+    patch = (
+        "*** Begin Patch\n*** Add File: b.py\n+print(new)\n*** Update File: a.py\n"
+        "*** Move to: pkg/c.py\n@@\n-X = 1\n+X = other\n*** End Patch"
+    )
+    text = await bench.text("apply_patch", patch=patch)
+    rows = [line for line in text.splitlines() if " F" in line]
+    assert [row.partition(":")[0] for row in rows] == ["b.py", "pkg/c.py"]
+    bench.file("pkg/__init__.py", "")
+    bench.file("pkg/d.py", "from .c import twice\n\nprint(twice)\n")
+    assert told(await bench.text("move", path="pkg/d.py", to="pkg/e.py")) == []
+    assert len(told(await bench.text("move", path="pkg/e.py", to="e.py"))) == 1
+    assert await bench.text("delete", path="e.py") == "deleted e.py"
+
+
+async def test_what_cannot_be_parsed_is_all_that_is_said(bench: Bench) -> None:
+    bench.file("a.py", OLD)
+    rows = told(await edit(bench, "def twice(", "def twice(("))
+    assert {row.partition(" ")[2] for row in rows} == {"invalid-syntax"}
+
+
+async def test_beyond_what_is_essential_the_project_chooses(bench: Bench) -> None:
+    text = "def f(l):\n    x = l == None\n    return x\n"
+    assert told(await bench.text("write_file", path="a.py", content=text)) == []
+    bench.file("pkg/pyproject.toml", '[tool.ruff.lint]\nselect = ["E7"]\n')
+    assert told(await bench.text("write_file", path="pkg/a.py", content=text)) == [
+        "pkg/a.py:1 E741",
+        "pkg/a.py:2 E711",
+    ]
+
+
+async def test_many_are_cut(bench: Bench) -> None:
+    text = "".join(f"print(missing{n})\n" for n in range(30))
+    said = await bench.text("write_file", path="a.py", content=text)
+    assert len(said.splitlines()) == 11
+    assert said.endswith("(and 22 more; see lint and check_types)")
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "script", "a.js"])
+async def test_other_files_are_not_checked(bench: Bench, name: str) -> None:
+    text = await bench.text("write_file", path=name, content="print(missing)\n")
+    assert text == f"created {name}: 1 line"
+
+
+class Slow(LocalWorkspace):
+    """Programs take their time, or cannot be started."""
+
+    async def run_program(self, request: ProgramRequest) -> ProgramResult:
+        if "ty" in request.arguments[0]:
+            await anyio.sleep_forever()
+        raise WorkspaceError("it cannot be started")
+
+
+async def test_whatever_becomes_of_the_checks_the_edit_has_succeeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(diagnostics, "BEFORE_SECONDS", 0.05)
+    monkeypatch.setattr(diagnostics, "AFTER_SECONDS", 0.05)
+    (tmp_path / "a.py").write_text(OLD)
+    bench = Bench(tmp_path, ToolContext(Slow([tmp_path]), ReadLedger()))
+    with caplog.at_level(logging.DEBUG, logger="punie.tools.python.diagnostics"):
+        assert await edit(bench, "missing", "other") == "edited a.py: 1 replacement"
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}
+    assert "took too long" in caplog.text
+    assert "cannot be started" in caplog.text
+
+
+async def test_what_the_ide_has_not_saved_is_not_shown_to_ty(bench: Bench) -> None:
+    bench.file("a.py", "def f() -> int:\n    return 'a'\n")
+    result = await bench.result("read_file", path="a.py")
+    new = "def f() -> int:\n    return 'b'\n\n\nprint(missing)\n"
+    path = bench.root / "a.py"
+    told_of = await with_diagnostics(bench.context, result, [Change(path, "", new)])
+    assert "F821" in told_of.text
+    assert "invalid-return" not in told_of.text
+    path.write_bytes(b"\xef\xbb\xbf" + new.replace("\n", "\r\n").encode())
+    told_of = await with_diagnostics(bench.context, result, [Change(path, "", new)])
+    assert "a.py:2" in told_of.text
+
+
+async def test_a_change_outside_of_every_root_is_no_error(bench: Bench) -> None:
+    result = await bench.result("write_file", path="a.txt", content="")
+    change = Change(Path("/nowhere/a.py"), None, "print(missing)\n")
+    assert await with_diagnostics(bench.context, result, [change]) == result
