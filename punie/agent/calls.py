@@ -22,6 +22,7 @@ from punie.agent.events import (
     ToolStarted,
 )
 from punie.agent.journal import Journal
+from punie.agent.loop_guard import MadeCall
 from punie.agent.permissions.choices import Offer
 from punie.agent.permissions.consulting import Malformed, consult
 from punie.agent.permissions.judging import Unruled, Verdict
@@ -65,7 +66,14 @@ _NOT_REMEMBERED = "Your answer holds for this call only and was not remembered: 
 
 _NAMED_CHARS = 160
 
+Remark = Callable[["OpenCall", str, bool], str]
+"""Says what the model reads below the result of a call of its own, which may have failed."""
+
 _log = logging.getLogger(__name__)
+
+
+def _no_remark(open_call: "OpenCall", text: str, failed: bool) -> str:
+    return ""
 
 
 @dataclass
@@ -76,8 +84,8 @@ class OpenCall:
     call: ReadyCall | BrokenCall
     message_id: str
     presentation: Presentation
-    may_ask: bool = True
     parent: str | None = None
+    may_ask: bool = True
 
 
 ExploreCall = Callable[[OpenCall, Progress, str], Awaitable[str]]
@@ -97,6 +105,7 @@ class CallRunner:
     guides: ProjectGuides | None = None
     explore: ExploreCall | None = None
     told: set[str] = field(default_factory=set)
+    remark: Remark = _no_remark
 
     async def start(
         self,
@@ -309,11 +318,13 @@ class CallRunner:
         limit = self.context.limits.result_chars
         if len(text) > limit + _RESULT_SLACK:
             text = f"{text[:limit]}\n(cut at {limit} of {len(text)} characters)"
+        remark = self._remark(open_call, text, failed=False)
         if self.guides is not None:
             self.guides.touch(result.presentation)
             # What code calls the model does not read; the guides come with the result of the code.
             if open_call.parent is None and (more := await self.guides.of_touched()):
                 text = f"{text}\n\n{more}"
+        text += remark
         await self.journal.emit(
             ToolFinished(
                 call_id=open_call.part.tool_call_id,
@@ -327,6 +338,7 @@ class CallRunner:
     async def _fail(self, open_call: OpenCall, text: str, *, denied: bool = False) -> CallOutcome:
         shown = open_call.presentation
         content = (*shown.content, TextContent(text=text.removeprefix("error: ")))
+        text += self._remark(open_call, text, failed=True)
         await self.journal.emit(
             ToolFinished(
                 call_id=open_call.part.tool_call_id,
@@ -336,6 +348,24 @@ class CallRunner:
             )
         )
         return CallOutcome(text, failed=True, denied=denied)
+
+    def _remark(self, open_call: OpenCall, text: str, *, failed: bool) -> str:
+        # What calls of code give is for the code.
+        return self.remark(open_call, text, failed) if open_call.parent is None else ""
+
+
+def made_call(call: OpenCall, result: str, *, failed: bool) -> MadeCall:
+    """Return the call and its result for the loop guard; what was left out is as if given."""
+    match call.call:
+        case ReadyCall(tool=tool, arguments=arguments):
+            given = arguments.model_dump(mode="json")
+            effect = tool.effect_with(arguments)
+            return MadeCall(tool.name, given, effect, result, failed)
+        case BrokenCall():
+            raw = _arguments(call.part)
+            return MadeCall(call.part.tool_name, raw, "read", result, failed)
+        case _:
+            assert_never(call.call)
 
 
 def _arguments(part: ToolCallPart) -> dict[str, Any]:

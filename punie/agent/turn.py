@@ -1,6 +1,5 @@
 """One turn: from a user's message to the end of the model's answer, as a stream of events."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from pydantic_ai.messages import (
 )
 
 from punie.agent.budget import Budget, context_window, fit_limits
-from punie.agent.calls import AskPermission, CallRunner, OpenCall
+from punie.agent.calls import AskPermission, CallRunner, OpenCall, made_call
 from punie.agent.cancel import CancelSignal
 from punie.agent.coalesce import Coalescer
 from punie.agent.events import (
@@ -42,6 +41,7 @@ from punie.agent.events import (
 from punie.agent.exploring import Explorer
 from punie.agent.fitting import fullness_warning, make_room
 from punie.agent.journal import Emit, Journal, PastTurns
+from punie.agent.loop_guard import LoopGuard, limit_remark
 from punie.agent.policy import CANCELLED
 from punie.agent.project_guides import ProjectGuides, guide_chars
 from punie.agent.summary import Summariser
@@ -54,11 +54,9 @@ pydantic_ai.BANNER_ENABLED = False  # it would land among our own output
 
 _TEXT_SECONDS = 0.04
 _TEXT_CHARS = 400
-_REPEATS = 3
 _CLOSING_SECONDS = 0.5
 _NOT_RUN = "error: the turn ended before this call ran"
 _CUT_OFF = "error: the answer reached its token limit before this call could run"
-_CIRCLES = "Stopped, because the model made the same {} call with the same result three times."
 _MAX_REQUESTS = "Stopped after {} model calls in one turn; send a message to go on."
 
 _TextKey = tuple[type[TextDelta] | type[ThoughtDelta], str]
@@ -114,22 +112,6 @@ async def _close(journal: Journal, ending: _Ending) -> TurnEnded:
     return ended
 
 
-@dataclass
-class _Repeats:
-    """Notices a model that goes in circles: the same call with the same result, in a row."""
-
-    last: tuple[str, str, str] | None = None
-    count: int = 0
-
-    def too_often(self, part: ToolCallPart, result: str) -> bool:
-        """Count the call; tell whether it has now been made too often."""
-        arguments = json.dumps(part.args_as_dict(), sort_keys=True, default=str)
-        this = (part.tool_name, arguments, result)
-        self.count = self.count + 1 if this == self.last else 1
-        self.last = this
-        return self.count >= _REPEATS
-
-
 class _Turn:
     """The state of one running turn.
 
@@ -166,8 +148,11 @@ class _Turn:
             config.permissions,
             self._guides,
             Explorer(config, journal, ask, run_turn).explore,
+            remark=self._remark,
         )
-        self._repeats = _Repeats()
+        self._guard = LoopGuard()
+        self._requests_left = config.max_requests
+        self._newest: OpenCall | None = None
         self._writing = CallWriting(journal, tuple(config.tools))
         self._text = Coalescer(self._send_text, interval=_TEXT_SECONDS, limit=_TEXT_CHARS)
 
@@ -196,18 +181,21 @@ class _Turn:
         guide = await self._guides.at_start()
         if guide is not None:
             await self._journal.emit(guide)
-        for _ in range(self._config.max_requests):
+        while self._requests_left:
+            self._requests_left -= 1
             await make_room(self._journal, self._budget, self._summariser)
             response, calls = await self._request()
             ending = await self._judge(response, calls)
             if ending is not None:
                 return ending
+            self._guard.begin_response()
+            self._newest = calls[-1]
             for call in calls:
                 result = await self._runner.run(call)
                 if result is None:
                     return _CANCELLED
-                if self._repeats.too_often(call.part, result):
-                    await self._notify("warning", _CIRCLES.format(call.part.tool_name))
+                if self._guard.ending is not None:
+                    await self._notify("warning", self._guard.ending)
                     return _Ending("end_turn", _NOT_RUN)
         await self._notify("warning", _MAX_REQUESTS.format(self._config.max_requests))
         return _Ending("max_turn_requests", _NOT_RUN)
@@ -293,6 +281,13 @@ class _Turn:
         if not (response.text or "").strip():
             await self._notify("warning", "The model gave no answer; try to say it differently.")
         return _Ending("end_turn")
+
+    def _remark(self, call: OpenCall, result: str, failed: bool) -> str:
+        """Return what the model is to read below the result of its call."""
+        remark = self._guard.remark(made_call(call, result, failed=failed))
+        if call is self._newest:
+            remark += limit_remark(self._requests_left, self._config.max_requests)
+        return remark
 
     async def _send_text(self, key: _TextKey, text: str) -> None:
         kind, message_id = key

@@ -356,26 +356,6 @@ class TestStopReasons:
         assert [event.status for event in finished(events)] == ["failed"] * 6
         assert events[-1] == TurnEnded(stop_reason="max_turn_requests")
 
-    async def test_going_in_circles(self) -> None:
-        recording = Recording()
-        stage = Stage(scripted(lambda done, m: [call("echo", '{"text":"a"}')], recording))
-        events = await stage.turn("go")
-        assert len(recording.requests) == 3
-        notice = events[-2]
-        assert isinstance(notice, Notice)
-        assert "same echo call" in notice.text
-        assert events[-1] == TurnEnded(stop_reason="end_turn")
-
-    async def test_same_call_with_others_between_goes_on(self) -> None:
-        stage = Stage(
-            scripted(
-                lambda done, m: [call("echo", f'{{"text":"{done % 2}"}}')] if done < 8 else ["done"]
-            )
-        )
-        events = await stage.turn("go")
-        assert len(finished(events)) == 8
-        assert "notice" not in kinds(events)
-
     async def test_empty_answer_is_said(self) -> None:
         stage = Stage(playing([[thought("nothing to say")]]))
         events = await stage.turn("go")

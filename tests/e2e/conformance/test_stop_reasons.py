@@ -68,7 +68,8 @@ def test_too_many_model_calls(start: Start, script: Script, stage: Stage) -> Non
 def test_a_model_in_circles_is_stopped(stage: Stage) -> None:
     session = stage.session({"calls": [LIST]}, repeat=True)
     assert stage.client.prompt(session) == "end_turn"
-    assert len(stage.client.calls(session)) == 3
+    assert len(stage.client.calls(session)) == 5
+    assert "same list_dir call 5 times" in stage.client.text(session)
 
 
 def test_cancelled(stage: Stage) -> None:
