@@ -4,7 +4,9 @@ It is a plain pydantic model with a small loader, because importing pydantic-set
 the start of `punie acp` more than everything else in this file together.
 """
 
+import hashlib
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -107,6 +109,13 @@ class Settings(BaseModel):
     def sessions_file(self) -> Path:
         """The database of all sessions."""
         return self.state_dir / "sessions.sqlite3"
+
+    def checkpoints_folder(self, session_id: str) -> Path:
+        """Return the folder of what a session's changes replaced; any text may be its id."""
+        name = session_id
+        if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", session_id):
+            name = hashlib.sha256(session_id.encode("utf-8", "replace")).hexdigest()
+        return self.state_dir / "checkpoints" / name
 
     def for_project(self, project: Path) -> "Settings":
         """Load again with the project's own file taken in, under the same flags."""

@@ -16,8 +16,11 @@ from punie.acp.history import ADDITIONAL, HistoryUnavailable, SavedHistory
 from punie.acp.models import default_reference
 from punie.acp.sessions import LiveSession
 from punie.agent.events import ModeChanged, ModelChanged, Thinking, ThinkingChanged, TitleChanged
+from punie.logs.setup import get_logger
 from punie.models.catalog import available_models
 from punie.settings import Settings, SettingsError, config_dir
+
+_log = get_logger(__name__)
 
 
 class SessionOpener:
@@ -93,7 +96,17 @@ class SessionOpener:
             raise unreadable(error) from error
         if not found:
             raise unknown_session(session_id)
+        await self._copy_checkpoints(session_id, new_id)
         return await self.stored(new_id, roots, profile)
+
+    async def _copy_checkpoints(self, session_id: str, new_id: str) -> None:
+        from punie.workspace.checkpoints.keeping import copy_checkpoints
+
+        folder = self._settings.checkpoints_folder
+        try:
+            await anyio.to_thread.run_sync(copy_checkpoints, folder(session_id), folder(new_id))
+        except OSError:
+            _log.exception("checkpoints not copied", session=session_id)
 
     def _settings_for(self, folder: Path) -> Settings:
         try:
@@ -111,6 +124,8 @@ class SessionOpener:
         thinking: Thinking | None,
     ) -> LiveSession:
         from punie.agent.permissions.store import Permissions
+        from punie.workspace.checkpoints.recorder import Recorder
+        from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 
         levels = levels_of(model)
         return LiveSession(
@@ -124,7 +139,10 @@ class SessionOpener:
             choices=available_models(settings.model),
             thinking=thinking_of(levels, thinking),
             thinking_levels=levels,
-            workspace=self._editor.workspace(session_id, roots, profile),
+            workspace=CheckpointedWorkspace(
+                self._editor.workspace(session_id, roots, profile),
+                Recorder(settings.checkpoints_folder(session_id)),
+            ),
             permissions=Permissions(config_dir(), roots[0]),
         )
 

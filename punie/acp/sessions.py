@@ -14,7 +14,7 @@ from punie.models.catalog import ModelChoice
 from punie.settings import Settings
 from punie.tools.base import ReadLedger
 from punie.tools.mcp.session import McpSession
-from punie.workspace.base import Workspace
+from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 
 if TYPE_CHECKING:
     from punie.agent.journal import PastTurns
@@ -54,7 +54,7 @@ class LiveSession:
     choices: Sequence[ModelChoice]
     thinking: Thinking | None
     thinking_levels: tuple[Thinking, ...]
-    workspace: Workspace
+    workspace: CheckpointedWorkspace
     permissions: "Permissions"
     title: str | None = None
     reads: ReadLedger = field(default_factory=ReadLedger)

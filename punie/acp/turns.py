@@ -108,7 +108,7 @@ class _Turn:
     async def run(self, message: UserMessage) -> TurnEnded:
         session = self._session
         earlier = tuple(session.events)
-        message = with_note(message, earlier, session.cwd)
+        message = await with_note(message, session.workspace.recorder.journal, session.cwd)
         await self.emit(message)
         self._prompt_id = message.message_id
         model = None
@@ -157,6 +157,7 @@ class _Turn:
             more_tools=tools,
             permissions=session.permissions,
             user_folder=config_dir(),
+            recorder=session.workspace.recorder,
         )
         return config, notices
 

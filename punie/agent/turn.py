@@ -45,6 +45,7 @@ from punie.agent.loop_guard import LoopGuard, limit_remark
 from punie.agent.policy import CANCELLED
 from punie.agent.project_guides import ProjectGuides, guide_chars
 from punie.agent.summary import Summariser
+from punie.agent.title import prompt_words
 from punie.agent.toolset import read_call, turn_parameters
 from punie.agent.turn_config import TurnConfig
 from punie.agent.writing import CallWriting
@@ -93,6 +94,8 @@ async def run_turn(
     """
     journal = Journal(emit, cancel, past)
     await journal.emit(message)
+    if config.recorder is not None:
+        config.recorder.begin_turn(message.message_id, prompt_words(message))
     ending = _CANCELLED
     try:
         with cancel.watching():

@@ -1,285 +1,276 @@
-"""Taking file changes back, worked out from the stored events alone.
+"""Takes the file changes of turns back, and brings them back, with what checkpoints have kept."""
 
-What an edit left in a file is known from its diff, so a file is only touched while it still holds
-exactly that. Edits whose end was never recorded (the process was killed, the turn was cancelled)
-count if the file shows that they happened.
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
-from punie.agent.events import (
-    PermissionAsked,
-    ToolFinished,
-    ToolRunning,
-    ToolStarted,
-    TurnEvent,
-    UserMessage,
-)
-from punie.agent.title import prompt_words
-from punie.tools.presentation import DiffContent, Presentation
-from punie.workspace.base import MissingFileError, TextFile, Workspace, WorkspaceError
+import anyio
+import anyio.to_thread
 
-UNDO_TOOL = "undo"
-"""The name under which taking back is recorded; its argument `calls` lists what was taken back."""
+from punie.agent.events import UserMessage
+from punie.agent.title import title_of
+from punie.logs.setup import get_logger
+from punie.tools.presentation import DiffContent, Location, Presentation, TextContent
+from punie.tools.wording import changed_line, count, in_backticks
+from punie.workspace.base import NotTextError, Workspace, WorkspaceError
+from punie.workspace.checkpoints.applying import apply_step
+from punie.workspace.checkpoints.blobs import BlobStore, LostContentError
+from punie.workspace.checkpoints.journal import ChangedTurn, Direction, Journal, Untold
+from punie.workspace.checkpoints.planning import Plan, Step, plan_moves
+from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
+from punie.workspace.text_files import decode_text, reason
 
+MOST_SHOWN = 50
+"""Files that are shown one by one when they are set back; the others are set back together."""
 
-@dataclass(frozen=True)
-class FileChange:
-    """What one call did to one file; `certain` tells that its success was recorded.
+_NAMED = 20
+_LOCK_SECONDS = 10.0
+_LOCK_STEP_SECONDS = 0.05
+_log = get_logger(__name__)
 
-    A text of None is a file that is not there; `newline` and `bom` are as on disk.
-    """
-
-    call_id: str
-    path: Path
-    old_text: str | None
-    new_text: str | None
-    certain: bool
-    newline: str = "\n"
-    bom: bool = False
+Perform = Callable[[Sequence[Step], Presentation, Callable[[], Awaitable[str]]], Awaitable[str]]
+"""Shows some steps while they are done by the given function; returns what that returned: what was
+in the way, "" if nothing was."""
 
 
 @dataclass
-class ChangingTurn:
-    """A turn with changes that were not taken back, oldest first; `prompt` is what was typed."""
-
-    prompt: str
-    changes: list[FileChange] = field(default_factory=list)
-    ran_commands: bool = False
+class _Outcome:
+    done: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Reversal:
-    """One file to set back: from `file`, as it is now (None if it is gone), to `text`.
+async def just_do(
+    steps: Sequence[Step], shown: Presentation, work: Callable[[], Awaitable[str]]
+) -> str:
+    """Do the steps and show nothing."""
+    return await work()
 
-    A `text` of None removes the file. `calls` are the calls that are taken back by it. A file that
-    is gone gets `newline` and `bom` as it had them.
+
+async def move_turns(
+    workspace: CheckpointedWorkspace, direction: Direction, most: int, perform: Perform
+) -> str:
+    """Take the last turns that changed files back, or bring them back; return what to tell.
+
+    At most `most` turns are moved, each file only if it holds exactly what was left in it.
     """
-
-    path: Path
-    file: TextFile | None
-    text: str | None
-    calls: tuple[str, ...]
-    newline: str = "\n"
-    bom: bool = False
-
-    @property
-    def needless(self) -> bool:
-        """Whether the file is already what it was."""
-        return self.text == (None if self.file is None else self.file.text)
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A file that is left as it is, wholly or from some point on; `reason` is a clause."""
-
-    path: Path
-    reason: str
+    journal = workspace.recorder.journal
+    try:
+        async with _alone(journal):
+            turns = await anyio.to_thread.run_sync(journal.turns)
+            plan = await plan_moves(turns, workspace.inner, direction, most)
+            if not plan.turns:
+                return _nothing(turns, direction)
+            outcome = await _carry_out(plan, workspace, direction, perform)
+            left = [id_ for refusal in plan.refusals for id_ in refusal.ids]
+            if left:
+                await anyio.to_thread.run_sync(journal.left, direction, left)
+    except OSError as error:
+        return f"What checkpoints have kept cannot be used: {reason(error)}."
+    return _told(plan, outcome, direction)
 
 
-def changing_turns(events: Iterable[TurnEvent]) -> list[ChangingTurn]:
-    """Return the turns that changed files and were not taken back, the newest first."""
-    turns: list[ChangingTurn] = []
-    started: dict[str, ToolStarted] = {}
-    shown: dict[str, Presentation] = {}
-    running: dict[str, list[FileChange]] = {}
-    undone: set[str] = set()
-    for event in events:
-        match event:
-            case UserMessage():
-                turns.append(ChangingTurn(prompt_words(event)))
-            case ToolStarted():
-                started[event.call_id] = event
-                shown[event.call_id] = event.presentation
-            case PermissionAsked():
-                shown[event.call_id] = event.presentation
-            case ToolRunning():
-                call = started.get(event.call_id)
-                if call is None or not turns or call.tool == UNDO_TOOL:
+@asynccontextmanager
+async def _alone(journal: Journal) -> AsyncIterator[None]:
+    """Wait until no other process is moving the changes of this session; raise `OSError`."""
+    deadline = anyio.current_time() + _LOCK_SECONDS
+    while (lock := journal.try_lock()) is None:
+        if anyio.current_time() > deadline:
+            raise TimeoutError(0, "another Punie is using them")
+        await anyio.sleep(_LOCK_STEP_SECONDS)
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+async def _carry_out(
+    plan: Plan, workspace: CheckpointedWorkspace, direction: Direction, perform: Perform
+) -> _Outcome:
+    outcome = _Outcome([], [f"- {refusal.reason}" for refusal in plan.refusals])
+    run = uuid4().hex
+    for steps in _grouped(plan.steps):
+
+        async def work(steps: Sequence[Step] = steps) -> str:
+            troubles = []
+            for step in steps:
+                try:
+                    await apply_step(step, workspace.inner, workspace.recorder.blobs)
+                except WorkspaceError as error:
+                    troubles.append(str(error))
                     continue
-                turns[-1].ran_commands |= call.presentation.kind == "execute"
-                changes = _changes(event.call_id, shown[event.call_id], certain=False)
-                running[event.call_id] = changes
-                turns[-1].changes.extend(changes)
-            case ToolFinished(status="completed"):
-                call = started.get(event.call_id)
-                if call is not None and call.tool == UNDO_TOOL:
-                    undone.update(call.arguments.get("calls", ()))
-                elif event.call_id in running:
-                    turn = turns[-1]
-                    turn.changes = [
-                        change for change in turn.changes if change.call_id != event.call_id
-                    ]
-                    turn.changes += _changes(event.call_id, event.presentation, certain=True)
-            case _:
-                pass
-    for turn in turns:
-        turn.changes = [change for change in turn.changes if change.call_id not in undone]
-    return [turn for turn in reversed(turns) if turn.changes]
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(
+                        workspace.recorder.journal.moved, direction, run, step.ids
+                    )
+                if not _is_of_folder(step):
+                    outcome.done.append(f"- {_outcome(step, workspace, direction)}")
+            outcome.left += [f"- {trouble}" for trouble in troubles]
+            return "\n".join(troubles)
+
+        if all(_is_of_folder(step) for step in steps):
+            await work()
+        else:
+            shown = await _picture(steps, workspace, direction)
+            await perform(steps, shown, work)
+    return outcome
 
 
-async def undoable_turns(
-    events: Iterable[TurnEvent], workspace: Workspace, most: int
-) -> list[ChangingTurn]:
-    """Return the newest turns, at most `most`, that really changed files and can be looked at."""
-    found: list[ChangingTurn] = []
-    for turn in changing_turns(events):
-        if len(found) == most:
-            break
-        if any([change.certain or await _happened(change, workspace) for change in turn.changes]):
-            found.append(turn)
-    return found
+def _grouped(steps: Sequence[Step]) -> list[Sequence[Step]]:
+    """Return the steps one by one; what is too much to look at comes together."""
+    single = [[step] for step in steps[:MOST_SHOWN]]
+    return [*single, steps[MOST_SHOWN:]] if len(steps) > MOST_SHOWN else [*single]
 
 
-async def _happened(change: FileChange, workspace: Workspace) -> bool:
-    try:
-        file = await _read(workspace, change.path)
-    except WorkspaceError:
-        return False
-    return (None if file is None else file.text) == change.new_text
+def _is_of_folder(step: Step) -> bool:
+    return "folder" in (step.target.kind, step.now.state.kind)
 
 
-def _changes(call_id: str, shown: Presentation, *, certain: bool) -> list[FileChange]:
-    return [
-        FileChange(
-            call_id,
-            content.path,
-            content.old_text,
-            content.new_text,
-            certain,
-            content.newline,
-            content.bom,
+def _nothing(turns: Sequence[ChangedTurn], direction: Direction) -> str:
+    if direction == "redo":
+        return "There are no file changes to bring back in this session."
+    if any("undo" in change.left for turn in turns for change in turn.changes):
+        return (
+            "There are no further file changes to take back in this session; what was changed "
+            "since then stays as it is."
         )
-        for content in shown.content
-        if isinstance(content, DiffContent)
-    ]
+    gaps = [gap for turn in turns for gap in turn.gaps]
+    return " ".join(["There are no file changes to take back in this session.", *gaps[:1]])
 
 
-async def plan_undo(
-    turns: Sequence[ChangingTurn], workspace: Workspace
-) -> tuple[list[Reversal], list[Refusal]]:
-    """Work out, without touching anything, how the files become what they were before the turns.
-
-    The turns come newest first. A file that holds something else than the newest change left is
-    refused; if an older change does not lead on, the file is set back as far as it goes.
-    """
-    by_path: dict[Path, list[FileChange]] = {}
-    for turn in turns:
-        for change in reversed(turn.changes):
-            by_path.setdefault(change.path, []).append(change)
-    reversals: list[Reversal] = []
-    refusals: list[Refusal] = []
-    for path, changes in by_path.items():
-        try:
-            file = await _read(workspace, path)
-        except WorkspaceError as error:
-            refusals.append(Refusal(path, str(error)))
-            continue
-        reversal, complete = _set_back(path, file, changes)
-        if reversal.calls:
-            reversals.append(reversal)
-        if not complete:
-            refusals.append(Refusal(path, _why(workspace, path, file, reversal)))
-    return reversals, refusals
+def _told(plan: Plan, outcome: _Outcome, direction: Direction) -> str:
+    parts = [_heading(plan.turns, direction, any_done=bool(outcome.done))]
+    if outcome.done:
+        parts.append("\n".join(_cut(outcome.done)))
+    if outcome.left:
+        moved = "taken back" if direction == "undo" else "brought back"
+        parts.append("\n".join([f"Not {moved}:", "", *_cut(outcome.left)]))
+    if direction == "undo":
+        parts += [gap for turn in plan.turns for gap in turn.gaps]
+    return "\n\n".join(parts)
 
 
-async def _read(workspace: Workspace, path: Path) -> TextFile | None:
+def _cut(lines: Sequence[str]) -> list[str]:
+    if len(lines) <= MOST_SHOWN:
+        return [*lines]
+    return [*lines[:MOST_SHOWN], f"- and {len(lines) - MOST_SHOWN} more"]
+
+
+def _heading(turns: Sequence[ChangedTurn], direction: Direction, *, any_done: bool) -> str:
+    if not any_done:
+        return "No file was changed."
+    moved = "taken back" if direction == "undo" else "brought back"
+    if len(turns) > 1:
+        return f"The file changes of {count(len(turns), 'turn')} are {moved}:"
+    title = title_of(turns[0].prompt)
+    what = f" “{title}”" if title else ""
+    return f"The file changes of the turn{what} are {moved}:"
+
+
+def _outcome(step: Step, workspace: Workspace, direction: Direction) -> str:
+    shown = in_backticks(workspace.display(step.path))
+    if step.needless:
+        return f"{shown} was so already"
+    if step.target.kind == "absent":
+        return f"{shown} is removed"
+    return f"{shown} is as it was before" if direction == "undo" else f"{shown} is changed again"
+
+
+async def _picture(
+    steps: Sequence[Step], workspace: CheckpointedWorkspace, direction: Direction
+) -> Presentation:
+    if len(steps) > 1:
+        names = _names((step.path for step in steps), workspace.roots[0])
+        done = "Set back" if direction == "undo" else "Bring back"
+        return Presentation(
+            title=f"{done} {count(len(steps), 'more path')}",
+            kind="edit",
+            content=(TextContent(text=names),),
+        )
+    (step,) = steps
+    shown = workspace.display(step.path)
+    before = "" if step.now.file is None else step.now.file.text
+    after = await _text_of(step, workspace.recorder.blobs, shown)
+    content: DiffContent | TextContent
+    if step.needless:
+        content = TextContent(text=f"{shown} was so already.")
+    elif after is None or (step.now.file is None and step.now.state.kind != "absent"):
+        content = TextContent(text=f"{shown} is no text that could be shown.")
+    else:
+        content = DiffContent(
+            path=step.path,
+            old_text=None if step.now.file is None else before,
+            new_text=None if step.target.kind == "absent" else after,
+        )
+    if step.target.kind == "absent":
+        title = "Remove"
+    else:
+        title = "Set back" if direction == "undo" else "Bring back"
+    return Presentation(
+        title=f"{title} {shown}",
+        kind="edit",
+        locations=(Location(path=step.path, line=changed_line(before, after or "")),),
+        content=(content,),
+    )
+
+
+async def _text_of(step: Step, blobs: BlobStore, shown: str) -> str | None:
+    """Return the text that a file is to hold, "" for one that goes, None if it is no text."""
+    if step.target.kind == "absent":
+        return ""
+    if step.target.kind != "file":
+        return None
     try:
-        return await workspace.read_text(workspace.resolve(str(path)))
-    except MissingFileError:
+        data = await anyio.to_thread.run_sync(blobs.get, step.target.digest)
+        return decode_text(step.path, shown, data).text
+    except (LostContentError, NotTextError):
         return None
 
 
-def _set_back(
-    path: Path, file: TextFile | None, changes: Sequence[FileChange]
-) -> tuple[Reversal, bool]:
-    """Follow the changes back, newest first; tell whether that went to the oldest."""
-    text = None if file is None else file.text
-    calls: list[str] = []
-    newline, bom = "\n", False
-    complete = True
-    for change in changes:
-        if text == change.new_text:
-            text = change.old_text
-            newline, bom = change.newline, change.bom
-        elif not change.certain:
-            continue  # It never happened.
-        elif text != change.old_text:
-            complete = False
-            break
-        calls.append(change.call_id)
-    return Reversal(path, file, text, tuple(calls), newline, bom), complete
+async def with_note(message: UserMessage, journal: Journal, root: Path) -> UserMessage:
+    """Return the prompt with what the model has to know of the files since its last turn.
 
+    It is written down that the model knows.
+    """
 
-def _why(workspace: Workspace, path: Path, file: TextFile | None, reversal: Reversal) -> str:
-    shown = workspace.display(path)
-    if reversal.calls:
-        return f"{shown} was also changed by somebody else in between; older changes were left"
-    if file is None:
-        return f"{shown} is not there any more"
-    return f"{shown} was changed since then and was left as it is"
+    def work() -> str:
+        note = note_for_model(journal.untold(), root)
+        if note:
+            journal.told()
+        return note
 
-
-async def set_back(reversal: Reversal, workspace: Workspace) -> None:
-    """Make the file what it was; raise `WorkspaceError` if it cannot be done."""
-    file = reversal.file
-    if reversal.text is None:
-        if file is not None:
-            await workspace.remove(file)
-    elif not reversal.needless:
-        path = workspace.resolve(str(reversal.path))
-        # Not like a file at this path, which would have to be there.
-        form = TextFile(path.parent, "", "", reversal.newline, reversal.bom)
-        await workspace.write_text(path, reversal.text, like=form if file is None else file)
-
-
-def with_note(message: UserMessage, events: Sequence[TurnEvent], root: Path) -> UserMessage:
-    """Return the prompt with what the model has to know of the commands since its last turn."""
-    note = note_for_model(events, root)
+    try:
+        note = await anyio.to_thread.run_sync(work)
+    except OSError as error:
+        _log.warning("checkpoints not read", reason=reason(error))
+        return message
     return message.model_copy(update={"text": f"({note})\n\n{message.text}"}) if note else message
 
 
-def note_for_model(events: Sequence[TurnEvent], root: Path) -> str:
-    """Return what commands did to files since the model last read a prompt, in sentences; or ""."""
-    in_command = False
-    started: dict[str, ToolStarted] = {}
-    undone: dict[Path, None] = {}
-    made: dict[Path, None] = {}
-    for event in events:
-        match event:
-            case UserMessage():
-                in_command = event.command is not None
-                if not in_command:
-                    undone.clear()
-                    made.clear()
-            case ToolStarted():
-                started[event.call_id] = event
-            case ToolFinished(status="completed") if in_command and event.call_id in started:
-                undoes = started[event.call_id].tool == UNDO_TOOL
-                for change in _changes(event.call_id, event.presentation, certain=True):
-                    if not undoes:
-                        made[change.path] = None
-                    elif change.path in made:
-                        del made[change.path]
-                    else:
-                        undone[change.path] = None
-            case _:
-                pass
+def note_for_model(untold: Untold, root: Path) -> str:
+    """Return in sentences what the person had done to files that the model knows; or ""."""
     sentences = []
-    if undone:
+    if untold.undone:
         sentences.append(
-            f"The user took your changes to {_names(undone, root)} back with /undo; "
+            f"The user took your changes to {_names(untold.undone, root)} back with /undo; "
             "read before you change these files again."
         )
-    if made:
-        sentences.append(f"The user had {_names(made, root)} written by a command of the IDE.")
+    if untold.redone:
+        sentences.append(
+            f"The user brought your changes to {_names(untold.redone, root)} back with /redo."
+        )
+    if untold.made:
+        sentences.append(
+            f"The user had {_names(untold.made, root)} written by a command of the IDE."
+        )
     return " ".join(sentences)
 
 
 def _names(paths: Iterable[Path], root: Path) -> str:
-    return ", ".join(
+    names = [
         path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
         for path in paths
-    )
+    ]
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return ", ".join([*names[:_NAMED], *more])

@@ -37,6 +37,8 @@ from punie.models.streaming import ModelUse
 from punie.sessions.store import SessionStore, StoreError
 from punie.settings import Settings, config_dir
 from punie.tools.base import ReadLedger
+from punie.workspace.checkpoints.recorder import Recorder
+from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.processes import end_all_process_groups
 
@@ -137,7 +139,8 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
     async def permission(question: PermissionAsked) -> str | None:
         return await screen.ask(question, yes=asking.yes)
 
-    workspace = LocalWorkspace([asking.cwd])
+    changes = Recorder(settings.checkpoints_folder(session_id))
+    workspace = CheckpointedWorkspace(LocalWorkspace([asking.cwd]), changes)
     config = turn_config(
         settings,
         model.used_by(use),
@@ -147,6 +150,7 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
         ask_user=None if terminal is None else screen.question,
         permissions=Permissions(config_dir(), asking.cwd),
         user_folder=config_dir(),
+        recorder=changes,
     )
     message = UserMessage(
         message_id=uuid4().hex, blocks=(PromptText(text=asking.prompt),), text=asking.prompt

@@ -22,6 +22,8 @@ from punie.models.catalog import ModelChoice
 from punie.models.options import EngineOptions
 from punie.models.scripted import ScriptedModel, load_script
 from punie.settings import Settings
+from punie.workspace.checkpoints.recorder import Recorder
+from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 from punie.workspace.local import LocalWorkspace
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +82,7 @@ async def opened(
         choices=[],
         thinking=None,
         thinking_levels=(),
-        workspace=LocalWorkspace([folder]),
+        workspace=CheckpointedWorkspace(LocalWorkspace([folder]), Recorder(folder / "checkpoints")),
         permissions=Permissions(folder, folder),
         events=list(FIRST_TURN),
     )

@@ -25,11 +25,13 @@ from punie.agent.events import (
 )
 from punie.agent.permissions.store import Permissions
 from punie.agent.turn_config import TurnConfig, turn_tools
-from punie.agent.undo import changing_turns
 from punie.tools.base import Answered, Question
 from punie.tools.catalog import ALL_TOOLS
 from punie.tools.code.run_code import run_code_tool
 from punie.tools.presentation import TextContent
+from punie.workspace.base import Workspace
+from punie.workspace.checkpoints.recorder import Recorder
+from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 from punie.workspace.local import LocalWorkspace
 from tests.agent.stage import Piece, Recording, Script, Stage, call, messages_from_events, scripted
 from tests.agent.test_writing import written
@@ -306,7 +308,7 @@ def test_there_is_one_tool_in_code_mode() -> None:
 
 @dataclass
 class RealCodeStage(CodeStage):
-    workspace: LocalWorkspace = field(kw_only=True)
+    workspace: Workspace = field(kw_only=True)
     ask_user: AskUser | None = None
 
     def config(self) -> TurnConfig:
@@ -341,23 +343,23 @@ update_plan([{"content": "all", "status": "completed"}])
 """
 
 
-def real(code: str, workspace: LocalWorkspace, **more: Any) -> RealCodeStage:
+def real(code: str, workspace: Workspace, **more: Any) -> RealCodeStage:
     model = scripted(playing([call("run_code", dumps({"code": code}))]))
     return RealCodeStage(model, workspace=workspace, **more)
 
 
 async def test_real_tools_give_data_and_their_edits_can_be_taken_back(
-    workspace: LocalWorkspace, tmp_path: Path
+    workspace: LocalWorkspace, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    events = await real(REAL, workspace).turn("go")
+    recorder = Recorder(tmp_path_factory.mktemp("checkpoints"))
+    events = await real(REAL, CheckpointedWorkspace(workspace, recorder)).turn("go")
     assert outer_end(events).result == (
         "['one.py', 'two.py']\n3 def two():\n    return 'good day'\nplan shown: 1 of 1 done"
     )
     assert "good day" in (tmp_path / "one.py").read_text()
-    (turn,) = changing_turns(events)
+    (turn,) = recorder.journal.turns()
     assert {change.path.name for change in turn.changes} == {"one.py", "two.py"}
-    assert all(change.certain for change in turn.changes)
-    assert turn.ran_commands
+    assert all(change.sure for change in turn.changes)
 
 
 async def test_the_value_of_a_last_call_reads_as_the_calls_own_result(

@@ -1,376 +1,395 @@
-"""Undo is worked out from events and from what the files hold, and from nothing else."""
+"""Turns are taken back and brought back with what was kept of them, byte for byte."""
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie.agent.events import (
-    PermissionAsked,
-    PromptText,
-    TextDelta,
-    ToolFinished,
-    ToolRunning,
-    ToolStarted,
-    TurnEnded,
-    TurnEvent,
-    UserMessage,
-)
-from punie.agent.undo import (
-    UNDO_TOOL,
-    Refusal,
-    Reversal,
-    changing_turns,
-    note_for_model,
-    plan_undo,
-    set_back,
-    undoable_turns,
-    with_note,
-)
-from punie.tools.presentation import DiffContent, Presentation
+from punie.agent.events import PromptText
+from punie.agent.undo import MOST_SHOWN, just_do, move_turns, with_note
+from punie.tools.base import ReadLedger, ToolContext
+from punie.workspace.base import WorkspaceError
+from punie.workspace.checkpoints.journal import Change, Direction
+from punie.workspace.checkpoints.recorder import Recorder
+from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 from punie.workspace.local import LocalWorkspace
 from tests.agent.stage import prompt
+from tests.tools.conftest import tool_named
 
 pytestmark = pytest.mark.anyio
+NONE_LEFT = "There are no file changes to take back in this session."
+NOTHING_TO_REDO = "There are no file changes to bring back in this session."
 
 
 @dataclass
 class Project:
-    """A folder in which turns change files, and the events of that."""
+    """A folder in which real tools change files."""
 
     root: Path
-    events: list[TurnEvent] = field(default_factory=list)
+    kept: Path
+    turns: int = 0
 
     def __post_init__(self) -> None:
-        self.workspace = LocalWorkspace([self.root])
+        self.root.mkdir(exist_ok=True)
+        self.restart()
 
-    def text(self, name: str) -> str | None:
-        path = self.root / name
-        return path.read_text() if path.exists() else None
+    def restart(self) -> None:
+        """Forget all that is not on disk."""
+        self.workspace = CheckpointedWorkspace(LocalWorkspace([self.root]), Recorder(self.kept))
+        self.context = ToolContext(self.workspace, ReadLedger())
 
-    def write(self, name: str, text: str | None) -> None:
-        path = self.root / name
-        if text is None:
-            path.unlink(missing_ok=True)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+    def begin(self, text: str = "do it", *, command: bool = False) -> None:
+        self.turns += 1
+        self.workspace.recorder.begin_turn(f"turn-{self.turns}", text, command=command)
 
-    def begin(self, text: str = "do it", command: str | None = None) -> None:
-        self.events.append(prompt(text).model_copy(update={"command": command}))
+    async def tool(self, name: str, **arguments: object) -> None:
+        tool = tool_named(name)
+        await tool.run(self.context, tool.arguments.model_validate(arguments))
 
-    def edit(
-        self,
-        name: str,
-        new: str,
-        *,
-        status: str | None = "completed",
-        happens: bool = True,
-        tool: str = "write_file",
-        arguments: dict[str, Any] | None = None,
-    ) -> None:
-        """Change a file as a tool would; a `status` of None leaves no record of the end."""
-        call_id = f"call-{len(self.events)}"
-        shown = Presentation(
-            title="Edit",
-            kind="edit",
-            content=(DiffContent(path=self.root / name, old_text=self.text(name), new_text=new),),
-        )
-        self.events += [
-            ToolStarted(
-                call_id=call_id,
-                message_id="m",
-                tool=tool,
-                arguments=arguments or {},
-                presentation=shown,
-            ),
-            ToolRunning(call_id=call_id),
-        ]
-        if happens:
-            self.write(name, new)
-        if status is not None:
-            self.events.append(
-                ToolFinished(
-                    call_id=call_id,
-                    status="completed" if status == "completed" else "failed",
-                    result="",
-                    presentation=shown,
-                )
-            )
+    async def edit(self, name: str, text: str) -> None:
+        self.context.reads.digests.clear()
+        await self.tool("write_file", path=name, content=text)
 
-    def end(self) -> None:
-        self.events.append(TurnEnded(stop_reason="end_turn"))
+    async def move(self, direction: Direction, most: int = 1) -> str:
+        return await move_turns(self.workspace, direction, most, just_do)
 
-    async def undo(self, most: int = 1) -> tuple[list[Reversal], list[Refusal]]:
-        """Take turns back as the command does."""
-        turns = await undoable_turns(self.events, self.workspace, most)
-        reversals, refusals = await plan_undo(turns, self.workspace)
-        self.begin("/undo", command="undo")
-        for reversal in reversals:
-            await set_back(reversal, self.workspace)
-            self.undone(reversal)
-        self.end()
-        return reversals, refusals
+    async def undo(self, most: int = 1) -> str:
+        return await self.move("undo", most)
 
-    def undone(self, reversal: Reversal) -> None:
-        call_id = f"undo-{len(self.events)}"
-        shown = Presentation(
-            title="Undo",
-            kind="edit",
-            content=(DiffContent(path=reversal.path, old_text="x", new_text=reversal.text or ""),),
-        )
-        self.events += [
-            ToolStarted(
-                call_id=call_id,
-                message_id="m",
-                tool=UNDO_TOOL,
-                arguments={"calls": list(reversal.calls)},
-                presentation=shown,
-            ),
-            ToolRunning(call_id=call_id),
-            ToolFinished(call_id=call_id, status="completed", result="", presentation=shown),
+    async def redo(self, most: int = 1) -> str:
+        return await self.move("redo", most)
+
+    def files(self) -> dict[str, bytes | str | None]:
+        """Return all files by their names: bytes, where a link leads, or None for a folder."""
+        found: dict[str, bytes | str | None] = {}
+        for path in sorted(self.root.rglob("*")):
+            name = path.relative_to(self.root).as_posix()
+            if path.is_symlink():
+                found[name] = str(path.readlink())
+            else:
+                found[name] = None if path.is_dir() else path.read_bytes()
+        return found
+
+    def changes(self) -> list[Change]:
+        return [
+            change for turn in self.workspace.recorder.journal.turns() for change in turn.changes
         ]
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    (tmp_path / "a.py").write_text("one\n")
-    (tmp_path / "b.py").write_text("bee\n")
-    return Project(tmp_path)
+    project = Project(tmp_path / "project", tmp_path / "kept")
+    (project.root / "a.py").write_bytes(b"one\n")
+    (project.root / "b.py").write_bytes(b"bee\n")
+    return project
 
 
-async def test_the_last_turn_with_changes_is_taken_back(project: Project) -> None:
-    project.begin("change a")
-    project.edit("a.py", "two\n")
-    project.end()
-    project.begin("change a and make c")
-    project.edit("a.py", "three\n")
-    project.edit("a.py", "four\n")
-    project.edit("new/c.py", "sea\n")
-    project.end()
+async def test_turns_go_back_and_come_again(project: Project) -> None:
+    states = [project.files()]
+    project.begin("Change a")
+    await project.edit("a.py", "two\n")
+    states.append(project.files())
+    project.begin("Change a and make c")
+    await project.edit("a.py", "three\n")
+    await project.edit("a.py", "four\n")
+    await project.edit("new/deep/c.py", "sea\n")
+    states.append(project.files())
     project.begin("what did you do?")
-    project.events.append(TextDelta(message_id="m", text="this"))
-    project.end()
-    reversals, refusals = await project.undo()
-    assert not refusals
-    assert [(reversal.path.name, reversal.text) for reversal in reversals] == [
-        ("c.py", None),
-        ("a.py", "two\n"),
-    ]
-    assert (project.text("a.py"), project.text("new/c.py")) == ("two\n", None)
-    # Once more takes the turn before.
+    assert await project.undo() == (
+        "The file changes of the turn “Change a and make c” are taken back:\n\n"
+        "- `new/deep/c.py` is removed\n- `a.py` is as it was before"
+    )
+    # The folders that were made for it are gone too.
+    assert project.files() == states[1]
     await project.undo()
-    assert project.text("a.py") == "one\n"
-    assert await undoable_turns(project.events, project.workspace, 9) == []
+    assert project.files() == states[0]
+    assert await project.undo() == NONE_LEFT
+    project.restart()
+    assert await project.redo() == (
+        "The file changes of the turn “Change a” are brought back:\n\n- `a.py` is changed again"
+    )
+    assert project.files() == states[1]
+    await project.redo()
+    assert project.files() == states[2]
+    assert await project.redo() == NOTHING_TO_REDO
+    assert (await project.undo(5)).startswith("The file changes of 2 turns are taken back")
+    assert project.files() == states[0]
+    await project.redo(2)
+    assert project.files() == states[2]
 
 
-async def test_several_turns_at_once(project: Project) -> None:
-    for text in ("two\n", "three\n", "four\n"):
-        project.begin()
-        project.edit("a.py", text)
-        project.end()
-    _, refusals = await project.undo(2)
-    assert not refusals
-    assert project.text("a.py") == "two\n"
-
-
-async def test_a_file_changed_since_is_left(project: Project) -> None:
+@pytest.mark.parametrize("data", [b"one\ntwo", b"\xef\xbb\xbfone\r\ntwo\r\n", b"", b"\0\xff\r\n"])
+async def test_what_was_deleted_and_moved_comes_back_as_it_was(
+    project: Project, data: bytes
+) -> None:
+    (project.root / "a.py").write_bytes(data)
+    (project.root / "a.py").chmod(0o755)
+    (project.root / "sub/deep").mkdir(parents=True)
+    (project.root / "sub/deep/x").write_bytes(data)
+    (project.root / "sub/link").symlink_to("deep/x")
+    before = project.files()
     project.begin()
-    project.edit("a.py", "two\n")
-    project.edit("b.py", "cee\n")
-    project.end()
-    project.write("a.py", "mine\n")
-    reversals, refusals = await project.undo()
-    assert [reversal.path.name for reversal in reversals] == ["b.py"]
-    assert refusals[0].reason == "a.py was changed since then and was left as it is"
-    assert (project.text("a.py"), project.text("b.py")) == ("mine\n", "bee\n")
+    await project.tool("delete", path="a.py")
+    await project.tool("move", path="sub", to="other/sub")
+    await project.tool("move", path="b.py", to="c.py")
+    after = project.files()
+    await project.undo()
+    assert project.files() == before
+    assert os.access(project.root / "a.py", os.X_OK)
+    await project.redo()
+    assert project.files() == after
+
+
+@pytest.mark.parametrize("data", [b"\xef\xbb\xbfone\r\ntwo\r\n", b"one\rtwo\r\nthree", b"one"])
+async def test_line_ends_and_marks_survive(project: Project, data: bytes) -> None:
+    (project.root / "a.py").write_bytes(data)
+    project.begin()
+    await project.tool(
+        "edit_file", path="a.py", edits=[{"old_text": "one", "new_text": "eins\neins"}]
+    )
+    after = project.files()
+    await project.undo()
+    assert (project.root / "a.py").read_bytes() == data
+    await project.redo()
+    assert project.files() == after
+
+
+async def test_a_file_changed_since_is_left_and_told_once(project: Project) -> None:
+    project.begin("first")
+    await project.edit("b.py", "cee\n")
+    project.begin("second")
+    await project.edit("a.py", "two\n")
+    (project.root / "a.py").write_bytes(b"mine\n")
+    assert await project.undo() == (
+        "No file was changed.\n\nNot taken back:\n\n"
+        "- a.py was changed since then and was left as it is"
+    )
+    # What is in the way for good does not keep from going on.
+    assert "`b.py` is as it was before" in await project.undo()
+    assert project.files() == {"a.py": b"mine\n", "b.py": b"bee\n"}
+    assert await project.undo() == (
+        "There are no further file changes to take back in this session; what was changed since "
+        "then stays as it is."
+    )
+    (project.root / "a.py").write_bytes(b"two\n")
+    assert "`a.py` is as it was before" in await project.undo()
 
 
 async def test_a_change_of_somebody_else_in_between_ends_the_way_back(project: Project) -> None:
     project.begin()
-    project.edit("a.py", "two\n")
-    project.write("a.py", "mine\n")
-    project.edit("a.py", "mine too\n")
-    project.end()
-    reversals, refusals = await project.undo()
-    assert project.text("a.py") == "mine\n"
-    assert len(reversals) == 1
-    assert "in between" in refusals[0].reason
+    await project.edit("a.py", "two\n")
+    (project.root / "a.py").write_bytes(b"mine\n")
+    await project.edit("a.py", "mine too\n")
+    assert "in between; older changes were left" in await project.undo()
+    assert (project.root / "a.py").read_bytes() == b"mine\n"
+    await project.redo()
+    assert (project.root / "a.py").read_bytes() == b"mine too\n"
 
 
-async def test_a_removed_file_is_told(project: Project) -> None:
+async def test_what_is_gone_or_already_so(project: Project) -> None:
     project.begin()
-    project.edit("a.py", "two\n")
-    project.end()
-    project.write("a.py", None)
-    reversals, refusals = await project.undo()
-    assert not reversals
-    assert refusals[0].reason == "a.py is not there any more"
-
-
-async def test_what_is_already_as_before_counts_as_taken_back(project: Project) -> None:
+    await project.edit("a.py", "two\n")
+    (project.root / "a.py").unlink()
+    assert "a.py is not there any more" in await project.undo()
     project.begin()
-    project.edit("a.py", "two\n")
-    project.edit("c.py", "sea\n")
-    project.end()
-    project.write("a.py", "one\n")
-    project.write("c.py", None)
-    reversals, refusals = await project.undo()
-    assert not refusals
-    assert all(reversal.needless for reversal in reversals)
-    assert len(reversals) == 2
-    assert changing_turns(project.events) == []
+    await project.edit("b.py", "two\n")
+    await project.edit("c.py", "sea\n")
+    (project.root / "b.py").write_bytes(b"bee\n")
+    (project.root / "c.py").unlink()
+    answer = await project.undo()
+    assert "`b.py` was so already" in answer
+    assert "`c.py` was so already" in answer
 
 
-@pytest.mark.parametrize("status", [None, "failed"])
-async def test_an_edit_without_a_recorded_end_counts_if_it_happened(
-    project: Project, status: str | None
+async def test_redo_goes_as_far_as_newer_changes_allow(project: Project) -> None:
+    project.begin("first")
+    await project.edit("a.py", "two\n")
+    await project.edit("b.py", "two\n")
+    await project.undo()
+    project.begin("second")
+    await project.edit("a.py", "another\n")
+    answer = await project.redo()
+    assert "`b.py` is changed again" in answer
+    assert "Not brought back:\n\n- a.py was changed since then" in answer
+    assert project.files() == {"a.py": b"another\n", "b.py": b"two\n"}
+    assert await project.redo() == NOTHING_TO_REDO
+    await project.undo(2)
+    assert project.files() == {"a.py": b"one\n", "b.py": b"bee\n"}
+
+
+@pytest.mark.parametrize("happens", [True, False])
+async def test_a_change_whose_end_was_not_recorded_counts_if_it_happened(
+    project: Project, happens: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.begin()
-    project.edit("a.py", "two\n")
-    project.end()
-    project.begin()
-    project.edit("a.py", "three\n", status=status)
-    await project.undo()
-    assert project.text("a.py") == "two\n"
-    project.begin()
-    project.edit("b.py", "never\n", status=status, happens=False)
-    # The turn in which nothing happened is passed over.
-    await project.undo()
-    assert (project.text("a.py"), project.text("b.py")) == ("one\n", "bee\n")
+    project.begin("first")
+    await project.edit("a.py", "two\n")
+    project.begin("killed")
 
+    async def die(pending: object) -> None:
+        raise KeyboardInterrupt
 
-async def test_the_question_shows_the_latest_diff(project: Project) -> None:
-    project.begin()
-    project.edit("a.py", "stale\n", status=None, happens=False)
-    started = project.events[-2]
-    running = project.events.pop()
-    assert isinstance(started, ToolStarted)
-    real = Presentation(
-        title="Edit",
-        kind="edit",
-        content=(DiffContent(path=project.root / "a.py", old_text="one\n", new_text="two\n"),),
+    inner = project.workspace.inner
+    if happens:
+        monkeypatch.setattr(project.workspace.recorder, "after_write", die)
+    else:
+        monkeypatch.setattr(inner, "write_text", lambda *args, **more: die(None))
+    with pytest.raises(KeyboardInterrupt):
+        await project.edit("a.py", "three\n")
+    monkeypatch.undo()
+    project.restart()
+    assert (await project.undo()).startswith(
+        f"The file changes of the turn “{'Killed' if happens else 'First'}”"
     )
-    project.events += [
-        PermissionAsked(call_id=started.call_id, presentation=real, choices=()),
-        running,
-    ]
-    project.write("a.py", "two\n")
-    await project.undo()
-    assert project.text("a.py") == "one\n"
+    assert (project.root / "a.py").read_bytes() == (b"two\n" if happens else b"one\n")
 
 
-async def test_a_denied_or_broken_edit_is_no_change(project: Project) -> None:
+async def test_a_write_that_fails_is_no_change(project: Project) -> None:
+    (project.root / "a.py").chmod(0o444)
     project.begin()
-    project.edit("a.py", "two\n", status="failed", happens=False)
-    project.events = [event for event in project.events if not isinstance(event, ToolRunning)]
-    assert changing_turns(project.events) == []
+    with pytest.raises(Exception, match="read-only"):
+        await project.edit("a.py", "two\n")
+    assert project.changes() == []
+    assert await project.undo() == NONE_LEFT
 
 
-async def test_line_ends_and_marks_survive(project: Project) -> None:
-    (project.root / "a.py").write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
-    before = (project.root / "a.py").read_bytes()
-    file = await project.workspace.read_text(project.root / "a.py")
+async def test_a_file_that_cannot_be_written_can_be_tried_again(project: Project) -> None:
     project.begin()
-    call = DiffContent(path=file.path, old_text=file.text, new_text="one\n2\n")
-    shown = Presentation(title="Edit", kind="edit", content=(call,))
-    project.events += [
-        ToolStarted(
-            call_id="c", message_id="m", tool="edit_file", arguments={}, presentation=shown
-        ),
-        ToolRunning(call_id="c"),
-        ToolFinished(call_id="c", status="completed", result="", presentation=shown),
-    ]
-    await project.workspace.write_text(file.path, "one\n2\n", like=file)
-    await project.undo()
-    assert (project.root / "a.py").read_bytes() == before
+    await project.edit("a.py", "two\n")
+    (project.root / "a.py").chmod(0o444)
+    assert "- a.py is read-only" in await project.undo()
+    (project.root / "a.py").chmod(0o600)
+    assert "as it was before" in await project.undo()
+    # The person's own chmod stays.
+    assert (project.root / "a.py").stat().st_mode & 0o777 == 0o600
 
 
-async def test_paths_outside_are_refused(project: Project, tmp_path_factory: Any) -> None:
-    outside = tmp_path_factory.mktemp("outside") / "a.py"
-    outside.write_text("two\n")
-    shown = Presentation(
-        title="Edit",
-        kind="edit",
-        content=(DiffContent(path=outside, old_text="one\n", new_text="two\n"),),
-    )
+async def test_nothing_is_written_behind_a_link(project: Project, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
     project.begin()
-    project.events += [
-        ToolStarted(
-            call_id="c", message_id="m", tool="edit_file", arguments={}, presentation=shown
-        ),
-        ToolRunning(call_id="c"),
-        ToolFinished(call_id="c", status="completed", result="", presentation=shown),
-    ]
-    reversals, refusals = await project.undo()
-    assert not reversals
-    assert "workspace" in refusals[0].reason
-    assert outside.read_text() == "two\n"
+    await project.edit("sub/a.py", "two\n")
+    (project.root / "sub/a.py").rename(outside / "a.py")
+    (project.root / "sub").rmdir()
+    (project.root / "sub").symlink_to(outside)
+    assert "symbolic link" in await project.undo()
+    assert (outside / "a.py").read_bytes() == b"two\n"
+    (project.root / "sub").unlink()
+    (project.root / "sub").mkdir()
+    (project.root / "sub/a.py").symlink_to(outside / "a.py")
+    assert "sub/a.py was changed since then" in await project.undo()
+    assert (outside / "a.py").read_bytes() == b"two\n"
+
+
+async def test_a_lost_content_is_told(project: Project) -> None:
+    project.begin()
+    await project.edit("a.py", "two\n")
+    digest = project.changes()[0].before.digest
+    (project.kept / "contents" / digest[:2] / digest[2:]).write_bytes(b"spoilt")
+    assert "- the copy of a.py that was kept is not there any more" in await project.undo()
+    assert (project.root / "a.py").read_bytes() == b"two\n"
+
+
+async def test_no_place_for_checkpoints_keeps_no_edit_from_being_made(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    project.kept = tmp_path / "file/kept"
+    project.restart()
+    project.begin()
+    await project.edit("a.py", "two\n")
+    assert (project.root / "a.py").read_bytes() == b"two\n"
+    assert "cannot be used: not a directory" in await project.undo()
+
+
+async def test_many_files_are_set_back_together(project: Project) -> None:
+    project.begin()
+    for number in range(MOST_SHOWN + 3):
+        await project.edit(f"n{number}.txt", "x")
+    shown: list[str] = []
+
+    async def perform(steps: object, picture: object, work: object) -> str:
+        shown.append(picture.title)  # type: ignore[attr-defined]
+        return await work()  # type: ignore[operator, no-any-return]
+
+    answer = await move_turns(project.workspace, "undo", 1, perform)
+    assert len(shown) == MOST_SHOWN + 1
+    assert shown[-1] == "Set back 3 more paths"
+    assert answer.endswith("- and 3 more")
+    assert project.files() == {"a.py": b"one\n", "b.py": b"bee\n"}
 
 
 async def test_the_model_is_told_once(project: Project) -> None:
+    journal = project.workspace.recorder.journal
     project.begin()
-    project.edit("a.py", "two\n")
-    project.end()
+    await project.edit("a.py", "two\n")
     await project.undo()
     next_prompt = prompt("go on")
-    told = with_note(next_prompt, project.events, project.root)
+    told = await with_note(next_prompt, journal, project.root)
     assert told.text == (
         "(The user took your changes to a.py back with /undo; read before you change these files "
         "again.)\n\ngo on"
     )
     assert told.blocks == next_prompt.blocks == (PromptText(text="go on"),)
-    assert changing_turns([told, *project.events[1:3]])[0].prompt == "go on"
-    project.events += [told, TurnEnded(stop_reason="end_turn")]
-    assert with_note(next_prompt, project.events, project.root) is next_prompt
+    assert await with_note(next_prompt, journal, project.root) is next_prompt
+    await project.redo()
+    told = await with_note(next_prompt, journal, project.root)
+    assert told.text.startswith("(The user brought your changes to a.py back with /redo.)")
+    await project.undo()
+    await project.redo()
+    assert await with_note(next_prompt, journal, project.root) is next_prompt
 
 
 async def test_the_model_is_told_of_what_commands_wrote(project: Project) -> None:
-    project.begin("/init", command="init")
-    project.edit("AGENTS.md", "# Guide\n")
-    project.end()
-    assert note_for_model(project.events, project.root) == (
-        "The user had AGENTS.md written by a command of the IDE."
-    )
+    journal = project.workspace.recorder.journal
+    project.begin("/init", command=True)
+    await project.edit("AGENTS.md", "# Guide\n")
+    note = await with_note(prompt("x"), journal, project.root)
+    assert note.text.startswith("(The user had AGENTS.md written by a command of the IDE.)")
+    project.begin("/init", command=True)
+    await project.edit("GUIDE.md", "# Guide\n")
     await project.undo()
-    assert project.text("AGENTS.md") is None
-    assert note_for_model(project.events, project.root) == ""
+    next_prompt = prompt("x")
+    assert await with_note(next_prompt, journal, project.root) is next_prompt
 
 
-NAMES = st.sampled_from(["a.py", "b.py", "c.py"])
+NAMES = st.sampled_from(["a.py", "b.py", "d/c.py"])
 TEXTS = st.sampled_from(["", "one\n", "two\n", "three\n"])
 TURNS = st.lists(st.lists(st.tuples(NAMES, TEXTS), max_size=4), max_size=5)
 
 
 @given(turns=TURNS, most=st.integers(1, 6))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_taking_turns_back_leads_to_the_state_before_them(
     tmp_path_factory: pytest.TempPathFactory, turns: Sequence[Sequence[tuple[str, str]]], most: int
 ) -> None:
     async def main() -> None:
-        project = Project(tmp_path_factory.mktemp("project"))
-        project.write("a.py", "one\n")
-        states = [[project.text(name) for name in ("a.py", "b.py", "c.py")]]
+        folder = tmp_path_factory.mktemp("undo")
+        project = Project(folder / "project", folder / "kept")
+        (project.root / "a.py").write_bytes(b"one\n")
+        states = [project.files()]
         for edits in turns:
             project.begin()
+            before = len(project.changes())
             for name, text in edits:
-                project.edit(name, text)
-            project.end()
-            if edits:
-                states.append([project.text(name) for name in ("a.py", "b.py", "c.py")])
-        _, refusals = await project.undo(most)
-        assert not refusals
-        wanted = states[max(len(states) - 1 - most, 0)]
-        assert [project.text(name) for name in ("a.py", "b.py", "c.py")] == wanted
+                await project.edit(name, text)
+            if len(project.changes()) > before:
+                states.append(project.files())
+        assert "Not taken back" not in await project.undo(most)
+        assert project.files() == states[max(len(states) - 1 - most, 0)]
+        await project.redo(most)
+        assert project.files() == states[-1]
 
     anyio.run(main)
 
 
-async def test_user_messages_of_old_sessions_have_no_command() -> None:
-    old = '{"kind": "user_message", "message_id": "m", "blocks": [], "text": "t"}'
-    assert UserMessage.model_validate_json(old).command is None
+async def test_trouble_of_one_file_is_a_workspace_error(project: Project) -> None:
+    project.begin()
+    await project.edit("a.py", "two\n")
+    with pytest.raises(WorkspaceError):
+        await project.workspace.move(project.root / "nothing", project.root / "x")
+    assert {change.path.name for change in project.changes()} == {"a.py"}

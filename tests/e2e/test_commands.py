@@ -16,6 +16,7 @@ NAMES = [
     "mode",
     "permissions",
     "undo",
+    "redo",
     "plan",
     "init",
     "mcp",

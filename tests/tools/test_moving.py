@@ -2,10 +2,8 @@
 
 import pytest
 
-from punie.agent.events import ToolFinished, ToolRunning, ToolStarted, TurnEvent, UserMessage
 from punie.agent.permissions.judging import Forbidden, Place, describe_call, judge
 from punie.agent.permissions.rules import EDITS, PathPattern, Rule
-from punie.agent.undo import changing_turns, plan_undo, set_back
 from punie.tools.move import MOVE, MoveArguments
 from punie.tools.presentation import DiffContent, Location, Presentation, TextContent
 from tests.tools.conftest import Bench
@@ -152,28 +150,3 @@ def test_a_rule_for_a_file_holds_for_the_folder_around_it(bench: Bench) -> None:
     for path, to in (("src/keys/secret.py", "x"), ("src", "y"), ("z", "src/keys/secret.py")):
         call = describe_call(MOVE, MoveArguments(path=path, to=to), place)
         assert judge([rule], call, place) == Forbidden(rule)
-
-
-def _events(bench: Bench, shown: Presentation, tool: str) -> list[TurnEvent]:
-    return [
-        UserMessage(message_id="m", blocks=(), text="go"),
-        ToolStarted(call_id="c", message_id="m", tool=tool, arguments={}, presentation=shown),
-        ToolRunning(call_id="c"),
-        ToolFinished(call_id="c", status="completed", result="", presentation=shown),
-    ]
-
-
-@pytest.mark.parametrize("data", [b"one\ntwo", b"\xef\xbb\xbfone\r\ntwo\r\n", b""])
-async def test_undo_brings_back_what_was_deleted_or_moved(bench: Bench, data: bytes) -> None:
-    path = bench.root / "a"
-    for name, more in (("delete", {}), ("move", {"to": "sub/b"})):
-        path.write_bytes(data)
-        result = await bench.result(name, path="a", **more)
-        assert not path.exists()
-        turns = changing_turns(_events(bench, result.presentation, name))
-        reversals, refusals = await plan_undo(turns, bench.context.workspace)
-        assert refusals == []
-        for reversal in reversals:
-            await set_back(reversal, bench.context.workspace)
-        assert path.read_bytes() == data
-        assert not (bench.root / "sub/b").exists()

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from punie.acp.commands.checkpoints import redo, undo
 from punie.acp.commands.context import CommandContext, Run
 from punie.acp.commands.conversation import compact, export, logs, plan
-from punie.acp.commands.files import init, undo
+from punie.acp.commands.files import init
 from punie.acp.commands.options import mode, model
 from punie.acp.commands.rules import permissions
 from punie.acp.commands.servers import mcp
@@ -27,6 +28,7 @@ RUNS: Mapping[str, Run] = {
     "mode": mode,
     "permissions": permissions,
     "undo": undo,
+    "redo": redo,
     "plan": plan,
     "init": init,
     "mcp": mcp,

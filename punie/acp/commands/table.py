@@ -39,6 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("mode", "Show what Punie may do without asking, or change it", "[name]"),
     Command("permissions", "Show what is always or never allowed, or revoke it", "[revoke number]"),
     Command("undo", "Take back the file changes of the last turns", "[number of turns]"),
+    Command("redo", "Bring back what was taken back last", "[number of turns]"),
     Command("plan", "Show the current plan, or clear it", "[clear]"),
     Command("init", "Write AGENTS.md from what the project's files say", ""),
     Command("mcp", "List the MCP servers of this session and their tools", ""),
