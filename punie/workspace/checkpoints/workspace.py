@@ -1,22 +1,13 @@
 """A workspace whose file changes are written down, so that they can be taken back."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from punie.workspace.base import (
-    DEFAULT_SEARCH,
     BackgroundOutput,
     CommandRequest,
     CommandResult,
-    DirEntry,
-    FoundFiles,
-    LineRange,
-    MatchCounts,
     OutputSink,
-    PathInfo,
-    ProgramRequest,
-    ProgramResult,
-    SearchOptions,
-    SearchResult,
     TerminalSink,
     TextFile,
     Workspace,
@@ -26,18 +17,26 @@ from punie.workspace.checkpoints.recorder import Recorder
 
 COMMANDS_STAY = "What commands did to files in these turns is not taken back."
 
+if TYPE_CHECKING:
+    from punie.workspace.local import LocalWorkspace as _Rest
+else:
 
-class CheckpointedWorkspace:
-    """Another workspace, with the recorder told of every change before and after it is made."""
+    class _Rest:
+        """What a workspace does besides changing files, which the inner one does."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+
+class CheckpointedWorkspace(_Rest):
+    """Another workspace, with the recorder told of every change before and after it is made.
+
+    All that changes no file is the inner one's own.
+    """
 
     def __init__(self, inner: Workspace, recorder: Recorder) -> None:
         self.inner = inner
         self.recorder = recorder
-
-    @property
-    def roots(self) -> tuple[Path, ...]:
-        """The absolute roots; the first is the session's working directory."""
-        return self.inner.roots
 
     async def write_text(self, path: Path, text: str, *, like: TextFile | None = None) -> TextFile:
         """Write a file as the inner workspace does; raise `WorkspaceError`."""
@@ -80,61 +79,6 @@ class CheckpointedWorkspace:
             raise
         await self.recorder.after_change(pending)
 
-    def resolve(self, path: str) -> Path:
-        """Make a path absolute; raise `OutsideWorkspaceError` if it leads out."""
-        return self.inner.resolve(path)
-
-    def resolve_entry(self, path: str) -> Path:
-        """Do the same for a path that is to be moved or deleted; a link or a root is refused."""
-        return self.inner.resolve_entry(path)
-
-    def display(self, path: Path) -> str:
-        """Return the path relative to the first root, or absolute outside of it."""
-        return self.inner.display(path)
-
-    async def read_text(self, path: Path) -> TextFile:
-        """Read a file; raise `WorkspaceError` if it is missing, a folder or not text."""
-        return await self.inner.read_text(path)
-
-    async def read_lines(
-        self, path: Path, first: int, last: int | None, *, limit: int
-    ) -> LineRange:
-        """Read lines of a file of any size; raise `WorkspaceError`."""
-        return await self.inner.read_lines(path, first, last, limit=limit)
-
-    async def info(self, path: Path) -> PathInfo:
-        """Tell what is at a path; raise `MissingFileError` if there is nothing."""
-        return await self.inner.info(path)
-
-    async def list_dir(self, path: Path) -> tuple[DirEntry, ...]:
-        """List a folder; raise `WorkspaceError`."""
-        return await self.inner.list_dir(path)
-
-    async def find_files(self, pattern: str, path: Path, *, limit: int) -> FoundFiles:
-        """Find files below `path`; raise `WorkspaceError`."""
-        return await self.inner.find_files(pattern, path, limit=limit)
-
-    async def search(
-        self,
-        pattern: str,
-        path: Path,
-        *,
-        regex: bool,
-        limit: int,
-        glob: str | None = None,
-        options: SearchOptions = DEFAULT_SEARCH,
-    ) -> SearchResult:
-        """Search file contents; raise `WorkspaceError`."""
-        return await self.inner.search(
-            pattern, path, regex=regex, limit=limit, glob=glob, options=options
-        )
-
-    async def count_matches(
-        self, pattern: str, path: Path, *, regex: bool, limit: int, glob: str | None = None
-    ) -> MatchCounts:
-        """Count the matching lines of every file below `path`; raise `WorkspaceError`."""
-        return await self.inner.count_matches(pattern, path, regex=regex, limit=limit, glob=glob)
-
     async def run(
         self,
         request: CommandRequest,
@@ -149,19 +93,3 @@ class CheckpointedWorkspace:
         """Start a command in the background."""
         await self.recorder.safely(None, self.recorder.gap, COMMANDS_STAY)
         return await self.inner.start(request)
-
-    async def background_output(self, command: str, *, stop: bool = False) -> BackgroundOutput:
-        """Return what a background command did since the last look."""
-        return await self.inner.background_output(command, stop=stop)
-
-    async def find_program(self, name: str) -> Path | None:
-        """Return where a program is."""
-        return await self.inner.find_program(name)
-
-    async def run_program(self, request: ProgramRequest) -> ProgramResult:
-        """Run a program without a shell for what it prints."""
-        return await self.inner.run_program(request)
-
-    async def aclose(self) -> None:
-        """End every process that commands of this workspace left running."""
-        await self.inner.aclose()
