@@ -6,6 +6,7 @@ import anyio.to_thread
 from punie.acp.heavy import import_turn
 from punie.acp.models import ModelPool
 from punie.acp.sessions import LiveSession
+from punie.acp.skills import tools_of_skills
 from punie.logs.setup import get_logger
 from punie.models.catalog import ModelUnavailable
 
@@ -44,7 +45,8 @@ async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) ->
 
     more = () if session.mcp is None else await session.mcp.tools(context_window(model))
     own = web_tools(session.settings)
-    tools = turn_tools((*own, *more), attended=True, code_mode=session.settings.code_mode)
+    skills = await tools_of_skills(session)
+    tools = turn_tools((*own, *more, *skills), attended=True, code_mode=session.settings.code_mode)
     parameters = turn_parameters(tools)
     if session.turn is not None:
         return  # Its prompt is among the events, and the turn itself takes it into the past.

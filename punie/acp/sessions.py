@@ -14,6 +14,7 @@ from punie.models.catalog import ModelChoice
 from punie.settings import Settings
 from punie.tools.base import ReadLedger
 from punie.tools.mcp.session import McpSession
+from punie.tools.skills.finding import Skills
 from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class LiveSession:
     between turns. `events` is the whole history, of which the first `saved` are stored; `unsaved`
     is the reason if saving failed. `order` keeps the events in one order for store and client.
     `writing` are calls that the model is writing. `warned` are the warnings that were told.
+    `skills` are those that it is told of, once they were looked for.
     """
 
     id: str
@@ -69,6 +71,7 @@ class LiveSession:
     told_unsaved: bool = False
     warned: set[str] = field(default_factory=set)
     mcp: McpSession | None = None
+    skills: Skills | None = None
     writing: dict[str, ToolWriting] = field(default_factory=dict)
     order: anyio.Lock = field(default_factory=anyio.Lock)
 

@@ -19,6 +19,7 @@ from punie.acp.mcp import turn_tools
 from punie.acp.models import ModelPool
 from punie.acp.permissions import ask_client
 from punie.acp.sessions import LiveSession
+from punie.acp.skills import tools_of_skills
 from punie.acp.translate import Translator
 from punie.acp.updates import SessionUpdate
 from punie.agent.cancel import CancelSignal
@@ -154,7 +155,7 @@ class _Turn:
             self._mode,
             thinking=session.thinking,
             ask_user=self._ask_user,
-            more_tools=tools,
+            more_tools=(*tools, *await tools_of_skills(session)),
             permissions=session.permissions,
             user_folder=config_dir(),
             recorder=session.workspace.recorder,

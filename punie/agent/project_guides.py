@@ -18,6 +18,7 @@ from punie.agent.guide import GUIDE_FILE
 from punie.tools.presentation import DiffContent, Presentation
 from punie.tools.wording import fenced, fitting_rows
 from punie.workspace.base import Workspace, WorkspaceError
+from punie.workspace.secret_files import is_secret_path
 
 GUIDE_NAMES = (GUIDE_FILE, "CLAUDE.md")
 """The names under which a guide is looked for in a folder; the first that is there counts."""
@@ -129,6 +130,8 @@ class ProjectGuides:
             try:
                 path = self.workspace.resolve(str(folder / name))
                 # As it is on disk: this is looked at in every turn, and the IDE would be asked.
+                if is_secret_path(path):
+                    continue
                 limit = self.chars * _BYTES_PER_CHAR
                 part = await self.workspace.read_lines(path, 1, None, limit=limit)
             except WorkspaceError:

@@ -37,6 +37,8 @@ from punie.models.streaming import ModelUse
 from punie.sessions.store import SessionStore, StoreError
 from punie.settings import Settings, config_dir
 from punie.tools.base import ReadLedger
+from punie.tools.skills.finding import find_skills
+from punie.tools.skills.tool import skill_tools
 from punie.workspace.checkpoints.recorder import Recorder
 from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 from punie.workspace.local import LocalWorkspace
@@ -141,6 +143,9 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
 
     changes = Recorder(settings.checkpoints_folder(session_id))
     workspace = CheckpointedWorkspace(LocalWorkspace([asking.cwd]), changes)
+    skills = await find_skills(workspace, config_dir())
+    for sentence in skills.troubles:
+        _log.warning("a skill is left out", reason=sentence)
     config = turn_config(
         settings,
         model.used_by(use),
@@ -148,6 +153,7 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
         ReadLedger(),
         lambda: settings.mode,
         ask_user=None if terminal is None else screen.question,
+        more_tools=skill_tools(skills.skills),
         permissions=Permissions(config_dir(), asking.cwd),
         user_folder=config_dir(),
         recorder=changes,

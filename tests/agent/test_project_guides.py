@@ -149,6 +149,13 @@ async def test_what_is_no_guide_is_passed_over(tmp_path: Path, content: bytes) -
     assert [event.kind for event in await stage.turn("hi")][:2] == ["user_message", "text"]
 
 
+async def test_a_guide_is_no_way_to_a_secret(tmp_path: Path) -> None:
+    put(tmp_path / ".env", "KEY=secret")
+    (tmp_path / "AGENTS.md").symlink_to(tmp_path / ".env")
+    stage = InProject(scripted(lambda done, m: ["ok"]), root=tmp_path)
+    assert [event.kind for event in await stage.turn("hi")][:2] == ["user_message", "text"]
+
+
 async def test_a_guide_outside_of_the_project_is_not_read(tmp_path: Path) -> None:
     put(tmp_path / "secret.md", "secret")
     (tmp_path / "p").mkdir()

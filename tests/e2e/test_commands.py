@@ -20,6 +20,7 @@ NAMES = [
     "plan",
     "init",
     "mcp",
+    "skills",
     "logs",
     "export",
 ]

@@ -9,6 +9,7 @@ from punie.acp.commands.files import init
 from punie.acp.commands.options import mode, model
 from punie.acp.commands.rules import permissions
 from punie.acp.commands.servers import mcp
+from punie.acp.commands.skills import skills
 from punie.acp.commands.table import COMMANDS
 
 
@@ -32,6 +33,7 @@ RUNS: Mapping[str, Run] = {
     "plan": plan,
     "init": init,
     "mcp": mcp,
+    "skills": skills,
     "logs": logs,
     "export": export,
 }

@@ -43,6 +43,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("plan", "Show the current plan, or clear it", "[clear]"),
     Command("init", "Write AGENTS.md from what the project's files say", ""),
     Command("mcp", "List the MCP servers of this session and their tools", ""),
+    Command("skills", "List the skills that the model can read", ""),
     Command("logs", "Show the last lines of this session's log", "[number of lines]"),
     Command("export", "Write the conversation into a Markdown file", "[file]"),
 )
