@@ -42,6 +42,10 @@ _TOOLS: dict[str, tuple[str, ...]] = {
     "run_command": ("bash", "shell", "sh", "terminal", "exec", "run", "execute", "execute_command"),
     "command_output": ("bash_output", "get_terminal_output", "kill_command", "kill_bash"),
     "web_fetch": ("fetch", "fetch_url", "http_get", "open_url", "browse", "curl"),
+    "symbols": ("outline", "document_symbols", "find_symbol", "workspace_symbols", "get_symbols"),
+    "definition": ("goto_definition", "go_to_definition", "find_definition", "get_definition"),
+    "references": ("find_references", "find_usages", "usages", "get_references"),
+    "hover": ("type_of", "get_type", "signature", "docs"),
     "update_plan": ("todo", "todo_write", "plan", "write_todos", "update_todo"),
     "ask_user": ("ask", "question", "ask_followup_question"),
 }
@@ -67,6 +71,7 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "id": ("command_id", "terminal_id", "bash_id", "shell_id", "process_id"),
     "stop": ("kill", "end", "terminate"),
     "url": ("uri", "link", "href", "address"),
+    "symbol": ("name", "identifier", "symbol_name", "query"),
     "question": ("text", "prompt", "message"),
 }  # fmt: skip
 

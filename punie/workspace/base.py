@@ -7,9 +7,12 @@ takes its place, operation by operation, with what an IDE offers.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from punie.workspace.file_kinds import Family
+
+if TYPE_CHECKING:
+    from punie.workspace.lsp.client import LanguageServer
 
 
 class WorkspaceError(Exception):
@@ -395,6 +398,14 @@ class Workspace(Protocol):
 
     async def run_program(self, request: ProgramRequest) -> ProgramResult:
         """Run a program without a shell for what it prints; cancelling ends it."""
+        ...
+
+    async def language_server(self, path: Path) -> "LanguageServer":
+        """Return what answers questions about the Python code of the root that `path` is in.
+
+        It knows files as `read_text` gives them and starts with the first question. Raises
+        `WorkspaceError` if it is not installed.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -39,8 +40,12 @@ from punie.workspace.editor import (
     Terminals,
 )
 from punie.workspace.local import LocalWorkspace
+from punie.workspace.lsp.servers import LanguageServers
 from punie.workspace.terminals import NoTerminalError, TerminalRunner
 from punie.workspace.text_files import MAX_TEXT_BYTES, digest_of, encode_text, too_large
+
+if TYPE_CHECKING:
+    from punie.workspace.lsp.client import LanguageServer
 
 UNSAVED = "this is the unsaved text of the IDE; commands see the file as it is on disk"
 NOT_SAVED = "the IDE has the new text but has not saved it yet; commands see what is on disk"
@@ -92,6 +97,12 @@ class IdeWorkspace:
         self._changes = DiskChanges()
         self._not_on_disk: set[Path] = set()
         self._watches: dict[str, Watch] = {}
+        self._servers = LanguageServers(
+            local.roots,
+            local.find_trusted,
+            self.read_text,
+            self._python_of_the_session if reader is not None else None,
+        )
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -291,10 +302,20 @@ class IdeWorkspace:
         """Run a program on this machine for what it prints; it sees what is on disk."""
         return await self._local.run_program(request)
 
+    async def language_server(self, path: Path) -> "LanguageServer":
+        """Return what answers questions about the code as the IDE's editors have it."""
+        return await self._servers.of(path)
+
+    def _python_of_the_session(self) -> Sequence[Path]:
+        """Return the Python files that the session has read or written, the latest first."""
+        files = self._changes.below(self.roots[0])
+        return [path for path in reversed(files) if path.suffix in (".py", ".pyi")]
+
     async def aclose(self) -> None:
         """End every process that commands left running and give every terminal back."""
         if self._terminals is not None:
             await self._terminals.aclose()
+        await self._servers.aclose()
         await self._local.aclose()
 
     async def _run(

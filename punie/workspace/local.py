@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -39,6 +40,7 @@ from punie.workspace.entries import delete_entry, list_entries, look_at, move_en
 from punie.workspace.environment import command_environment
 from punie.workspace.file_search import find_files
 from punie.workspace.line_ranges import read_line_range
+from punie.workspace.lsp.servers import LanguageServers
 from punie.workspace.processes import ProcessGroup, end_group, is_alive
 from punie.workspace.programs import locate_program, run_program
 from punie.workspace.sandbox.confining import Launch, Sandbox
@@ -54,6 +56,9 @@ from punie.workspace.text_files import (
     write_file_atomically,
 )
 
+if TYPE_CHECKING:
+    from punie.workspace.lsp.client import LanguageServer
+
 
 class LocalWorkspace:
     """Files and processes of this machine, below the given roots; see `Workspace`."""
@@ -67,6 +72,7 @@ class LocalWorkspace:
         self._groups: set[ProcessGroup] = set()
         self._sandbox = Sandbox(self._boundary.roots, sandbox)
         self._background = BackgroundCommands(self._groups, self._sandbox.blocked)
+        self._servers = LanguageServers(self.roots, self.find_trusted, self.read_text)
         # Between checking the old file and replacing it no other write of ours may come.
         self._writing = threading.Lock()
 
@@ -291,6 +297,10 @@ class LocalWorkspace:
         environment = await command_environment(self.roots[0])
         return await anyio.to_thread.run_sync(locate_program, name, self.roots, environment, source)
 
+    async def find_trusted(self, name: str) -> Path | None:
+        """Return where a program is that the project has not brought."""
+        return await self.find_program(name, "trusted")
+
     async def run_program(self, request: ProgramRequest) -> ProgramResult:
         """Run a program without a shell, in the environment of commands; cancelling ends it.
 
@@ -305,8 +315,13 @@ class LocalWorkspace:
         finally:
             await self.tidy()
 
+    async def language_server(self, path: Path) -> "LanguageServer":
+        """Return what answers questions about the Python code of the root that `path` is in."""
+        return await self._servers.of(path)
+
     async def aclose(self) -> None:
-        """End every process group that commands of this workspace left running."""
+        """End the language servers and every process group that commands left running."""
+        await self._servers.aclose()
         groups = tuple(self._groups)
         self._groups.clear()
         async with anyio.create_task_group() as tasks:
