@@ -126,6 +126,8 @@ class Explorer:
                 max_requests=min(MAX_REQUESTS, self.config.max_requests),
                 ask_user=None,
                 guide_tokens=0,
+                # It changes nothing, and the changes after it belong to the session's turn.
+                recorder=None,
             ),
             UserMessage(
                 message_id=call.part.tool_call_id, blocks=(PromptText(text=task),), text=task

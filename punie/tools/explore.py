@@ -1,7 +1,5 @@
 """explore: a question about the project that another conversation with the model answers."""
 
-from pydantic import Field
-
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
 from punie.tools.presentation import Presentation, TextContent
 from punie.tools.wording import one_line
@@ -15,7 +13,7 @@ _TITLE_CHARS = 80
 class ExploreArguments(ToolArguments):
     """What is to be found out."""
 
-    task: str = Field(description="All that the helper has to know")
+    task: str
     """What is to be found out; the helper knows nothing of the conversation."""
 
 
@@ -39,7 +37,7 @@ async def run(context: ToolContext, arguments: ExploreArguments) -> ToolResult:
 
 EXPLORE = Tool(
     name="explore",
-    description="Let a helper read the project and report, to save your context.",
+    description="Let a helper that knows only the task read and report, to save your context.",
     arguments=ExploreArguments,
     effect="read",
     present=present,

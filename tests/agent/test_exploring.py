@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,12 @@ from punie.agent.events import (
     UsageChanged,
 )
 from punie.agent.exploring import INSTRUCTIONS, MAX_REQUESTS
+from punie.agent.turn_config import TurnConfig
 from punie.tools.catalog import READING_TOOLS
 from punie.tools.explore import ANSWER_CHARS
+from punie.workspace.checkpoints.recorder import Recorder
+from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
+from punie.workspace.local import LocalWorkspace
 from tests.agent.stage import Piece, Recording, Script, call, messages_from_events, scripted
 from tests.agent.test_compaction import results
 from tests.agent.test_history import flat
@@ -135,6 +140,28 @@ async def test_a_call_that_changes_something_is_none_of_its_tools(project: Path)
     (answer,) = results(messages_from_events(stage.events)).values()
     assert "there is no tool 'write_file'" in answer
     assert not (project / "a.py").exists()
+
+
+async def test_changes_after_it_belong_to_the_sessions_turn(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    recorder = Recorder(tmp_path_factory.mktemp("checkpoints"))
+
+    def script(done: int, messages: Sequence[ModelMessage]) -> Sequence[Piece | float]:
+        if done == 1 and flat(messages)[0] != ("user", TASK):
+            return [call("write_file", json.dumps({"path": "new.py", "content": "1"}))]
+        return exploring(looks)(done, messages)
+
+    class Recorded(InProject):
+        def config(self) -> TurnConfig:
+            workspace = CheckpointedWorkspace(LocalWorkspace([project]), recorder)
+            return replace(super().config(), workspace=workspace, recorder=recorder)
+
+    stage = Recorded(scripted(script), root=project)
+    events = await stage.turn("go")
+    assert (project / "new.py").read_text() == "1"
+    assert events[0].kind == "user_message"
+    assert [turn.id for turn in recorder.journal.turns()] == [events[0].message_id]
 
 
 async def test_questions_reach_the_person_and_a_no_holds(project: Path) -> None:

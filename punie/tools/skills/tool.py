@@ -18,7 +18,7 @@ DESCRIPTION_CHARS = 120
 ALL_DESCRIPTIONS_CHARS = 1_500
 """Characters of all descriptions together; skills beyond that are offered by name alone."""
 
-_DESCRIPTION = "Read a skill before you do what it is for."
+_DESCRIPTION = "Read a skill before what it is for."
 _MOST_FILES = 40
 _LARGEST_TRAILER = 400
 
@@ -78,7 +78,7 @@ def _parameters(skills: Sequence[Skill]) -> Mapping[str, Any]:
     }
     if any(skill.users for skill in skills):
         # The files of all others can be read with read_file.
-        properties["file"] = {"description": "Another file of the skill", "type": "string"}
+        properties["file"] = {"type": "string"}
     return {"properties": properties, "required": ["name"], "type": "object"}
 
 
