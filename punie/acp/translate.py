@@ -48,6 +48,7 @@ from punie.agent.events import (
     PromptLink,
     PromptResource,
     PromptText,
+    ResponseCut,
     TextDelta,
     ThinkingChanged,
     ThoughtDelta,
@@ -111,6 +112,7 @@ class Translator:
                 | ModeChanged()
                 | ModelChanged()
                 | ThinkingChanged()
+                | ResponseCut()
                 | TurnEnded()
             ):
                 # Said in other ways: by requests, by their answers, or known to the client.

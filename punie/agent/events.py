@@ -263,6 +263,19 @@ class Compacted(_Event):
         return " ".join(said)
 
 
+class ResponseCut(_Event):
+    """A response was ended, because the model only repeated itself.
+
+    Its text stays as it was shown; the last `dropped` characters of it leave the model's context,
+    and `reminder`, if it says something, is what the model reads next.
+    """
+
+    kind: Literal["response_cut"] = "response_cut"
+    message_id: str
+    dropped: int = 0
+    reminder: str = ""
+
+
 class Notice(_Event):
     """One plain sentence for the person that is not part of the model's answer."""
 
@@ -298,6 +311,7 @@ TurnEvent = Annotated[
     | ThinkingChanged
     | TitleChanged
     | Compacted
+    | ResponseCut
     | Notice
     | TurnEnded,
     Field(discriminator="kind"),

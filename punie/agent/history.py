@@ -21,6 +21,7 @@ from pydantic_ai.messages import (
 from punie.agent.events import (
     Compacted,
     GuideAdded,
+    ResponseCut,
     TextDelta,
     ThoughtDelta,
     ToolFinished,
@@ -63,6 +64,12 @@ class _OpenResponse:
             text = last.content + text
             self.parts.pop()
         self.parts.append(ThinkingPart(content=text))
+
+    def drop(self, length: int) -> None:
+        """Take so many characters off the end of the text or thought that came last."""
+        last = self.parts[-1] if self.parts else None
+        if isinstance(last, TextPart | ThinkingPart) and length > 0:
+            self.parts[-1] = replace(last, content=last.content[:-length])
 
     def messages(self) -> list[ModelMessage]:
         found: list[ModelMessage] = []
@@ -143,6 +150,8 @@ class HistoryBuilder:
             case Compacted():
                 self._close()
                 self._compact(event)
+            case ResponseCut():
+                self._cut(event)
             case TurnEnded():
                 self._close()
                 if event.stop_reason == "refusal":
@@ -175,6 +184,12 @@ class HistoryBuilder:
             summary = ModelRequest(parts=[UserPromptPart(content=event.summary)])
             messages = [summary, *messages]
         self._messages = messages
+
+    def _cut(self, event: ResponseCut) -> None:
+        self._response(event.message_id).drop(event.dropped)
+        self._close()
+        if event.reminder:
+            self._messages.append(ModelRequest(parts=[UserPromptPart(content=event.reminder)]))
 
     def _response(self, message_id: str) -> _OpenResponse:
         if self._open is None or self._open.message_id != message_id:

@@ -12,6 +12,7 @@ from pydantic_ai.direct import model_request_stream
 from pydantic_ai.exceptions import ContentFilterError
 from pydantic_ai.messages import (
     ModelResponse,
+    ModelResponseStreamEvent,
     PartDeltaEvent,
     PartEndEvent,
     PartStartEvent,
@@ -22,6 +23,8 @@ from pydantic_ai.messages import (
     ToolCallPart,
     ToolCallPartDelta,
 )
+from pydantic_ai.models import StreamedResponse
+from pydantic_ai.usage import RequestUsage
 
 from punie.agent.budget import Budget, context_window, fit_limits
 from punie.agent.calls import AskPermission, CallRunner, OpenCall, made_call
@@ -31,6 +34,7 @@ from punie.agent.events import (
     Notice,
     PlanChanged,
     PlanEntry,
+    ResponseCut,
     StopReason,
     TextDelta,
     ThoughtDelta,
@@ -44,6 +48,7 @@ from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.loop_guard import LoopGuard, limit_remark
 from punie.agent.policy import CANCELLED
 from punie.agent.project_guides import ProjectGuides, guide_chars
+from punie.agent.runaway import ResponseWatch, Runaway, reminder
 from punie.agent.summary import Summariser
 from punie.agent.title import prompt_words
 from punie.agent.toolset import read_call, turn_parameters
@@ -58,6 +63,11 @@ _TEXT_CHARS = 400
 _CLOSING_SECONDS = 0.5
 _NOT_RUN = "error: the turn ended before this call ran"
 _CUT_OFF = "error: the answer reached its token limit before this call could run"
+_NOT_WHOLE = "error: the answer was cut before this call could run"
+_REPEATED = 'The model repeated "{}" over and over and was stopped; it tries once more.'
+_REPEATED_AGAIN = (
+    "The model repeated itself again and was stopped; say it differently or choose another model."
+)
 _MAX_REQUESTS = "Stopped after {} model calls in one turn; send a message to go on."
 
 _TextKey = tuple[type[TextDelta] | type[ThoughtDelta], str]
@@ -74,6 +84,16 @@ class _Ending:
 
 
 _CANCELLED = _Ending("cancelled")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A response of the model and the calls in it, none of which has run."""
+
+    message_id: str
+    response: ModelResponse
+    calls: list[OpenCall]
+    runaway: Runaway | None
 
 
 async def run_turn(
@@ -154,6 +174,7 @@ class _Turn:
             remark=self._remark,
         )
         self._guard = LoopGuard()
+        self._was_cut = False
         self._requests_left = config.max_requests
         self._newest: OpenCall | None = None
         self._writing = CallWriting(journal, tuple(config.tools))
@@ -187,13 +208,15 @@ class _Turn:
         while self._requests_left:
             self._requests_left -= 1
             await make_room(self._journal, self._budget, self._summariser)
-            response, calls = await self._request()
-            ending = await self._judge(response, calls)
+            answer = await self._request()
+            ending = await self._judge(answer)
             if ending is not None:
                 return ending
+            if answer.runaway is not None:
+                continue
             self._guard.begin_response()
-            self._newest = calls[-1]
-            for call in calls:
+            self._newest = answer.calls[-1]
+            for call in answer.calls:
                 result = await self._runner.run(call)
                 if result is None:
                     return _CANCELLED
@@ -203,7 +226,7 @@ class _Turn:
         await self._notify("warning", _MAX_REQUESTS.format(self._config.max_requests))
         return _Ending("max_turn_requests", _NOT_RUN)
 
-    async def _request(self) -> tuple[ModelResponse, list[OpenCall]]:
+    async def _request(self) -> _Answer:
         """Make one model call, showing what comes as it comes.
 
         The messages are those that the events say, so that a session which is opened again asks
@@ -211,6 +234,8 @@ class _Turn:
         """
         message_id = uuid4().hex
         calls: dict[int, OpenCall] = {}
+        watch = ResponseWatch()
+        runaway: Runaway | None = None
         async with model_request_stream(
             self._config.model,
             self._journal.history.messages(),
@@ -218,36 +243,45 @@ class _Turn:
             model_request_parameters=self._parameters,
         ) as stream:
             async for event in stream:
-                match event:
-                    case PartStartEvent(part=TextPart() as part):
-                        await self._text.add((TextDelta, message_id), part.content)
-                    case PartStartEvent(part=ThinkingPart() as part):
-                        await self._text.add((ThoughtDelta, message_id), part.content)
-                    case PartDeltaEvent(delta=TextPartDelta() as delta):
-                        await self._text.add((TextDelta, message_id), delta.content_delta)
-                    case PartDeltaEvent(delta=ThinkingPartDelta() as delta):
-                        await self._text.add((ThoughtDelta, message_id), delta.content_delta or "")
-                    case PartStartEvent(index=index, part=ToolCallPart() as part):
-                        if index not in calls:
-                            await self._text.flush()
-                            await self._writing.begin(index, part, message_id)
-                    case PartDeltaEvent(
-                        index=index, delta=ToolCallPartDelta(args_delta=str() as more)
-                    ):
-                        await self._writing.more(index, more)
-                    case PartEndEvent(index=index, part=ToolCallPart() as part):
-                        # A part that was replaced by its final form ends twice.
-                        if index not in calls:
-                            calls[index] = await self._start(index, part, message_id)
-                    case _:
-                        pass
+                if runaway is not None:
+                    continue  # Nothing is wanted any more but what it cost.
+                await self._show(event, message_id, calls)
+                runaway = watch.feed(event)
+                if runaway is not None and not await _cancel(stream):
+                    break
         await self._text.flush()
         response = stream.get()
         found = [*calls.values()]
         parts = [part for part in response.parts if isinstance(part, ToolCallPart)]
-        for part in parts[len(found) :]:
+        for part in parts[len(found) :] if runaway is None else ():
             found.append(await self._start(None, part, message_id))
-        return response, found
+        return _Answer(message_id, response, found, runaway)
+
+    async def _show(
+        self, event: ModelResponseStreamEvent, message_id: str, calls: dict[int, OpenCall]
+    ) -> None:
+        """Show a piece of a response, and put a call that is whole among the `calls`."""
+        match event:
+            case PartStartEvent(part=TextPart() as part):
+                await self._text.add((TextDelta, message_id), part.content)
+            case PartStartEvent(part=ThinkingPart() as part):
+                await self._text.add((ThoughtDelta, message_id), part.content)
+            case PartDeltaEvent(delta=TextPartDelta() as delta):
+                await self._text.add((TextDelta, message_id), delta.content_delta)
+            case PartDeltaEvent(delta=ThinkingPartDelta() as delta):
+                await self._text.add((ThoughtDelta, message_id), delta.content_delta or "")
+            case PartStartEvent(index=index, part=ToolCallPart() as part):
+                if index not in calls:
+                    await self._text.flush()
+                    await self._writing.begin(index, part, message_id)
+            case PartDeltaEvent(index=index, delta=ToolCallPartDelta(args_delta=str() as more)):
+                await self._writing.more(index, more)
+            case PartEndEvent(index=index, part=ToolCallPart() as part):
+                # A part that was replaced by its final form ends twice.
+                if index not in calls:
+                    calls[index] = await self._start(index, part, message_id)
+            case _:
+                pass
 
     async def _start(self, index: int | None, part: ToolCallPart, message_id: str) -> OpenCall:
         await self._text.flush()
@@ -255,9 +289,26 @@ class _Turn:
         part = replace(part, tool_call_id=call_id)
         return await self._runner.start(part, read_call(part, self._config.tools), message_id)
 
-    async def _judge(self, response: ModelResponse, calls: list[OpenCall]) -> _Ending | None:
-        """Report the cost of a response and tell whether the turn ends with it."""
-        usage = response.usage
+    async def _cut(self, answer: _Answer, runaway: Runaway) -> _Ending | None:
+        """Leave what repeats out of the model's context; the turn ends the second time."""
+        again, self._was_cut = self._was_cut, True
+        self._writing.abandon()
+        await self._journal.finish_open_calls(_NOT_WHOLE)
+        await self._journal.emit(
+            ResponseCut(
+                message_id=answer.message_id,
+                dropped=runaway.dropped,
+                reminder="" if again else reminder(runaway),
+            )
+        )
+        if answer.response.usage.input_tokens:
+            await self._report(answer.response.usage)
+        said = _REPEATED_AGAIN if again else _REPEATED.format(runaway.sample)
+        await self._notify("warning", said)
+        return _Ending("end_turn", _NOT_RUN) if again else None
+
+    async def _report(self, usage: RequestUsage) -> None:
+        """Report the cost of a response."""
         now = UsageChanged(
             context_tokens=usage.input_tokens + usage.output_tokens,
             context_size=self._window or 0,
@@ -269,6 +320,13 @@ class _Turn:
         await self._journal.emit(now)
         if warning is not None:
             await self._journal.emit(warning)
+
+    async def _judge(self, answer: _Answer) -> _Ending | None:
+        """Report the cost of a response and tell whether the turn ends with it."""
+        if answer.runaway is not None:
+            return await self._cut(answer, answer.runaway)
+        response = answer.response
+        await self._report(response.usage)
         match response.finish_reason:
             case "length":
                 return _Ending("max_tokens", _CUT_OFF)
@@ -279,7 +337,7 @@ class _Turn:
                 return _Ending("end_turn", _NOT_RUN)
             case _:
                 pass
-        if calls:
+        if answer.calls:
             return None
         if not (response.text or "").strip():
             await self._notify("warning", "The model gave no answer; try to say it differently.")
@@ -306,6 +364,15 @@ class _Turn:
     async def _notify(self, severity: Literal["info", "warning", "error"], text: str) -> None:
         await self._text.flush()
         await self._journal.emit(Notice(severity=severity, text=text))
+
+
+async def _cancel(stream: StreamedResponse) -> bool:
+    """End the response; return whether what is on its way still comes."""
+    try:
+        await stream.cancel()
+    except NotImplementedError:
+        return False  # Leaving the stream ends it as well.
+    return True
 
 
 def _model_trouble(error: Exception) -> str:

@@ -69,6 +69,11 @@ class CallWriting:
         del self._open[written.call_id]
         return written.call_id if written.shown else None
 
+    def abandon(self) -> None:
+        """Forget the calls that will not be whole; `Journal` takes back what was shown of them."""
+        self._calls.clear()
+        self._open.clear()
+
     async def _send(self, call_id: str, text: str) -> None:
         written = self._open.get(call_id)
         if written is not None:  # What comes after the end is in the whole call.

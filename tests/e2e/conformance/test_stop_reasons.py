@@ -78,3 +78,24 @@ def test_cancelled(stage: Stage) -> None:
     stage.client.notify("session/cancel", {"sessionId": session})
     assert stage.client.result(request) == {"stopReason": "cancelled"}
     assert stage.client.prompt(session) == "end_turn"
+
+
+def test_a_model_that_repeats_itself_is_stopped_and_tries_once_more(stage: Stage) -> None:
+    looping = {"text": "I should look at the file once more. " * 400, "chunks": 400}
+    call = {"tool": "write_file", "arguments": {"path": "a", "content": "to do, later on\n" * 900}}
+    project = stage.project(
+        looping, {"text": "Enough."}, {"calls": [call], "argument_chunks": 300}, {"text": "Next."}
+    )
+    session = stage.client.new_session(project)
+    assert stage.client.prompt(session) == "end_turn"
+    shown = stage.client.text(session)
+    assert shown.startswith("I should look")
+    assert len(shown) < 5_000
+    assert "tries once more" in shown
+    assert shown.endswith("Enough.")
+    stage.open("session/load", session, project)
+    # Nothing is left of a response that was nothing but that call, so the script makes it again.
+    assert stage.client.prompt(session) == "end_turn"
+    assert "repeated itself again" in stage.client.text(session)
+    assert {call["status"] for call in stage.client.calls(session).values()} == {"failed"}
+    assert not (project / "a").exists()
