@@ -1,37 +1,19 @@
-"""Takes secrets out of what is logged: by key, by shape and by what the environment holds."""
+"""Takes secrets out of what is logged: credentials, and whatever stands behind a telling name."""
 
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-MASK = "***"
+from punie.logs.credentials import MASK, Credentials, is_secret_name, secret_values
+
 LONGEST_TEXT = 4_000
 """Characters of one value that are kept; the log is for diagnosis, not for contents."""
 _DEEPEST = 6
 _MOST_ITEMS = 100
 
-_SECRET_WORDS = {
-    *("apikey", "auth", "authorization", "bearer", "cookie", "cookies", "credential"),
-    *(
-        "credentials",
-        "jwt",
-        "passphrase",
-        "passwd",
-        "password",
-        "pwd",
-        "secret",
-        "secrets",
-        "token",
-    ),
-}
-_KEY_OWNERS = {"api", "access", "private", "secret", "signing", "encryption", "client"}
-_FOLDERS = {"PWD", "OLDPWD", "SSH_AUTH_SOCK"}
-"""Variables that sound like secrets and hold paths, among them the project's own."""
 _NAMES_AND_VALUES = {"env", "environ", "environment", "headers"}
 _NEVER_LOGGED = {"params", "proxyconfig"}
 """Raw protocol parameters carry the tokens of the client's own services."""
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _NAME = r"(?:[\w-]*(?:key|token|secret|password|passwd|pwd|credentials?|authorization|cookie))"
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -63,37 +45,22 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 
 
-def is_secret_name(name: str) -> bool:
-    """Tell whether a key or variable of this name probably holds a secret."""
-    words = [word for word in re.split(r"[^A-Za-z0-9]+", _CAMEL.sub("_", name)) if word]
-    lowered = [word.lower() for word in words]
-    if any(word in _SECRET_WORDS for word in lowered):
-        return True
-    return any(a in _KEY_OWNERS and b in ("key", "keys") for a, b in itertools.pairwise(lowered))
-
-
 class Masker:
     """Copies values of JSON kinds with every secret masked.
 
-    Values of `environment` whose names look secret are masked wherever they turn up.
+    Values of `environment` whose names look secret are masked wherever they turn up. More is masked
+    than in what a model reads: here nothing has to be edited.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        known = {
-            value
-            for name, value in environment.items()
-            if is_secret_name(name) and name not in _FOLDERS and len(value) >= 8
-        }
-        longest_first = sorted(known, key=len, reverse=True)
-        self._literal = re.compile("|".join(map(re.escape, longest_first))) if known else None
+        self._credentials = Credentials(secret_values(environment))
 
     def text(self, value: str) -> str:
         """Mask what looks like a secret in a text, and cut the text when it is very long."""
         cut = len(value) - LONGEST_TEXT
         # The first cut leaves room for a secret across the second to be recognised whole.
         value = value[: LONGEST_TEXT + 1_000]
-        if self._literal is not None:
-            value = self._literal.sub(MASK, value)
+        value = self._credentials.text(value)
         for pattern, replacement in _SHAPES:
             value = pattern.sub(replacement, value)
         if cut > 0:

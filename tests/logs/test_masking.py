@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie.logs.masking import LONGEST_TEXT, MASK, Masker, is_secret_name
+from punie.logs.credentials import MASK, is_secret_name
+from punie.logs.masking import LONGEST_TEXT, Masker
 
 SECRET = "s3cr3t-Va1ue-0123456789abcdef"
 
