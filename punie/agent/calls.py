@@ -30,7 +30,10 @@ from punie.agent.permissions.rules import name_target
 from punie.agent.permissions.store import Permissions, PermissionsError
 from punie.agent.policy import DENIED, Allow, Ask, Deny, decide, forbidden_result
 from punie.agent.project_guides import ProjectGuides
+from punie.agent.secret_values import SecretValues, masked_presentation
 from punie.agent.toolset import BrokenCall, ReadyCall, plain_presentation, read_call
+from punie.logs.credential_stream import CredentialStream
+from punie.logs.credentials import Credentials
 from punie.tools.base import (
     Answered,
     AnyTool,
@@ -106,6 +109,7 @@ class CallRunner:
     explore: ExploreCall | None = None
     told: set[str] = field(default_factory=set)
     remark: Remark = _no_remark
+    secrets: SecretValues | None = None
 
     async def start(
         self,
@@ -271,12 +275,15 @@ class CallRunner:
             await self.journal.emit(ToolProgress(call_id=call_id, text=text))
 
         output = Coalescer(send, interval=_PROGRESS_SECONDS)
+        secrets = await self._secrets(call)
+        unmasked = CredentialStream(secrets)
         shown = 0
 
         async def progress(text: str) -> None:
             nonlocal shown
             room = _PROGRESS_CHARS - shown
-            if room > 0:
+            text = unmasked.feed(text) if room > 0 else ""
+            if text:
                 shown += len(text)
                 await output.add(
                     call_id, text if len(text) <= room else text[:room] + "\n(more output follows)"
@@ -288,6 +295,7 @@ class CallRunner:
 
         context = replace(
             self.context,
+            secrets=secrets,
             progress=progress,
             show_terminal=show_terminal,
             call=partial(self._call_within, open_call),
@@ -305,6 +313,7 @@ class CallRunner:
             except Exception as error:
                 # Kept out of the task group, which would wrap it.
                 failure = error
+            await output.add(call_id, unmasked.flush())
             await output.flush()
             group.cancel_scope.cancel()
         if failure is not None:
@@ -313,8 +322,19 @@ class CallRunner:
             raise ToolError("the tool returned nothing")
         return result
 
+    async def _secrets(self, call: ReadyCall | BrokenCall) -> Credentials:
+        """Return what masks the secrets that are known, those of commands for what runs some."""
+        if self.secrets is None:
+            return self.context.secrets
+        runs = isinstance(call, ReadyCall) and call.tool.effect == "execute"
+        return await self.secrets.credentials(commands=runs)
+
     async def _finish(self, open_call: OpenCall, result: ToolResult) -> CallOutcome:
-        text = result.text
+        if self.secrets is not None and result.presentation.kind == "execute":
+            # A command may have written other secrets.
+            self.secrets.forget()
+        secrets = await self._secrets(open_call.call)
+        text = secrets.text(result.text)
         limit = self.context.limits.result_chars
         if len(text) > limit + _RESULT_SLACK:
             text = f"{text[:limit]}\n(cut at {limit} of {len(text)} characters)"
@@ -323,20 +343,22 @@ class CallRunner:
             self.guides.touch(result.presentation)
             # What code calls the model does not read; the guides come with the result of the code.
             if open_call.parent is None and (more := await self.guides.of_touched()):
-                text = f"{text}\n\n{more}"
+                text = f"{text}\n\n{secrets.text(more)}"
         text += remark
         await self.journal.emit(
             ToolFinished(
                 call_id=open_call.part.tool_call_id,
                 status="completed",
                 result=text,
-                presentation=result.presentation,
+                presentation=masked_presentation(result.presentation, secrets),
             )
         )
-        return CallOutcome(text, data=result.data)
+        return CallOutcome(text, data=secrets.value(result.data))
 
     async def _fail(self, open_call: OpenCall, text: str, *, denied: bool = False) -> CallOutcome:
-        shown = open_call.presentation
+        secrets = await self._secrets(open_call.call)
+        text = secrets.text(text)
+        shown = masked_presentation(open_call.presentation, secrets)
         content = (*shown.content, TextContent(text=text.removeprefix("error: ")))
         text += self._remark(open_call, text, failed=True)
         await self.journal.emit(

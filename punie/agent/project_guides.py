@@ -15,6 +15,7 @@ from pydantic_ai.messages import ModelMessage, ToolReturnPart, UserPromptPart
 
 from punie.agent.events import GuideAdded
 from punie.agent.guide import GUIDE_FILE
+from punie.logs.credentials import BY_SHAPE
 from punie.tools.presentation import DiffContent, Presentation
 from punie.tools.wording import fenced, fitting_rows
 from punie.workspace.base import Workspace, WorkspaceError
@@ -168,7 +169,7 @@ def _guide(
 ) -> _Guide:
     kept = fitting_rows(lines, limit, least=0) or [lines[0][:limit]]
     text = "\n".join(kept).strip("\n")
-    said = f"{_HEAD.format(where, name)}\n{fenced(text).text}"
+    said = f"{_HEAD.format(where, name)}\n{fenced(BY_SHAPE.text(text)).text}"
     if not whole or len(kept) < len(lines) or len(kept[0]) < len(lines[0]):
         more = f"; read_file {name} gives the rest" if readable else ""
         said += f"\n(cut after {len(kept)} lines{more})"

@@ -1,9 +1,10 @@
-"""The secret values that one turn knows of: of the environment, and of the project's `.env` files."""
+"""The secret values that a turn knows: of the environment and of the project's `.env` files."""
 
 import contextlib
 import os
 
 from punie.logs.credentials import Credentials, assignments, secret_values
+from punie.tools.presentation import Presentation, TextContent
 from punie.workspace.base import Workspace, WorkspaceError
 from punie.workspace.environment import command_environment
 from punie.workspace.secret_files import is_secret_name
@@ -50,6 +51,20 @@ class SecretValues:
                         )
                         values |= secret_values(dict(assignments("\n".join(found.lines))))
         return values
+
+
+def masked_presentation(shown: Presentation, secrets: Credentials) -> Presentation:
+    """Return what a person sees of a call with every text masked.
+
+    Diffs stay as they are: they are the person's own files, and what is asked about must be seen.
+    """
+    content = tuple(
+        each.model_copy(update={"text": secrets.text(each.text)})
+        if isinstance(each, TextContent)
+        else each
+        for each in shown.content
+    )
+    return shown.model_copy(update={"title": secrets.text(shown.title), "content": content})
 
 
 def _is_env_file(name: str) -> bool:

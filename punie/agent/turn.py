@@ -49,6 +49,7 @@ from punie.agent.loop_guard import LoopGuard, limit_remark
 from punie.agent.policy import CANCELLED
 from punie.agent.project_guides import ProjectGuides, guide_chars
 from punie.agent.runaway import ResponseWatch, Runaway, reminder
+from punie.agent.secret_values import SecretValues
 from punie.agent.summary import Summariser
 from punie.agent.title import prompt_words
 from punie.agent.toolset import read_call, turn_parameters
@@ -172,6 +173,7 @@ class _Turn:
             self._guides,
             Explorer(config, journal, ask, run_turn).explore,
             remark=self._remark,
+            secrets=SecretValues(config.workspace),
         )
         self._guard = LoopGuard()
         self._was_cut = False

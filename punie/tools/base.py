@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, JsonValue
 from pydantic_core import CoreSchema
 
+from punie.logs.credentials import BY_SHAPE, Credentials
 from punie.tools.presentation import Presentation, TextContent
 from punie.tools.subjects import Subject
 from punie.workspace.base import TerminalSink, Workspace
@@ -194,7 +195,10 @@ class ToolLimits:
 
 @dataclass(frozen=True)
 class ToolContext:
-    """What a running tool may use; `show_terminal` is told where its output can be watched."""
+    """What a running tool may use; `show_terminal` is told where its output can be watched.
+
+    Results are masked with `secrets` without a tool's doing; an edit asks it what was not shown.
+    """
 
     workspace: Workspace
     reads: ReadLedger
@@ -203,6 +207,7 @@ class ToolContext:
     plan: ShowPlan = no_plan
     ask: AskPerson = ask_nobody
     show_terminal: TerminalSink = no_terminal
+    secrets: Credentials = BY_SHAPE
     call: CallTool = call_nothing
     explore: Explore = explore_nothing
 

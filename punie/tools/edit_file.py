@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolResult, noted
-from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
+from punie.tools.guards import refuse_masked, refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
 from punie.tools.python.diagnostics import Change, types_before, with_diagnostics
 from punie.tools.replacements import Replacement, apply_replacements
@@ -45,7 +45,10 @@ async def _plan(context: ToolContext, arguments: EditFileArguments) -> _Change:
     refuse_stale(context, file)
     shown = context.workspace.display(path)
     replacements = [Replacement(edit.old_text, edit.new_text) for edit in arguments.edits]
+    sought = [edit.old_text for edit in arguments.edits]
+    refuse_masked(context, shown, file.text, sought, file.text)
     new_text = apply_replacements(file.text, replacements, shown)
+    refuse_masked(context, shown, file.text, (), new_text)
     refuse_unwritable(new_text)
     presentation = Presentation(
         title=f"Edit {shown}",

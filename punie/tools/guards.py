@@ -1,8 +1,9 @@
 """What tools refuse the same way, as errors that a model can act on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from punie.logs.credentials import MASK
 from punie.tools.base import ToolContext, ToolError
 from punie.workspace.base import TextFile, WorkspaceError
 
@@ -27,6 +28,27 @@ def refuse_stale(context: ToolContext, file: TextFile) -> None:
     if context.reads.is_stale(file.path, file.digest):
         shown = context.workspace.display(file.path)
         raise ToolError(f"{shown} changed since it was read; read it again first")
+
+
+def refuse_masked(
+    context: ToolContext, shown: str, text: str, sought: Iterable[str], new_text: str
+) -> None:
+    """Raise `ToolError` if an edit takes the mask of a secret in `text` for what stands there.
+
+    `sought` are the texts that the edit looks for, `new_text` is what it would make of the file.
+    """
+    if context.secrets.text(text) == text:
+        return
+    if any(MASK in each and each not in text for each in sought):
+        raise ToolError(
+            f"{MASK} stands for a secret in {shown} that is not shown, so it is not found there; "
+            "leave it out of what is looked for"
+        )
+    if new_text.count(MASK) > text.count(MASK):
+        raise ToolError(
+            f"{MASK} stands for a secret in {shown} that is not shown, and would take its place; "
+            "change only the text around it with edit_file"
+        )
 
 
 def refuse_unwritable(text: str) -> None:

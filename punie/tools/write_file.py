@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult, noted
-from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
+from punie.tools.guards import refuse_masked, refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.presentation import DiffContent, Location, Presentation
 from punie.tools.python.diagnostics import Change, types_before, with_diagnostics
 from punie.tools.subjects import FilesSubject
@@ -41,6 +41,8 @@ async def _plan(context: ToolContext, arguments: WriteFileArguments) -> _Change:
     if old is not None:
         refuse_stale(context, old)
     shown = context.workspace.display(path)
+    if old is not None:
+        refuse_masked(context, shown, old.text, (), content)
     line = changed_line(old.text, content) if old is not None else 1
     presentation = Presentation(
         title=f"{'Create' if old is None else 'Overwrite'} {shown}",

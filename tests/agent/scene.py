@@ -9,6 +9,7 @@ from punie.agent.permissions.store import Permissions
 from punie.agent.turn_config import TurnConfig
 from punie.tools.base import Tool, ToolArguments, ToolContext, ToolResult
 from punie.tools.catalog import ALL_TOOLS
+from punie.tools.code.run_code import run_code_tool
 from punie.tools.presentation import Presentation
 from punie.workspace.local import LocalWorkspace
 from tests.agent.stage import Piece, Stage, call, scripted
@@ -33,11 +34,12 @@ SEND = Tool("post_send", "Send a message.", SendArguments, "external", present_s
 class Scene(Stage):
     workspace: LocalWorkspace = field(kw_only=True)
     permissions: Permissions = field(kw_only=True)
+    code_mode: bool = False
 
     def config(self) -> TurnConfig:
         return replace(
             super().config(),
-            tools=(*ALL_TOOLS, SEND),
+            tools=(run_code_tool(ALL_TOOLS),) if self.code_mode else (*ALL_TOOLS, SEND),
             workspace=self.workspace,
             permissions=self.permissions,
         )

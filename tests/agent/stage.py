@@ -36,7 +36,7 @@ from punie.tools.base import (
     ToolResult,
 )
 from punie.tools.presentation import DiffContent, Presentation
-from punie.workspace.base import Workspace
+from punie.workspace.local import LocalWorkspace
 
 
 def messages_from_events(events: Sequence[TurnEvent]) -> list[ModelMessage]:
@@ -192,7 +192,7 @@ class Stage:
     def config(self) -> TurnConfig:
         return TurnConfig(
             model=self.model,
-            workspace=cast(Workspace, None),
+            workspace=LocalWorkspace([Path(__file__).parent]),
             reads=ReadLedger(),
             tools=self.props.tools(),
             mode=lambda: self.mode,

@@ -186,3 +186,16 @@ async def test_what_a_compaction_drops_takes_no_guide_along(tmp_path: Path) -> N
     await stage.turn("on")
     assert sum(isinstance(event, GuideAdded) for event in stage.events) == 1
     assert sum("make test" in str(item) for item in flat(recording.requests[-1])) == 1
+
+
+async def test_credentials_in_guides_are_masked(tmp_path: Path) -> None:
+    token = "ghp_Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4zAb3d"
+    put(tmp_path / "AGENTS.md", f"Deploy with {token}.")
+    put(tmp_path / "src" / "AGENTS.md", f"Push with {token}.")
+    put(tmp_path / "src" / "a.py", "1")
+    stage = InProject(scripted(reads("src/a.py")), root=tmp_path)
+    await stage.turn("hello")
+    told = str(messages_from_events(stage.events))
+    assert "Deploy with ***." in told
+    assert "Push with ***." in told
+    assert token not in told

@@ -9,6 +9,7 @@ from anyio import to_thread
 from punie.acp.commands.context import CommandContext, number_in
 from punie.acp.heavy import import_turn
 from punie.agent.events import Compacted, PlanChanged, PlanEntry, UsageChanged
+from punie.agent.secret_values import SecretValues
 from punie.agent.title import title_from_events
 from punie.agent.transcript import conversation_markdown
 from punie.logs.lines import render
@@ -109,7 +110,8 @@ async def export(context: CommandContext) -> str:
     """Write the conversation into a new Markdown file of the workspace."""
     session = context.session
     title = session.title or title_from_events(session.events) or "Conversation with Punie"
-    text = conversation_markdown(session.events, title)
+    secrets = await SecretValues(session.workspace).credentials(commands=True)
+    text = secrets.text(conversation_markdown(session.events, title))
     try:
         path = await _new_file(session.workspace, context.arguments)
         if path is None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from punie.tools.base import ToolContext
-from punie.tools.guards import refuse_stale, refuse_unwritable, workspace_errors
+from punie.tools.guards import refuse_masked, refuse_stale, refuse_unwritable, workspace_errors
 from punie.tools.patch.applying import apply_hunks
 from punie.tools.patch.model import FilePatch, PatchError
 from punie.workspace.base import MissingFileError, TextFile
@@ -107,7 +107,11 @@ async def _delete(plan: _Plan, file: FilePatch) -> None:
 async def _update(plan: _Plan, file: FilePatch) -> None:
     change = await plan.current(file.path, whole=file.to is not None)
     shown = plan.context.workspace.display(change.path)
-    text = apply_hunks(change.text or "", file.hunks, shown)
+    before = change.text or ""
+    sought = [line for hunk in file.hunks for line in hunk.old]
+    refuse_masked(plan.context, shown, before, sought, before)
+    text = apply_hunks(before, file.hunks, shown)
+    refuse_masked(plan.context, shown, before, (), text)
     refuse_unwritable(text)
     if file.to is not None and change.old is None:
         raise PatchError(f"{shown} is added and moved by the patch; add it at its new place")
