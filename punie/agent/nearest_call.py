@@ -41,6 +41,10 @@ _TOOLS: dict[str, tuple[str, ...]] = {
     "delete": ("rm", "remove", "delete_file", "remove_file", "unlink"),
     "run_command": ("bash", "shell", "sh", "terminal", "exec", "run", "execute", "execute_command"),
     "command_output": ("bash_output", "get_terminal_output", "kill_command", "kill_bash"),
+    "run_tests": ("pytest", "test", "tests", "run_test", "run_pytest", "unittest", "tox"),
+    "check_types": ("mypy", "pyright", "ty", "typecheck", "type_check", "diagnostics"),
+    "lint": ("ruff", "flake8", "pylint", "linter", "ruff_check", "lint_file"),
+    "format": ("black", "formatter", "ruff_format", "format_file", "format_code", "reformat"),
     "web_fetch": ("fetch", "fetch_url", "http_get", "open_url", "browse", "curl"),
     "symbols": ("outline", "document_symbols", "find_symbol", "workspace_symbols", "get_symbols"),
     "definition": ("goto_definition", "go_to_definition", "find_definition", "get_definition"),
@@ -72,6 +76,9 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "stop": ("kill", "end", "terminate"),
     "url": ("uri", "link", "href", "address"),
     "symbol": ("name", "identifier", "symbol_name", "query"),
+    "paths": ("path", "tests", "test", "files", "file", "node_ids", "nodeids", "args", "target"),
+    "failed": ("last_failed", "lf", "failed_only", "only_failed", "rerun"),
+    "fix": ("autofix", "apply", "write"),
     "question": ("text", "prompt", "message"),
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from punie.tools.python.check_types import CHECK_TYPES
 from punie.tools.python.format import FORMAT
 from punie.tools.python.lint import LINT
 from punie.tools.python.lookups import DEFINITION, HOVER, REFERENCES
+from punie.tools.python.run_tests import RUN_TESTS
 from punie.tools.python.symbols import SYMBOLS
 from punie.tools.read_file import READ_FILE
 from punie.tools.run_command import RUN_COMMAND
@@ -29,7 +30,10 @@ TOOL_GROUPS: Mapping[str, tuple[AnyTool, ...]] = {
     "Looking": (READ_FILE, LIST_DIR, FIND_FILES, SEARCH, EXPLORE),
     "Changing files": (EDIT_FILE, APPLY_PATCH, WRITE_FILE, MOVE, DELETE),
     "Commands": (RUN_COMMAND, COMMAND_OUTPUT),
-    "Python": (SYMBOLS, DEFINITION, REFERENCES, HOVER, CHECK_TYPES, LINT, FORMAT, VALIDATE),
+    "Python": (
+        *(SYMBOLS, DEFINITION, REFERENCES, HOVER),
+        *(RUN_TESTS, CHECK_TYPES, LINT, FORMAT, VALIDATE),
+    ),
     "Git": (GIT,),
     "The person": (UPDATE_PLAN, ASK_USER),
 }

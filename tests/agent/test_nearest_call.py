@@ -19,6 +19,10 @@ TOOLS = {tool.name: tool for tool in ALL_TOOLS}
     [
         ("grep", "search"),
         ("bash", "run_command"),
+        ("pytest", "run_tests"),
+        ("mypy", "check_types"),
+        ("ruff", "lint"),
+        ("black", "format"),
         ("ls", "list_dir"),
         ("Read-File", "read_file"),
         ("readfile", "read_file"),

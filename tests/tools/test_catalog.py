@@ -49,6 +49,7 @@ def test_names_and_effects() -> None:
         "definition": "read",
         "references": "read",
         "hover": "read",
+        "run_tests": "execute",
         "check_types": "read",
         "lint": "edit",
         "format": "edit",

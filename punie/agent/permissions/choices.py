@@ -19,6 +19,7 @@ from punie.agent.permissions.judging import (
 )
 from punie.agent.permissions.programs import pattern_for
 from punie.agent.permissions.rules import (
+    COMMANDS,
     EDITS,
     READS,
     AnyCall,
@@ -100,7 +101,9 @@ def _rule_tool(call: Call) -> str:
             return EDITS
         case ReadCall():
             return READS
-        case CommandCall() | OtherCall():
+        case CommandCall():
+            return COMMANDS
+        case OtherCall():
             return call.tool
         case _:
             assert_never(call)
@@ -175,7 +178,7 @@ def _command_patterns(
         rule.target
         for rule in rules
         if rule.decision == "allow"
-        and rule.tool == call.tool
+        and rule.tool == COMMANDS
         and isinstance(rule.target, CommandPattern)
     ]
     found: dict[CommandPattern, None] = {}

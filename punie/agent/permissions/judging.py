@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import assert_never
 
@@ -11,6 +11,7 @@ from punie.agent.permissions.named_files import named_words, secret_files_named
 from punie.agent.permissions.path_rules import concerns, hides, is_below, may_read, names_secret
 from punie.agent.permissions.programs import reaches
 from punie.agent.permissions.rules import (
+    COMMANDS,
     EDITS,
     READS,
     AnyCall,
@@ -169,8 +170,16 @@ def describe_call(tool: AnyTool, arguments: ToolArguments, place: Place) -> Call
             assert_never(subject)
 
 
+def rules_for(call: Call, rules: Sequence[Rule]) -> Sequence[Rule]:
+    """Return the rules with those for commands as rules of the call's tool, if it runs one."""
+    if not isinstance(call, CommandCall) or call.tool == COMMANDS:
+        return rules
+    return [replace(rule, tool=call.tool) if rule.tool == COMMANDS else rule for rule in rules]
+
+
 def judge(rules: Sequence[Rule], call: Call, place: Place) -> Verdict:
     """Return what the rules say of the call."""
+    rules = rules_for(call, rules)
     denies = [rule for rule in rules if rule.decision == "deny"]
     allows = [rule for rule in rules if rule.decision == "allow"]
     for rule in denies:
