@@ -29,18 +29,18 @@ def is_of_the_turn(message: Json) -> bool:
 
 @pytest.mark.slow
 def test_kill_9_at_random_points(start: Start, script: Script, project: Path) -> None:
-    command = {"tool": "run_command", "arguments": {"command": "echo one; sleep 0.1; echo two"}}
+    command = {"tool": "run_command", "arguments": {"command": "echo one; sleep 0.05; echo two"}}
     read = {"tool": "read_file", "arguments": {"path": "app.py"}}
     write = {"tool": "write_file", "arguments": {"path": "out.txt", "content": "line\n" * 20}}
     model = script(
         {
             "thought": "Let me think. " * 5,
             "text": "First I look. " * 5,
-            "delay": 0.01,
+            "delay": 0.005,
             "calls": [read],
         },
-        {"text": "Then I write. " * 20, "delay": 0.02, "chunks": 10, "calls": [write, command]},
-        {"text": "That was it. " * 20, "delay": 0.02, "chunks": 10},
+        {"text": "Then I write. " * 20, "delay": 0.01, "chunks": 10, "calls": [write, command]},
+        {"text": "That was it. " * 20, "delay": 0.01, "chunks": 10},
         repeat=True,
     )
     chance = random.Random(20)
@@ -71,8 +71,8 @@ def test_kill_9_at_random_points(start: Start, script: Script, project: Path) ->
         before = len(client.messages)
         client.begin_prompt(session, f"round {number}")
         client.wait_for(is_of_the_turn, after=before)
-        # The turn takes about a second from its first update.
-        time.sleep(chance.uniform(0.0, 1.0))
+        # The turn takes about half a second from its first update.
+        time.sleep(chance.uniform(0.0, 0.5))
         client.process.kill()
         client.process.wait()
         client.wait_read()
