@@ -1,4 +1,4 @@
-"""Each test drives the installed command in a home of its own."""
+"""Each test drives the installed command in a home of its own, or in that of its file."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e import schema
 from tests.e2e.client import Client
+from tests.e2e.shared import SharedAgent
 
 Script = Callable[..., str]
 Start = Callable[..., Client]
@@ -27,17 +28,41 @@ def sound_messages() -> Iterator[None]:
     assert not faults, "\n".join(faults[:5])
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """A trimmed environment, as an IDE gives it, with everything Punie keeps below tmp_path."""
-    home = tmp_path / "home"
+def trimmed_environment(folder: Path) -> dict[str, str]:
+    """Return an environment as an IDE gives it, with everything Punie keeps below `folder`."""
+    home = folder / "home"
     home.mkdir()
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
-        "PUNIE_STATE_DIR": str(tmp_path / "state"),
-        "PUNIE_CONFIG_DIR": str(tmp_path / "config"),
+        "PUNIE_STATE_DIR": str(folder / "state"),
+        "PUNIE_CONFIG_DIR": str(folder / "config"),
     }
+
+
+@pytest.fixture(scope="module")
+def shared_agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedAgent]:
+    with ExitStack() as stack:
+        yield SharedAgent(trimmed_environment(tmp_path_factory.mktemp("shared")), stack)
+
+
+@pytest.fixture
+def lent_agent(request: pytest.FixtureRequest) -> Iterator[SharedAgent | None]:
+    """The agent of the test's file, if it has one."""
+    if request.node.get_closest_marker("shared_agent") is None:
+        yield None
+        return
+    agent: SharedAgent = request.getfixturevalue("shared_agent")
+    with agent.one_test():
+        yield agent
+
+
+@pytest.fixture
+def environment(tmp_path: Path, lent_agent: SharedAgent | None) -> dict[str, str]:
+    """The variables of every process of a test."""
+    if lent_agent is not None:
+        return dict(lent_agent.environment)
+    return trimmed_environment(tmp_path)
 
 
 @pytest.fixture
@@ -62,15 +87,15 @@ def script(tmp_path: Path) -> Script:
 
 
 @pytest.fixture
-def start(environment: dict[str, str]) -> Iterator[Start]:
-    """Start an agent with the given model; every process is ended after the test."""
+def start(environment: dict[str, str], lent_agent: SharedAgent | None) -> Iterator[Start]:
+    """Start an agent with the given model; every process of the test is ended after it."""
     with ExitStack() as stack:
 
         def run(model: str | None = None, **options: Any) -> Client:
-            extra = options.pop("environment", {})
-            variables = {**environment, **extra}
+            variables = {**environment, **options.pop("environment", {})}
             if model is not None:
                 variables["PUNIE_MODEL"] = model
-            return stack.enter_context(Client(variables, **options))
+            lent = None if lent_agent is None else lent_agent.lend(variables, **options)
+            return lent or stack.enter_context(Client(variables, **options))
 
         yield run

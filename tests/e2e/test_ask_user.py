@@ -10,6 +10,8 @@ from tests.e2e.client import Client, Json, merged_calls
 from tests.e2e.conftest import Script, Start
 from tests.e2e.test_commands import opened
 
+pytestmark = pytest.mark.shared_agent
+
 FORMS: Json = {"elicitation": {"form": {}}}
 CHOICES = ["SQLite", "Postgres"]
 

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.client import Client, Json, deny, eventually, process_exists
 from tests.e2e.conftest import Script, Start
 from tests.e2e.test_commands import load, opened, said
+
+pytestmark = pytest.mark.shared_agent
 
 CODE_MODE = {"PUNIE_CODE_MODE": "1"}
 BEFORE = "def greet(name):\n    return 'Hello ' + name\n"

@@ -11,6 +11,8 @@ from tests.e2e.client import Client, Json, allow, deny, eventually, merged_calls
 from tests.e2e.conftest import Script, Start
 from tests.e2e.test_commands import opened, said
 
+pytestmark = pytest.mark.shared_agent
+
 PATCH = """*** Begin Patch
 *** Update File: app.py
 @@ def greet(name):

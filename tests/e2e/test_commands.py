@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.client import Client, Json, deny, merged_calls, messages_of
 from tests.e2e.conftest import Script, Start
 
+pytestmark = pytest.mark.shared_agent
+
 NAMES = [
     "help",
     "compact",

@@ -10,6 +10,8 @@ from tests.e2e.client import Client, Json, merged_calls
 from tests.e2e.conftest import Script, Start
 from tests.e2e.ide import FILES, Failure, Ide
 
+pytestmark = pytest.mark.shared_agent
+
 READ = {"tool": "read_file", "arguments": {"path": "app.py"}}
 EDIT = {
     "tool": "edit_file",

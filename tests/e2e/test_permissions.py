@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.client import COMMAND, Client, Json, merged_calls
 from tests.e2e.conftest import Script, Start
 
+pytestmark = pytest.mark.shared_agent
+
 Punie = Callable[..., "subprocess.CompletedProcess[str]"]
 
 

@@ -59,12 +59,18 @@ class Stage:
 
 
 def stage_environment(folder: Path) -> dict[str, str]:
-    """Return the trimmed environment of an agent that keeps everything below `folder`."""
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
+    """Return the trimmed environment of an agent that keeps everything below `folder`.
+
+    Its usual model is a script too: it would open the bundled one for nobody.
+    """
+    for name in ("home", "config"):
+        (folder / name).mkdir(exist_ok=True)
+    usual = folder / "usual.json"
+    usual.write_text('{"responses": [{"text": "Fine."}]}')
+    (folder / "config" / "settings.toml").write_text(f'model = "scripted:{usual}"\n')
     return {
         "PATH": os.environ["PATH"],
-        "HOME": str(home),
+        "HOME": str(folder / "home"),
         "PUNIE_STATE_DIR": str(folder / "state"),
         "PUNIE_CONFIG_DIR": str(folder / "config"),
     }

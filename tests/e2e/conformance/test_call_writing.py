@@ -10,7 +10,7 @@ from punie.models.catalog import bundled_directory
 from tests.e2e.client import Json
 from tests.e2e.conformance.conftest import Stage
 
-CONTENT = "".join(f"line {number}\n" for number in range(400))
+CONTENT = "".join(f"line_{number} = 0\n" for number in range(400))
 SLOW_WRITE = {
     "text": "I write it.",
     "chunks": 1,
