@@ -158,7 +158,7 @@ class _Turn:
             more_tools=(*tools, *await tools_of_skills(session)),
             permissions=session.permissions,
             user_folder=config_dir(),
-            recorder=session.workspace.recorder,
+            watch=session.workspace.watch,
         )
         return config, notices
 

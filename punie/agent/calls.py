@@ -1,7 +1,8 @@
 """Runs one tool call: asks where the policy says so, and always comes back with a result."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, assert_never
@@ -49,6 +50,7 @@ from punie.tools.base import (
 from punie.tools.presentation import Presentation, TextContent
 from punie.tools.wording import one_line
 from punie.workspace.base import WorkspaceError
+from punie.workspace.checkpoints.watching import CommandWatch
 
 AskPermission = Callable[[PermissionAsked], Awaitable[str | None]]
 """Asks the person; returns the id of the chosen answer, or None when the question was cancelled."""
@@ -110,6 +112,7 @@ class CallRunner:
     told: set[str] = field(default_factory=set)
     remark: Remark = _no_remark
     secrets: SecretValues | None = None
+    watch: CommandWatch | None = None
 
     async def start(
         self,
@@ -180,12 +183,25 @@ class CallRunner:
                 assert_never(decision)
         await self.journal.emit(ToolRunning(call_id=open_call.part.tool_call_id))
         try:
-            result = await self._run_tool(open_call, call)
+            async with self._watched(call.tool):
+                result = await self._run_tool(open_call, call)
         except QuestionCancelled:
             return None
         except Exception as error:
             return await self._fail(open_call, _sentence(call, error))
         return await self._finish(open_call, result)
+
+    @asynccontextmanager
+    async def _watched(self, tool: AnyTool) -> AsyncIterator[None]:
+        """Have it written down what a command, or somebody else's tool, does to files."""
+        if self.watch is None or tool.effect not in ("execute", "external"):
+            yield
+            return
+        async with self.watch.around():
+            notice = self.watch.take_notice()
+            if notice:
+                await self.journal.emit(Notice(severity="info", text=notice))
+            yield
 
     async def _show_again(
         self, open_call: OpenCall, call: ReadyCall, verdict: Verdict | Malformed

@@ -127,7 +127,7 @@ class Explorer:
                 ask_user=None,
                 guide_tokens=0,
                 # It changes nothing, and the changes after it belong to the session's turn.
-                recorder=None,
+                watch=None,
             ),
             UserMessage(
                 message_id=call.part.tool_call_id, blocks=(PromptText(text=task),), text=task

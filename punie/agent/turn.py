@@ -115,8 +115,8 @@ async def run_turn(
     """
     journal = Journal(emit, cancel, past)
     await journal.emit(message)
-    if config.recorder is not None:
-        config.recorder.begin_turn(message.message_id, prompt_words(message))
+    if config.watch is not None:
+        config.watch.recorder.begin_turn(message.message_id, prompt_words(message))
     ending = _CANCELLED
     try:
         with cancel.watching():
@@ -126,6 +126,8 @@ async def run_turn(
         with anyio.move_on_after(_CLOSING_SECONDS, shield=True):
             await _close(journal, _CANCELLED)
         raise
+    if config.watch is not None:
+        await config.watch.end_turn()
     return await _close(journal, ending)
 
 
@@ -174,6 +176,7 @@ class _Turn:
             Explorer(config, journal, ask, run_turn).explore,
             remark=self._remark,
             secrets=SecretValues(config.workspace),
+            watch=config.watch,
         )
         self._guard = LoopGuard()
         self._was_cut = False

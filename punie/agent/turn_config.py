@@ -17,7 +17,7 @@ from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
 from punie.tools.code.run_code import run_code_tool
 from punie.tools.web_fetch import WEB_FETCH, WEB_FETCH_PRIVATE
 from punie.workspace.base import Workspace
-from punie.workspace.checkpoints.recorder import Recorder
+from punie.workspace.checkpoints.watching import CommandWatch
 
 __all__ = ["TurnConfig", "model_settings", "turn_config", "turn_tools", "web_tools"]
 
@@ -34,7 +34,7 @@ class TurnConfig:
     `ask_user` is how the model's own questions reach the person; None if nobody is there.
     `permissions` are the project's rules; without them no answer is remembered. `guide_tokens` is
     about how much of each guide is told, 0 for none; the user's own is in `user_folder`.
-    `recorder` keeps what the turn's changes replace.
+    `watch` keeps what the turn's changes replace.
     """
 
     model: Model
@@ -52,7 +52,7 @@ class TurnConfig:
     guide_tokens: int = 0
     user_folder: Path | None = None
     instructions: str = INSTRUCTIONS
-    recorder: Recorder | None = None
+    watch: CommandWatch | None = None
 
     @property
     def request_settings(self) -> ModelSettings:
@@ -95,7 +95,7 @@ def turn_config(
     more_tools: Sequence[AnyTool] = (),
     permissions: Permissions | None = None,
     user_folder: Path | None = None,
-    recorder: Recorder | None = None,
+    watch: CommandWatch | None = None,
 ) -> TurnConfig:
     """Return what a turn with all tools, and more, runs on, bounded as the settings say.
 
@@ -123,7 +123,7 @@ def turn_config(
         permissions=permissions,
         guide_tokens=settings.guide_tokens,
         user_folder=user_folder,
-        recorder=recorder,
+        watch=watch,
     )
 
 

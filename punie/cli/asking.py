@@ -156,7 +156,7 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
         more_tools=skill_tools(skills.skills),
         permissions=Permissions(config_dir(), asking.cwd),
         user_folder=config_dir(),
-        recorder=changes,
+        watch=workspace.watch,
     )
     message = UserMessage(
         message_id=uuid4().hex, blocks=(PromptText(text=asking.prompt),), text=asking.prompt

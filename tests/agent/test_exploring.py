@@ -155,7 +155,7 @@ async def test_changes_after_it_belong_to_the_sessions_turn(
     class Recorded(InProject):
         def config(self) -> TurnConfig:
             workspace = CheckpointedWorkspace(LocalWorkspace([project]), recorder)
-            return replace(super().config(), workspace=workspace, recorder=recorder)
+            return replace(super().config(), workspace=workspace, watch=workspace.watch)
 
     stage = Recorded(scripted(script), root=project)
     events = await stage.turn("go")

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -11,74 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie.agent.events import PromptText
-from punie.agent.undo import MOST_SHOWN, just_do, move_turns, with_note
-from punie.tools.base import ReadLedger, ToolContext
+from punie.agent.undo import MOST_SHOWN, move_turns, with_note
 from punie.workspace.base import WorkspaceError
-from punie.workspace.checkpoints.journal import Change, Direction
-from punie.workspace.checkpoints.recorder import Recorder
-from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
-from punie.workspace.local import LocalWorkspace
+from tests.agent.checkpointed import Project
 from tests.agent.stage import prompt
-from tests.tools.conftest import tool_named
 
 pytestmark = pytest.mark.anyio
 NONE_LEFT = "There are no file changes to take back in this session."
 NOTHING_TO_REDO = "There are no file changes to bring back in this session."
-
-
-@dataclass
-class Project:
-    """A folder in which real tools change files."""
-
-    root: Path
-    kept: Path
-    turns: int = 0
-
-    def __post_init__(self) -> None:
-        self.root.mkdir(exist_ok=True)
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget all that is not on disk."""
-        self.workspace = CheckpointedWorkspace(LocalWorkspace([self.root]), Recorder(self.kept))
-        self.context = ToolContext(self.workspace, ReadLedger())
-
-    def begin(self, text: str = "do it", *, command: bool = False) -> None:
-        self.turns += 1
-        self.workspace.recorder.begin_turn(f"turn-{self.turns}", text, command=command)
-
-    async def tool(self, name: str, **arguments: object) -> None:
-        tool = tool_named(name)
-        await tool.run(self.context, tool.arguments.model_validate(arguments))
-
-    async def edit(self, name: str, text: str) -> None:
-        self.context.reads.digests.clear()
-        await self.tool("write_file", path=name, content=text)
-
-    async def move(self, direction: Direction, most: int = 1) -> str:
-        return await move_turns(self.workspace, direction, most, just_do)
-
-    async def undo(self, most: int = 1) -> str:
-        return await self.move("undo", most)
-
-    async def redo(self, most: int = 1) -> str:
-        return await self.move("redo", most)
-
-    def files(self) -> dict[str, bytes | str | None]:
-        """Return all files by their names: bytes, where a link leads, or None for a folder."""
-        found: dict[str, bytes | str | None] = {}
-        for path in sorted(self.root.rglob("*")):
-            name = path.relative_to(self.root).as_posix()
-            if path.is_symlink():
-                found[name] = str(path.readlink())
-            else:
-                found[name] = None if path.is_dir() else path.read_bytes()
-        return found
-
-    def changes(self) -> list[Change]:
-        return [
-            change for turn in self.workspace.recorder.journal.turns() for change in turn.changes
-        ]
 
 
 @pytest.fixture

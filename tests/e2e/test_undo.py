@@ -15,7 +15,10 @@ EDIT = {
     "arguments": {"path": "app.py", "edits": [{"old_text": "Hello", "new_text": "Servus"}]},
 }
 CREATE = {"tool": "write_file", "arguments": {"path": "new/note.txt", "content": "note\n"}}
-COMMAND = {"tool": "run_command", "arguments": {"command": "echo hi"}}
+COMMAND = {
+    "tool": "run_command",
+    "arguments": {"command": "printf made > made.txt; mv data.bin moved.bin; echo more >> app.py"},
+}
 BEFORE = "def greet(name):\n    return 'Hello ' + name\n"
 AFTER = BEFORE.replace("Hello", "Servus")
 
@@ -71,15 +74,31 @@ def test_changes_are_taken_back_as_edits(
 def test_what_changed_since_is_left_and_named(
     start: Start, script: Script, project: Path, auto: dict[str, str]
 ) -> None:
+    (project / "data.bin").write_bytes(b"\0\xff")
     client = start(script({"calls": [EDIT, CREATE, COMMAND]}, {"text": "Done."}), environment=auto)
     session = opened(client, project)
     client.prompt(session, "Go")
-    (project / "app.py").write_text("mine\n")
+    (project / "made.txt").write_text("mine\n")
     answer = said(client, session, "/undo")
-    assert "- `new/note.txt` is removed" in answer
-    assert "Not taken back:\n\n- app.py was changed since then and was left as it is" in answer
-    assert "What commands did to files in these turns is not taken back." in answer
-    assert (project / "app.py").read_text() == "mine\n"
+    for line in (
+        "- `new/note.txt` is removed",
+        "- `moved.bin` is removed",
+        "- `data.bin` is as it was before",
+        "- `app.py` is as it was before",
+    ):
+        assert line in answer
+    assert answer.endswith(
+        "Not taken back:\n\n- made.txt was changed since then and was left as it is"
+    )
+    assert (project / "app.py").read_text() == BEFORE
+    assert (project / "data.bin").read_bytes() == b"\0\xff"
+    assert (project / "made.txt").read_text() == "mine\n"
+    answer = said(client, session, "/redo")
+    assert answer.startswith("The file changes of the turn “Go” are brought back:")
+    assert (project / "app.py").read_text() == AFTER + "more\n"
+    assert (project / "moved.bin").read_bytes() == b"\0\xff"
+    assert not (project / "data.bin").exists()
+    assert (project / "made.txt").read_text() == "mine\n"
 
 
 @pytest.mark.parametrize("argument", ["0", "-1", "two", "1 2", "٣", "9" * 5_000])

@@ -31,10 +31,11 @@ async def observe(workspace: Workspace, path: Path) -> Observed:
     place(workspace, path)
     try:
         state, data = await anyio.to_thread.run_sync(look, path)
+        in_folder = await anyio.to_thread.run_sync(path.parent.is_dir)
     except OSError as error:
         shown = workspace.display(path)
         raise WorkspaceError(f"{shown} could not be read: {reason(error)}") from error
-    if state.kind not in ("file", "absent"):
+    if state.kind not in ("file", "absent") or not (state.kept and in_folder):
         return Observed(state)
     try:
         file = await workspace.read_text(path)

@@ -156,7 +156,11 @@ def _follow(
             source, target = target, source
         if _matches(state, source, change):
             if not (source.kept and target.kept):
-                return state, tuple(moved), "{} is too large, so that no copy of it was kept"
+                return (
+                    state,
+                    tuple(moved),
+                    "{} stays, because it was too large, or too much, to be kept",
+                )
             state = _reached(state, target, change)
         elif not change.sure:
             continue  # It never happened.

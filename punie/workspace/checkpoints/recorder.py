@@ -49,7 +49,9 @@ class Recorder:
     """Writes down the changes of one session below `folder`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        self.own_paths: set[Path] = set()
+        """What tools have changed since this set was last cleared."""
         self._pruned = False
         self.journal = Journal(folder)
         self.blobs = BlobStore(folder / "contents")
@@ -76,6 +78,8 @@ class Recorder:
     def begin(self, changes: Sequence[PathChange], *, sure: bool = False) -> Pending:
         """Write changes down before they are made."""
         self._open_turn()
+        if not sure:
+            self.own_paths.update(path for path, _, _ in changes)
         return Pending(tuple(self.journal.begin(self._turn_id, changes, sure=sure)), tuple(changes))
 
     def gap(self, sentence: str) -> None:
@@ -86,7 +90,7 @@ class Recorder:
     def _open_turn(self) -> None:
         if not self._pruned:
             self._pruned = True
-            prune_checkpoints(self._folder.parent, but=self._folder.name)
+            prune_checkpoints(self.folder.parent, but=self.folder.name)
         if self._turn is None and not self._turn_id:
             self._turn, self._turn_id = ("", "", False), uuid4().hex
         if self._turn is not None:

@@ -6,16 +6,12 @@ from typing import TYPE_CHECKING, Any
 from punie.workspace.base import (
     BackgroundOutput,
     CommandRequest,
-    CommandResult,
-    OutputSink,
-    TerminalSink,
     TextFile,
     Workspace,
     WorkspaceError,
 )
 from punie.workspace.checkpoints.recorder import Recorder
-
-COMMANDS_STAY = "What commands did to files in these turns is not taken back."
+from punie.workspace.checkpoints.watching import CommandWatch
 
 if TYPE_CHECKING:
     from punie.workspace.local import LocalWorkspace as _Rest
@@ -37,6 +33,7 @@ class CheckpointedWorkspace(_Rest):
     def __init__(self, inner: Workspace, recorder: Recorder) -> None:
         self.inner = inner
         self.recorder = recorder
+        self.watch = CommandWatch(inner, recorder)
 
     async def write_text(self, path: Path, text: str, *, like: TextFile | None = None) -> TextFile:
         """Write a file as the inner workspace does; raise `WorkspaceError`."""
@@ -79,17 +76,12 @@ class CheckpointedWorkspace(_Rest):
             raise
         await self.recorder.after_change(pending)
 
-    async def run(
-        self,
-        request: CommandRequest,
-        on_output: OutputSink | None = None,
-        on_terminal: TerminalSink | None = None,
-    ) -> CommandResult:
-        """Run a command."""
-        await self.recorder.safely(None, self.recorder.gap, COMMANDS_STAY)
-        return await self.inner.run(request, on_output, on_terminal)
-
     async def start(self, request: CommandRequest) -> BackgroundOutput:
         """Start a command in the background."""
-        await self.recorder.safely(None, self.recorder.gap, COMMANDS_STAY)
+        self.watch.runs_on = True
         return await self.inner.start(request)
+
+    async def aclose(self) -> None:
+        """End every process that commands of this workspace left running."""
+        self.watch.close()
+        await self.inner.aclose()

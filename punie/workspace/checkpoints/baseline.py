@@ -1,0 +1,96 @@
+"""What files hold before a command runs, so that it can be brought back after it.
+
+What git has need not be copied. All else is copied once, into a file without a name that is gone
+with the process; only what a command really changed goes from there into the session's store.
+"""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+from punie.workspace.checkpoints.git_index import GitFile, GitIndex, read_index
+from punie.workspace.checkpoints.states import MAX_KEPT_BYTES, read_regular
+from punie.workspace.checkpoints.tree import Entry, Tree
+
+MAX_COPIED_BYTES = 512 * 1024 * 1024
+"""Bytes that are copied of one project."""
+
+COPY_SECONDS = 10.0
+"""Seconds that copying may take before one command; it goes on before the next one."""
+
+Copied = tuple[int, int]
+"""Where the bytes of a file are among the copies: from which one on, and how many."""
+
+
+class Baseline:
+    """The copies for one workspace below `folder`, and what git has."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._copies: IO[bytes] | None = None
+        self._end = 0
+        self._index: GitIndex | None = None
+
+    @property
+    def git_top(self) -> Path | None:
+        """The folder of the work tree whose files git has."""
+        return None if self._index is None else self._index.top
+
+    def capture(self, tree: Tree) -> None:
+        """Make sure of the contents of all entries that have none yet; raise `OSError`.
+
+        What is too large, unreadable, or too much altogether, stays without.
+        """
+        missing = [(path, entry) for path, entry in tree.paths() if _lacks(entry)]
+        if not missing:
+            return
+        self._index = read_index(Path(tree.root))
+        files = {} if self._index is None else self._index.files
+        deadline = time.monotonic() + COPY_SECONDS
+        for path, entry in missing:
+            if entry.is_link:
+                entry.content = os.readlink(path)  # noqa: PTH115, exact
+                continue
+            known = files.get(path)
+            if known is not None and known.is_as(entry.size, entry.stat[2], entry.stat[4]):
+                entry.content = known
+            elif self._end + entry.size <= MAX_COPIED_BYTES and time.monotonic() < deadline:
+                entry.content = self._copy(path)
+
+    def bytes_of(self, entry: Entry) -> bytes | None:
+        """Return what was copied of a file, None if that was not done."""
+        if isinstance(entry.content, tuple) and self._copies is not None:
+            start, size = entry.content
+            return os.pread(self._copies.fileno(), size, start)
+        return None
+
+    def close(self) -> None:
+        """Let go of all copies."""
+        if self._copies is not None:
+            self._copies.close()
+            self._copies = None
+
+    def _copy(self, path: str) -> Copied | None:
+        try:
+            data = read_regular(path)
+        except OSError:
+            return None
+        if self._copies is None:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._copies = tempfile.TemporaryFile(  # noqa: SIM115, closed with the workspace
+                dir=self._folder, buffering=0
+            )
+        self._copies.write(data)
+        start, self._end = self._end, self._end + len(data)
+        return start, len(data)
+
+
+def _lacks(entry: Entry) -> bool:
+    return entry.content is None and not entry.is_folder and entry.size <= MAX_KEPT_BYTES
+
+
+def in_git(entry: Entry) -> GitFile | None:
+    """Return what git has of a file, None if it was not asked for that."""
+    return entry.content if isinstance(entry.content, GitFile) else None
