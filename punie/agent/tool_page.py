@@ -143,7 +143,9 @@ def _fields(
 ) -> Iterator[tuple[str, str, str, str]]:
     said = _meanings(model)
     for key, field in model.model_fields.items():
-        shape = schema["properties"][key]
+        shape = schema["properties"].get(key)
+        if shape is None:
+            continue  # Accepted, but models are not told of it.
         default = ""
         if not field.is_required():
             value = field.get_default(call_default_factory=True)

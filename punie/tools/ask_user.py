@@ -3,8 +3,6 @@
 import re
 from typing import assert_never
 
-from pydantic import Field
-
 from punie.tools.base import (
     Answered,
     NotAnswered,
@@ -31,8 +29,10 @@ _SECRET = re.compile(
 class AskUserArguments(ToolArguments):
     """The question, and answers to pick from."""
 
-    question: str = Field(description="One question, never for a secret")
-    choices: list[str] | None = Field(default=None, description="Short answers to pick from")
+    question: str
+    """One question, never for a secret."""
+    choices: list[str] | None = None
+    """Short answers to pick from."""
 
 
 def _question(arguments: AskUserArguments) -> Question:
@@ -85,7 +85,7 @@ async def run(context: ToolContext, arguments: AskUserArguments) -> ToolResult:
 
 ASK_USER = Tool(
     name="ask_user",
-    description="Ask the user when only they can decide; look things up yourself first.",
+    description="Ask the user what only they can decide; never for secrets.",
     arguments=AskUserArguments,
     effect="read",
     present=present,

@@ -1,8 +1,9 @@
 """update_plan: the steps of the work, for the person to follow."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 from punie.tools.base import PlanStep, Tool, ToolArguments, ToolContext, ToolError, ToolResult
 from punie.tools.presentation import Presentation
@@ -14,15 +15,28 @@ _TITLE_CHARS = 80
 class Step(ToolArguments):
     """One step."""
 
-    content: str = Field(description="What is done in this step")
-    status: Literal["pending", "in_progress", "completed"] = Field(description="How far it is")
-    priority: Literal["high", "medium", "low"] = Field(default="medium", description="How urgent")
+    content: str
+    """What is done in it."""
+    status: Literal["pending", "in_progress", "completed"]
+    """How far it is."""
+    priority: Literal["high", "medium", "low"] = "medium"
+    """How urgent; models are not told of it, but many know it from elsewhere."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Leave out what no model has to think about."""
+        made = super().__get_pydantic_json_schema__(core_schema, handler)
+        handler.resolve_ref_schema(made).get("properties", {}).pop("priority", None)
+        return made
 
 
 class UpdatePlanArguments(ToolArguments):
     """The whole plan; an empty list clears it."""
 
-    steps: list[Step] = Field(description="All steps, done ones too")
+    steps: list[Step]
+    """All steps, done ones too."""
 
 
 async def present(context: ToolContext, arguments: UpdatePlanArguments) -> Presentation:
@@ -57,7 +71,7 @@ def _title(steps: list[Step]) -> str:
 
 UPDATE_PLAN = Tool(
     name="update_plan",
-    description="Show the user your plan for work of several steps; update it as steps get done.",
+    description="Show your plan: all steps, done ones too.",
     arguments=UpdatePlanArguments,
     effect="read",
     present=present,

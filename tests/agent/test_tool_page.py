@@ -30,4 +30,4 @@ def test_arguments_are_told_with_type_and_default() -> None:
     assert rows["read_file", "start_line"] == ("`int`", "none")
     assert rows["search", "regex"] == ("`bool`", "`false`")
     assert rows["edit_file", "edits[].old_text"] == ("`str`", "")
-    assert rows["update_plan", "steps[].priority"][1] == "`medium`"
+    assert rows["update_plan", "steps[].content"] == ("`str`", "")
