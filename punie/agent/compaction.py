@@ -22,11 +22,12 @@ from pydantic_ai.messages import (
 from punie.agent.budget import CHARS_PER_TOKEN, Fill, message_chars
 from punie.agent.events import UsageChanged
 from punie.agent.history import CLEARED, SUMMARY_HEAD, HistoryBuilder, clear_results
+from punie.tools.catalog import READING_TOOLS
 
 KEPT_TURNS = 2
 """When there is nothing left to clear, this many of the latest turns stay."""
 
-_LOOKS = frozenset({"read_file", "list_dir", "find_files", "search"})
+_LOOKS = frozenset(tool.name for tool in READING_TOOLS)
 _WORTH_CLEARING = 200
 # After compacting on demand, the context fills about this share of the window if that can be had.
 _TARGET = 0.5

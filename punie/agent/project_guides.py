@@ -99,14 +99,15 @@ class ProjectGuides:
                     self._touched[folder] = None
 
     async def of_touched(self) -> str:
-        """Return the guides of the folders in which files were touched; "" for none."""
-        folders, self._touched = list(self._touched), {}
+        """Return the guides of the folders in which files were touched, a few at a time."""
         texts: list[str] = []
-        for folder in folders:
+        while self._touched and len(texts) < _MOST_AT_ONCE:
+            folder = next(iter(self._touched))
+            del self._touched[folder]
             guide = await self._of_folder(folder, f"in {self.workspace.display(folder)}")
             if guide is not None and not self._stands(guide.text):
                 texts.append(guide.text)
-        return "\n\n".join(texts[-_MOST_AT_ONCE:])
+        return "\n\n".join(texts)
 
     def _folders(self, path: Path) -> list[Path]:
         """Return the folders above a file, from the outermost, that may have their own guide."""

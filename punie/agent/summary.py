@@ -18,6 +18,9 @@ from punie.tools.wording import cut
 MOST_TOKENS = 800
 """Tokens of a summary; less where the model's window is small."""
 
+SMALLEST_WINDOW = 8_000
+"""Models that can read less tokens than this are not asked for summaries."""
+
 _REQUEST = (
     "Your context is full, and the conversation above will be removed from it. Sum it up for "
     "yourself, in at most {} words and without calling tools: what the user wants and decided, "
@@ -55,10 +58,10 @@ class Summariser:
         )
 
     @property
-    def most_tokens(self) -> int:
-        """Tokens that a summary takes at most, about."""
+    def makes_summaries(self) -> bool:
+        """Whether the model is one that is asked at all."""
         window = context_window(self.model)
-        return MOST_TOKENS if window is None else min(MOST_TOKENS, window // _WINDOW_SHARE)
+        return window is None or window >= SMALLEST_WINDOW
 
     async def stand_in(self, messages: list[ModelMessage]) -> str:
         """Return the message that is to stand in place of these: a summary, and their guides.
@@ -72,7 +75,10 @@ class Summariser:
         return "\n\n".join(parts)
 
     async def _summary(self, messages: list[ModelMessage]) -> str:
-        most = self.most_tokens
+        if not self.makes_summaries:
+            return ""
+        window = context_window(self.model)
+        most = MOST_TOKENS if window is None else min(MOST_TOKENS, window // _WINDOW_SHARE)
         text = _REQUEST.format(int(most * _WORDS_PER_TOKEN))
         if self.keep:
             text += _KEEP.format(self.keep)

@@ -65,7 +65,8 @@ window is small: about a quarter of it. What is left out is told, with the call 
 command may take {seconds:g} seconds (`command_timeout`).
 
 **In code mode** the tools are functions, with the signatures that stand here; see
-[code-mode.md](code-mode.md). The tools of MCP servers come after these.{types}
+[code-mode.md](code-mode.md). The tools of MCP servers come after these, and where there are
+[skills](context.md), a tool `skill` that reads them.{types}
 """
 
 

@@ -49,4 +49,4 @@ READING_TOOLS: tuple[AnyTool, ...] = tuple(
     for tool in ALL_TOOLS
     if tool.effect == "read" and tool not in (EXPLORE, UPDATE_PLAN, ASK_USER)
 )
-"""What `explore` works with."""
+"""What only looks: what `explore` works with, and what can be asked again."""

@@ -45,7 +45,7 @@ def of(kind: type[TurnEvent], events: Sequence[TurnEvent]) -> list[TurnEvent]:
 
 async def test_results_go_first_and_then_turns_with_a_summary_that_extends_the_prompt() -> None:
     recording = Recording()
-    stage = Stage(scripted(echoes(700), recording, window=7_000))
+    stage = Stage(scripted(echoes(700), recording, window=9_000))
     for number in range(40):
         await stage.turn(f"prompt {number}")
         steps = [event for event in stage.events if isinstance(event, Compacted)]
@@ -72,11 +72,11 @@ async def test_results_go_first_and_then_turns_with_a_summary_that_extends_the_p
 
 async def test_a_reopened_session_asks_what_the_open_one_asks() -> None:
     live, reopened = Recording(), Recording()
-    stage = Stage(scripted(echoes(700), live, window=7_000))
+    stage = Stage(scripted(echoes(700), live, window=9_000))
     while not any(isinstance(event, Compacted) and event.summary for event in stage.events):
         await stage.turn("again")
     stored = [decode_event(encode_event(event)) for event in stage.events]
-    other = Stage(scripted(echoes(700), reopened, window=7_000), events=stored)
+    other = Stage(scripted(echoes(700), reopened, window=9_000), events=stored)
     live.requests.clear()
     await stage.turn("the next")
     await other.turn("the next")
@@ -85,8 +85,8 @@ async def test_a_reopened_session_asks_what_the_open_one_asks() -> None:
 
 @pytest.mark.parametrize("summary", [[], ["  "], [call("echo", '{"text": "no"}')]])
 async def test_without_a_summary_the_turns_go_all_the_same(summary: list[Piece | float]) -> None:
-    stage = Stage(scripted(echoes(700, summary), window=7_000))
-    for number in range(16):
+    stage = Stage(scripted(echoes(700, summary), window=9_000))
+    for number in range(24):
         events = await stage.turn(f"prompt {number}")
         assert events[-1] == TurnEnded(stop_reason="end_turn")
     steps = [event for event in stage.events if isinstance(event, Compacted)]
@@ -100,16 +100,25 @@ async def test_a_summary_that_fails_is_no_trouble_for_the_turn() -> None:
             raise RuntimeError("no memory")
         return echoes(700)(done, messages)
 
-    stage = Stage(scripted(script, window=7_000))
-    for number in range(16):
+    stage = Stage(scripted(script, window=9_000))
+    for number in range(24):
         events = await stage.turn(f"prompt {number}")
         assert not [e for e in events if isinstance(e, Notice) and e.severity == "error"]
     assert any(isinstance(event, Compacted) and event.dropped for event in stage.events)
 
 
-async def test_a_later_summary_takes_in_the_one_before() -> None:
+async def test_a_model_with_a_small_window_is_not_asked() -> None:
     recording = Recording()
     stage = Stage(scripted(echoes(700), recording, window=7_000))
+    while not any(isinstance(event, Compacted) and event.dropped for event in stage.events):
+        await stage.turn("again")
+    assert not any(asks_for_summary(request) for request in recording.requests)
+    assert not any(isinstance(event, Notice) and "sums" in event.text for event in stage.events)
+
+
+async def test_a_later_summary_takes_in_the_one_before() -> None:
+    recording = Recording()
+    stage = Stage(scripted(echoes(700), recording, window=9_000))
     while sum(isinstance(e, Compacted) and bool(e.summary) for e in stage.events) < 2:
         await stage.turn("again")
     second = [request for request in recording.requests if asks_for_summary(request)][1]
