@@ -16,6 +16,10 @@ from punie.workspace.environment import project_venv
 from punie.workspace.processes import ProcessGroup, end_group
 from punie.workspace.sandbox.confining import Launch
 
+NO_UV = {"UV": os.devnull}
+"""Environment of ty, which a project's settings can tell to build the environment of a script with
+uv: that runs the code of any package, and the uv that comes first on PATH is the project's."""
+
 _SHORTEST_POLL_SECONDS = 0.001
 _LONGEST_POLL_SECONDS = 0.02
 

@@ -6,13 +6,13 @@ script's environment, which runs `uv` and with it the code of any package. The p
 are Punie's or the user's, never some that the project brings.
 """
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from punie.tools.base import ToolContext, ToolError
 from punie.tools.wording import one_line, plain_output
 from punie.workspace.base import ProgramRequest, ProgramResult
+from punie.workspace.programs import NO_UV
 
 TIMEOUT_SECONDS = 60.0
 
@@ -55,8 +55,8 @@ async def run_checker(
             cwd=root,
             timeout=timeout,
             stdin=stdin,
-            # The folder that ty's paths are relative to, and no program for ty to run.
-            environment={"CI_PROJECT_DIR": str(root), "UV": os.devnull, "NO_COLOR": "1"},
+            # The folder that ty's paths are relative to.
+            environment={"CI_PROJECT_DIR": str(root), **NO_UV, "NO_COLOR": "1"},
         )
     )
     if result.timed_out:

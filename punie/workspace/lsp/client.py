@@ -19,6 +19,7 @@ from punie.workspace.lsp.documents import Documents, ReadText
 from punie.workspace.lsp.model import Edit, LanguageServerError, Place, Point, Symbol
 from punie.workspace.lsp.positions import Encoding, SourceText
 from punie.workspace.processes import ProcessGroup, forget_group, signal_group
+from punie.workspace.programs import NO_UV
 
 IDLE_SECONDS = 600.0
 """A server that nobody has asked for so long is ended, and with it the memory that it holds."""
@@ -274,7 +275,7 @@ class LanguageServer:
 
     async def _started(self) -> _Running:
         """Return the running server, told of what has changed on disk; start it if need be."""
-        environment = await command_environment(self.root)
+        environment = {**await command_environment(self.root), **NO_UV}
         disk = await anyio.to_thread.run_sync(look, self.root, environment)
         running = self._running
         if running is not None and running.disk.packages != disk.packages:

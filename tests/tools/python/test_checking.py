@@ -224,6 +224,12 @@ async def test_nothing_that_a_project_brings_is_run(bench: Bench) -> None:
         for path in ("a.py", "b.py", "."):
             text = await bench.text(tool, path=path)
             assert not text.startswith("error"), text
+    for tool in ("symbols", "hover", "definition", "references"):
+        for path in ("a.py:4", "b.py:6"):
+            symbol = {} if tool == "symbols" else {"symbol": "missing"}
+            await bench.text(tool, path=path.partition(":")[0] if not symbol else path, **symbol)
+    # What ty starts for one question is there when it has answered the next.
+    await bench.text("hover", symbol="missing", path="a.py:4")
     assert not ran.exists()
 
 
