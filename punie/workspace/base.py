@@ -63,6 +63,11 @@ class TextFile:
     note: str = ""
     conflict: bool = False
 
+    @property
+    def form(self) -> "TextFile":
+        """Its line ends and mark alone, for writing where no file is."""
+        return TextFile(self.path.parent, "", "", self.newline, self.bom)
+
 
 @dataclass(frozen=True)
 class DirEntry:

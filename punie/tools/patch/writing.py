@@ -92,15 +92,10 @@ async def _take_back(
                     await workspace.write_text(change.to, change.old.text, like=written)
                 await workspace.move(change.to, change.path)
             elif change.text is None:
-                await workspace.write_text(change.path, change.old.text, like=_form(change.old))
+                await workspace.write_text(change.path, change.old.text, like=change.old.form)
             elif written is not None:
                 await workspace.write_text(change.path, change.old.text, like=written)
             context.reads.saw(change.path, change.old.digest)
         except WorkspaceError:
             left.append(workspace.display(_place(change)))
     return left
-
-
-def _form(old: TextFile) -> TextFile:
-    """Return a stand-in with the file's line ends and mark, for a path where nothing is."""
-    return TextFile(old.path.parent, "", "", old.newline, old.bom)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path, PurePosixPath
@@ -18,6 +18,8 @@ MAX_PROJECT_FILES = 2_000
 MAX_FILE_CHARS = 400_000
 MAX_SECONDS = 45.0
 
+# Environments that are not ignored are among them.
+_MOST_FOUND = 10_000
 _READ_AT_ONCE = 20
 _REASON_CHARS = 120
 _SKIPPED_FOLDERS = {"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"}
@@ -71,30 +73,21 @@ def load_validators(
 async def python_files(workspace: Workspace, folder: Path) -> tuple[list[Path], bool]:
     """Return the Python files below a folder, and whether there are more than can be read.
 
-    Hidden folders, environments and build outputs are left out.
+    What ignore files leave out, hidden folders, environments and build outputs are left out.
     """
-    files: list[Path] = []
-    waiting = [folder]
-    while waiting:
-        current = waiting.pop(0)
-        try:
-            entries = await workspace.list_dir(current)
-        except WorkspaceError:
-            if current == folder:
-                raise
-            continue
-        names = {entry.name for entry in entries}
-        if "pyvenv.cfg" in names and current != folder:
-            continue
-        for entry in entries:
-            if entry.is_dir:
-                if not entry.name.startswith(".") and entry.name not in _SKIPPED_FOLDERS:
-                    waiting.append(current / entry.name)
-            elif entry.name.endswith(".py"):
-                files.append(current / entry.name)
-        if len(files) > MAX_PROJECT_FILES:
-            return sorted(files)[:MAX_PROJECT_FILES], True
-    return sorted(files), False
+    found = await workspace.find_files("*.py", folder, limit=_MOST_FOUND)
+    marks = await workspace.find_files("pyvenv.cfg", folder, limit=_MOST_FOUND)
+    environments = {mark.parent for mark in marks.paths} - {folder}
+    files = [path for path in found.paths if _is_own(path, folder, environments)]
+    more = found.more or len(files) > MAX_PROJECT_FILES
+    return sorted(files[:MAX_PROJECT_FILES]), more
+
+
+def _is_own(path: Path, folder: Path, environments: Set[Path]) -> bool:
+    names = path.relative_to(folder).parts[:-1]
+    if any(name.startswith(".") or name in _SKIPPED_FOLDERS for name in names):
+        return False
+    return path.suffix == ".py" and not any(parent in environments for parent in path.parents)
 
 
 async def read_texts(workspace: Workspace, files: Sequence[Path]) -> dict[Path, str]:

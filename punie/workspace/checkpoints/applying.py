@@ -4,6 +4,7 @@ import os
 import secrets
 import stat
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import anyio.to_thread
@@ -68,8 +69,7 @@ def _as_text(step: Step, data: bytes, shown: str) -> TextFile | None:
     except NotTextError:
         return None
     if now.file is None:
-        # Not like a file at this path, which would have to be there.
-        return TextFile(step.path.parent, wanted.text, "", wanted.newline, wanted.bom)
+        return replace(wanted.form, text=wanted.text)
     if (now.file.newline, now.file.bom) != (wanted.newline, wanted.bom):
         return None  # An editor keeps line ends and marks as they are.
     return TextFile(step.path, wanted.text, now.file.digest, wanted.newline, wanted.bom)

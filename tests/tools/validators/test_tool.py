@@ -45,12 +45,23 @@ async def test_paths_and_texts_that_cannot_be_checked(bench: Bench) -> None:
     bench.file("a.txt", "")
     assert await bench.text("validate", path="a.txt") == "error: a.txt is not a Python file"
     assert "no file gone.py" in await bench.text("validate", path="gone.py")
-    assert "there is no folder gone" in await bench.text("validate", path="gone")
+    assert "there is no file or folder gone" in await bench.text("validate", path="gone")
     assert "outside the workspace" in await bench.text("validate", path="../x.py")
     text = await bench.text("validate")
     assert text == (
         "no issues in 1 file\n(1 file is too large or no text)\n(broken.py is not valid Python)"
     )
+
+
+async def test_what_ignore_files_leave_out_is_not_checked(bench: Bench) -> None:
+    bad = "import asyncio\nasyncio.create_task(x)\n"
+    for path in ("generated/bad.py", "pkg/generated/bad.py", "out.py", "pkg/own.py"):
+        bench.file(path, bad)
+    bench.file(".gitignore", "generated/\n/out.py\n")
+    text = await bench.text("validate")
+    assert [row.split(":")[0] for row in text.splitlines()] == ["pkg/own.py"]
+    # A file that is named is checked all the same.
+    assert "out.py:2" in await bench.text("validate", path="out.py")
 
 
 async def test_unsaved_text(bench: Bench) -> None:
