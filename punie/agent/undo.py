@@ -35,6 +35,14 @@ Perform = Callable[[Sequence[Step], Presentation, Callable[[], Awaitable[str]]],
 in the way, "" if nothing was."""
 
 
+@dataclass(frozen=True)
+class Moved:
+    """What is told of turns that were taken back or brought back, and whether any file moved."""
+
+    text: str
+    any_done: bool = False
+
+
 @dataclass
 class _Outcome:
     done: list[str] = field(default_factory=list)
@@ -50,7 +58,7 @@ async def just_do(
 
 async def move_turns(
     workspace: CheckpointedWorkspace, direction: Direction, most: int, perform: Perform
-) -> str:
+) -> Moved:
     """Take the last turns that changed files back, or bring them back; return what to tell.
 
     At most `most` turns are moved, each file only if it holds exactly what was left in it.
@@ -61,14 +69,23 @@ async def move_turns(
             turns = await anyio.to_thread.run_sync(journal.turns)
             plan = await plan_moves(turns, workspace.inner, direction, most)
             if not plan.turns:
-                return _nothing(turns, direction)
+                return Moved(_nothing(turns, direction))
             outcome = await _carry_out(plan, workspace, direction, perform)
             left = [id_ for refusal in plan.refusals for id_ in refusal.ids]
             if left:
                 await anyio.to_thread.run_sync(journal.left, direction, left)
     except OSError as error:
-        return f"What checkpoints have kept cannot be used: {reason(error)}."
-    return _told(plan, outcome, direction)
+        return Moved(f"What checkpoints have kept cannot be used: {reason(error)}.")
+    return Moved(_told(plan, outcome, direction), any_done=bool(outcome.done))
+
+
+def turns_with_changes(journal: Journal) -> list[ChangedTurn]:
+    """Return the turns whose changes are known, oldest first; none if that cannot be read."""
+    try:
+        return [turn for turn in journal.turns() if turn.changes]
+    except OSError as error:
+        _log.warning("checkpoints not read", reason=reason(error))
+        return []
 
 
 @asynccontextmanager

@@ -32,6 +32,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("models", "punie.cli.models", "List, download, choose and remove models."),
     Command("bench", "punie.cli.bench", "Measure the engine with a model on this machine."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),
+    Command("undo", "punie.cli.undo", "Take back what the last turns did to files."),
+    Command("redo", "punie.cli.redo", "Bring back what was taken back."),
     Command("permissions", "punie.cli.permissions", "Show or change what is always allowed."),
     Command("logs", "punie.cli.logs", "Show the log, newest first, or follow it."),
     Command("doctor", "punie.cli.doctor", "Check what would stop Punie from working."),

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import anyio
 import typer
 from pydantic import ValidationError
 
 from punie.cli.help import run_typed, say
-from punie.sessions.store import SessionRecord, SessionStore, StoreError
+from punie.cli.stored import chosen_session, stored_sessions
+from punie.sessions.store import SessionRecord, StoreError
 from punie.settings import SettingsError, load_settings
 from punie.tools.mcp.report import MCP_META, ServerReport, decoded, state_line
 from punie.tools.wording import one_line
@@ -40,12 +40,7 @@ def mcp(
         raise typer.Exit(2) from None
     folder = Path(os.path.abspath(project or Path.cwd()))  # noqa: PTH100, keeps links
     try:
-        records = (
-            anyio.run(SessionStore(settings.sessions_file).list)
-            if settings.sessions_file.exists()
-            else []
-        )
-        record = _chosen(records, session, folder)
+        record = chosen_session(stored_sessions(settings), session, folder)
         reports = decoded(record.meta.get(MCP_META, []))
     except StoreError as error:
         say(str(error))
@@ -61,20 +56,6 @@ def mcp(
         print(json.dumps({"session": record.id, "cwd": record.cwd, "servers": servers}, indent=2))
     else:
         print("\n".join(_lines(record, reports)))
-
-
-def _chosen(records: Sequence[SessionRecord], wanted: str | None, folder: Path) -> SessionRecord:
-    """Return the session that is meant; raise `LookupError` with a sentence if there is none."""
-    if wanted is not None:
-        found = [record for record in records if record.id.startswith(wanted)]
-        if len(found) != 1:
-            many = "several sessions begin" if found else "no session begins"
-            raise LookupError(f"{many} with {wanted!r}.")
-        return found[0]
-    for record in records:
-        if folder.is_relative_to(record.cwd):
-            return record
-    raise LookupError(f"no session was opened in {folder} yet; name one with --session.")
 
 
 def _lines(record: SessionRecord, reports: Sequence[ServerReport]) -> list[str]:

@@ -63,7 +63,7 @@ class Project:
 
     async def move(self, direction: Direction, most: int = 1) -> str:
         """Take turns back or bring them back; return what is told."""
-        return await move_turns(self.workspace, direction, most, just_do)
+        return (await move_turns(self.workspace, direction, most, just_do)).text
 
     async def undo(self, most: int = 1) -> str:
         """Take turns back."""

@@ -255,7 +255,7 @@ async def test_many_files_are_set_back_together(project: Project) -> None:
         shown.append(picture.title)  # type: ignore[attr-defined]
         return await work()  # type: ignore[operator, no-any-return]
 
-    answer = await move_turns(project.workspace, "undo", 1, perform)
+    answer = (await move_turns(project.workspace, "undo", 1, perform)).text
     assert len(shown) == MOST_SHOWN + 1
     assert shown[-1] == "Set back 3 more paths"
     assert answer.endswith("- and 3 more")

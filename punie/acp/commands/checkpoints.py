@@ -37,7 +37,7 @@ async def _move(context: CommandContext, direction: Direction, usage: str) -> st
     if most is None:
         return usage
     perform = partial(_show, context, direction, uuid4().hex)
-    return await move_turns(context.session.workspace, direction, most, perform)
+    return (await move_turns(context.session.workspace, direction, most, perform)).text
 
 
 async def _show(
