@@ -50,6 +50,7 @@ _TOOLS: dict[str, tuple[str, ...]] = {
     "definition": ("goto_definition", "go_to_definition", "find_definition", "get_definition"),
     "references": ("find_references", "find_usages", "usages", "get_references"),
     "hover": ("type_of", "get_type", "signature", "docs"),
+    "rename_symbol": ("rename_variable", "rename_function", "refactor_rename", "refactor"),
     "update_plan": ("todo", "todo_write", "plan", "write_todos", "update_todo"),
     "ask_user": ("ask", "question", "ask_followup_question"),
 }
@@ -75,10 +76,11 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "id": ("command_id", "terminal_id", "bash_id", "shell_id", "process_id"),
     "stop": ("kill", "end", "terminate"),
     "url": ("uri", "link", "href", "address"),
-    "symbol": ("name", "identifier", "symbol_name", "query"),
     "paths": ("path", "tests", "test", "files", "file", "node_ids", "nodeids", "args", "target"),
     "failed": ("last_failed", "lf", "failed_only", "only_failed", "rerun"),
     "fix": ("autofix", "apply", "write"),
+    "new_name": ("to", "new", "newName", "name"),
+    "symbol": ("name", "old_name", "identifier", "symbol_name", "query"),
     "question": ("text", "prompt", "message"),
 }  # fmt: skip
 

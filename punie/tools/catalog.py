@@ -17,6 +17,7 @@ from punie.tools.python.check_types import CHECK_TYPES
 from punie.tools.python.format import FORMAT
 from punie.tools.python.lint import LINT
 from punie.tools.python.lookups import DEFINITION, HOVER, REFERENCES
+from punie.tools.python.rename_symbol import RENAME_SYMBOL
 from punie.tools.python.run_tests import RUN_TESTS
 from punie.tools.python.symbols import SYMBOLS
 from punie.tools.read_file import READ_FILE
@@ -31,7 +32,7 @@ TOOL_GROUPS: Mapping[str, tuple[AnyTool, ...]] = {
     "Changing files": (EDIT_FILE, APPLY_PATCH, WRITE_FILE, MOVE, DELETE),
     "Commands": (RUN_COMMAND, COMMAND_OUTPUT),
     "Python": (
-        *(SYMBOLS, DEFINITION, REFERENCES, HOVER),
+        *(SYMBOLS, DEFINITION, REFERENCES, HOVER, RENAME_SYMBOL),
         *(RUN_TESTS, CHECK_TYPES, LINT, FORMAT, VALIDATE),
     ),
     "Git": (GIT,),

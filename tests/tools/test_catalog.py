@@ -50,6 +50,7 @@ def test_names_and_effects() -> None:
         "references": "read",
         "hover": "read",
         "run_tests": "execute",
+        "rename_symbol": "edit",
         "check_types": "read",
         "lint": "edit",
         "format": "edit",

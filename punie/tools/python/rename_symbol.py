@@ -1,0 +1,101 @@
+"""rename_symbol: another name for a symbol, everywhere that it is meant, in one step."""
+
+from collections import Counter
+
+from punie.tools.base import Tool, ToolContext, ToolResult, noted
+from punie.tools.presentation import Presentation
+from punie.tools.python.diagnostics import Change, types_before, with_diagnostics
+from punie.tools.python.locating import SymbolArguments, locate, title
+from punie.tools.python.renaming import Left, Rename, plan_rename
+from punie.tools.python.rewriting import Rewriting, changed_names, with_diffs, write_rewriting
+from punie.tools.subjects import FilesSubject
+from punie.tools.wording import count, fitting_rows, one_line
+
+_NAMES_CHARS = 2_000
+_LEFT_ROWS = 10
+_LINE_CHARS = 200
+_TITLE_CHARS = 60
+
+
+class RenameSymbolArguments(SymbolArguments):
+    """Which symbol, and what it is to be called."""
+
+    new_name: str
+    """The new name, without what qualifies it."""
+
+
+async def _plan(
+    context: ToolContext, arguments: RenameSymbolArguments
+) -> tuple[Rename, Presentation]:
+    """Work the rename out without touching anything; raise `ToolError` if it cannot be done."""
+    new = arguments.new_name
+    shown = title(context, "Rename", arguments, "edit")
+    located = await locate(context, arguments)
+    rename = await plan_rename(context, located, new)
+    shown = shown.model_copy(update={"title": f"{shown.title} to {one_line(new, _TITLE_CHARS)}"})
+    return rename, with_diffs(shown, Rewriting(rename.changes))
+
+
+async def present(context: ToolContext, arguments: RenameSymbolArguments) -> Presentation:
+    """Describe the rename with all files' diffs; raise `ToolError` if it cannot be done."""
+    return (await _plan(context, arguments))[1]
+
+
+async def run(context: ToolContext, arguments: RenameSymbolArguments) -> ToolResult:
+    """Rename the symbol in the files as they are now."""
+    rename, shown = await _plan(context, arguments)
+    types = await types_before(context, [change.path for change in rename.changes])
+    rewriting = Rewriting(rename.changes)
+    notes = await write_rewriting(context, rewriting)
+    head = (
+        f"renamed to {arguments.new_name}: {count(rename.places, 'place')} in "
+        f"{count(len(rename.changes), 'file')}: {changed_names(context, rewriting, _NAMES_CHARS)}"
+    )
+    text = "\n".join([head, *_left_rows(context, rename)])
+    changed = [
+        Change(change.path, None if change.old is None else change.old.text, change.text)
+        for change in rename.changes
+    ]
+    result = noted(ToolResult(text, shown), "; ".join(notes))
+    return await with_diagnostics(context, result, changed, types)
+
+
+def _left_rows(context: ToolContext, rename: Rename) -> list[str]:
+    """Return where the old name stays and may have to change as well."""
+    if not rename.left:
+        return []
+    unknown = [each for each in rename.left if each.occurrence.within == "code"]
+    texts = [each for each in rename.left if each.occurrence.within != "code"]
+    rows: list[str] = []
+    for told, left in (
+        ("left, as its type is not known", unknown),
+        ("left in strings and comments", texts),
+    ):
+        if left:
+            rows.append(f"{told}, look whether it is meant:")
+            rows += _rows(context, left)
+    return rows
+
+
+def _rows(context: ToolContext, left: list[Left]) -> list[str]:
+    lines = Counter((each.occurrence.path, each.occurrence.line, each.text) for each in left)
+    rows = [
+        f"{context.workspace.display(path)}:{line}:{one_line(text, _LINE_CHARS)}"
+        for path, line, text in list(lines)[:_LEFT_ROWS]
+    ]
+    kept = fitting_rows(rows, context.limits.result_chars // 4)
+    if len(kept) < len(lines):
+        kept.append(f"(first {len(kept)} of {count(len(lines), 'line')}; search for the others)")
+    return kept
+
+
+RENAME_SYMBOL = Tool(
+    name="rename_symbol",
+    description="Rename a symbol in all files.",
+    arguments=RenameSymbolArguments,
+    effect="edit",
+    present=present,
+    run=run,
+    # Which files it changes is known only when it is worked out: any of the project.
+    subject=lambda arguments: FilesSubject((".",)),
+)

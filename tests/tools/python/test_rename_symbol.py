@@ -1,0 +1,259 @@
+"""rename_symbol: everything that is meant and nothing else, or nothing at all."""
+
+import re
+
+import pytest
+
+from punie.tools.presentation import DiffContent
+from tests.tools.conftest import Bench
+
+pytestmark = pytest.mark.anyio
+
+
+def marked(bench: Bench, files: dict[str, str], new: str) -> dict[str, str]:
+    """Write files in which `<name>` marks what is to be renamed; return how they should become."""
+    wanted: dict[str, str] = {}
+    for name, text in files.items():
+        bench.file(name, re.sub(r"<(\w+)>", r"\1", text))
+        wanted[name] = re.sub(r"<\w+>", new, text)
+    return wanted
+
+
+def texts(bench: Bench, files: dict[str, str]) -> dict[str, str]:
+    return {name: (bench.root / name).read_bytes().decode() for name in files}
+
+
+CASES = {
+    "a function, across files, in all forms of import": (
+        {
+            "pkg/__init__.py": "from .core import <total>\n__all__ = ['<total>', 'other']\n",
+            "pkg/core.py": "def <total>(x: int) -> int:\n    return <total>(x - 1)\nother = 1\n",
+            "use.py": (
+                "import pkg\nfrom pkg import core\nfrom pkg.core import <total> as t\n"
+                "print(pkg.<total>(1), core.<total>(2), t(3), f'{pkg.<total>(4)} total')\n"
+                "total = 5  # total\nprint(total)\n"
+            ),
+        },
+        {"symbol": "pkg.core.total", "new_name": "sum_up"},
+    ),
+    "methods that override, and what super reaches": (
+        {
+            "a.py": (
+                "class Base:\n    def <go>(self, key=1): ...\n"
+                "class Mid(Base): ...\n"
+                "class Leaf(Mid):\n    def <go>(self, key=2): return super().<go>(key=key)\n"
+                "class Other:\n    def go(self): ...\n"
+                "Leaf().<go>()\nOther().go()\n"
+            ),
+            "b.py": (
+                "from a import Base, Mid\nclass Far(Mid):\n    def <go>(self, key=3): ...\n"
+                "def use(b: Base): b.<go>()\n"
+            ),
+        },
+        {"symbol": "go", "path": "a.py:5", "new_name": "walk"},
+    ),
+    "a union of two classes takes both": (
+        {
+            "a.py": (
+                "class A:\n    def <run>(self): ...\nclass B:\n    def <run>(self): ...\n"
+                "def use(x: A | B): x.<run>()\n"
+            )
+        },
+        {"symbol": "A.run", "new_name": "start"},
+    ),
+    "a parameter, with calls that name it": (
+        {
+            "a.py": (
+                "def f(<size>, other=1):\n    size2 = <size>\n    return {'size': <size>}\n"
+                "def g(size): return f(<size>=size)\n"
+            ),
+            "b.py": "from a import f\nf(<size>=2)\ndict(size=3)\n",
+        },
+        {"symbol": "size", "path": "a.py:1", "new_name": "width"},
+    ),
+    "attributes and properties": (
+        {
+            "a.py": (
+                "class P:\n    def __init__(self): self.<_v> = 1\n"
+                "    @property\n    def v(self): return self.<_v>\n"
+                "    @v.setter\n    def v(self, new): self.<_v> = new\n"
+            )
+        },
+        {"symbol": "_v", "path": "a.py:4", "new_name": "_value"},
+    ),
+    "a class, in quotes and annotations": (
+        {
+            "a.py": (
+                "from __future__ import annotations\nfrom typing import cast\n"
+                "class <Node>:\n    def next(self) -> <Node>: return cast('<Node>', self)\n"
+                "    kids: 'list[<Node>]'\n"
+            )
+        },
+        {"symbol": "Node", "new_name": "Tree"},
+    ),
+    "definitions of one name under conditions": (
+        {
+            "a.py": (
+                "import sys\nif sys.argv:\n    def <h>(): ...\nelse:\n    def <h>(): ...\n<h>()\n"
+            )
+        },
+        {"symbol": "h", "path": "a.py:3", "new_name": "helper"},
+    ),
+    "the alias of an import": (
+        {"a.py": "import os as <o>\nprint(<o>.sep, <o>.path)\n"},
+        {"symbol": "o", "path": "a.py:1", "new_name": "system"},
+    ),
+    "a local variable beside others of that name": (
+        {
+            "a.py": (
+                "x = 1\ndef f():\n    <x> = 2\n    return [<x> for _ in '😀😀' if <x>]; print(x)\n"
+                "def g(): return x\n"
+            ).replace("; print(x)", "")
+        },
+        {"symbol": "x", "path": "a.py:3", "new_name": "long_name"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "arguments"), CASES.values(), ids=CASES)
+async def test_what_is_meant_is_renamed(
+    bench: Bench, files: dict[str, str], arguments: dict[str, str]
+) -> None:
+    wanted = marked(bench, files, arguments["new_name"])
+    text = await bench.text("rename_symbol", **arguments)
+    assert texts(bench, wanted) == wanted, text
+    places = sum(each.count("<") for each in files.values())
+    assert f"renamed to {arguments['new_name']}: {places} place" in text
+
+
+async def test_line_ends_and_marks_stay_and_all_of_the_diff_is_shown(bench: Bench) -> None:
+    bench.file("a.py", "\ufeffone = 1; s = '😀'; two = one\r\n")
+    bench.file("b.py", "from a import one\rfrom a import two\r\nprint('é', one)\n")
+    arguments = {"symbol": "one", "path": "b.py:2", "new_name": "first"}
+    shown = await bench.present("rename_symbol", **arguments)
+    assert shown.title == "Rename one in b.py:2 to first: 2 files"
+    assert [each.path.name for each in shown.content if isinstance(each, DiffContent)] == [
+        "a.py",
+        "b.py",
+    ]
+    assert (bench.root / "a.py").read_bytes().startswith(b"\xef\xbb\xbfone")
+    await bench.result("rename_symbol", **arguments)
+    assert (bench.root / "a.py").read_bytes().decode() == (
+        "\ufefffirst = 1; s = '😀'; two = first\r\n"
+    )
+    assert (bench.root / "b.py").read_bytes().decode() == (
+        "from a import first\rfrom a import two\r\nprint('é', first)\n"
+    )
+
+
+async def test_places_that_stay_are_told(bench: Bench) -> None:
+    bench.file(
+        "a.py",
+        '"""total is here."""\ndef total(): ...\n\ndef use(thing):\n    thing.total()  # total\n'
+        "getattr(use, 'total')\n",
+    )
+    text = await bench.text("rename_symbol", symbol="total", new_name="amount")
+    assert text == (
+        "renamed to amount: 1 place in 1 file: a.py\n"
+        "left, as its type is not known, look whether it is meant:\n"
+        "a.py:5:thing.total()  # total\n"
+        "left in strings and comments, look whether it is meant:\n"
+        'a.py:1:"""total is here."""\n'
+        "a.py:5:thing.total()  # total\n"
+        "a.py:6:getattr(use, 'total')"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("x = 1\n", {"symbol": "x", "new_name": "class"}, '"class" cannot be a name in Python'),
+        ("x = 1\n", {"symbol": "x", "new_name": "a.b"}, '"a.b" cannot be a name in Python'),
+        ("x = 1\n", {"symbol": "x", "new_name": "x"}, "it is called x already"),
+        (
+            "class A:\n    def __init__(self): ...\n",
+            {"symbol": "__init__", "new_name": "init"},
+            "__init__ has a meaning to Python itself and keeps its name",
+        ),
+        (
+            "import os\nos.getcwd()\n",
+            {"symbol": "getcwd", "path": "a.py:2", "new_name": "cwd"},
+            "outside of the project: ",
+        ),
+        (
+            "import os\nos.getcwd()\n",
+            {"symbol": "os", "path": "a.py:1", "new_name": "so"},
+            "os is a module; move its file and change the imports",
+        ),
+        (
+            "import threading\nclass T(threading.Thread):\n    def run(self): ...\n",
+            {"symbol": "T.run", "new_name": "go"},
+            "T.run overrides what is defined outside of the project: ",
+        ),
+        (
+            "def f(): ...\ndef g(): ...\nf()\n",
+            {"symbol": "f", "new_name": "g"},
+            "there is a g already: a.py:",
+        ),
+        (
+            "x = 1\ndef f():\n    y = 2\n    return x + y\n",
+            {"symbol": "x", "path": "a.py:1", "new_name": "y"},
+            "there is a y already: a.py:4 would then mean another",
+        ),
+        (
+            "def f(len2):\n    return len('a') + len2\n",
+            {"symbol": "len2", "path": "a.py:1", "new_name": "len"},
+            "there is a len already: a.py:2 would then mean another",
+        ),
+        (
+            "class A:\n    def f(self): ...\nclass B(A):\n    def g(self): ...\n",
+            {"symbol": "A.f", "new_name": "g"},
+            "A or a class below it has a g already: a.py:4",
+        ),
+        (
+            "class A:\n    def g(self): ...\nclass B(A):\n    def f(self): ...\n",
+            {"symbol": "B.f", "new_name": "g"},
+            "B or a class below it has a g already: a.py:2",
+        ),
+        (
+            "def f(: ...\nx = 1\nprint(x)\n",
+            {"symbol": "x", "path": "a.py:2", "new_name": "y"},
+            "a.py is not valid Python; correct it first",
+        ),
+    ],
+)
+async def test_what_would_break_the_code_is_refused(
+    bench: Bench, text: str, arguments: dict[str, str], message: str
+) -> None:
+    bench.file("a.py", text)
+    answer = await bench.text("rename_symbol", **arguments)
+    assert answer.startswith("error: ")
+    assert message in answer
+    assert "\n" not in answer
+    assert (bench.root / "a.py").read_text() == text
+
+
+async def test_a_file_that_changed_since_it_was_read_stops_all_of_it(bench: Bench) -> None:
+    bench.file("a.py", "one = 1\n")
+    bench.file("b.py", "from a import one\n")
+    await bench.result("read_file", path="b.py")
+    bench.file("b.py", "from a import one  # mine\n")
+    text = await bench.text("rename_symbol", symbol="one", new_name="two")
+    assert text == "error: b.py changed since it was read; read it again first"
+    assert (bench.root / "a.py").read_text() == "one = 1\n"
+
+
+async def test_installed_and_hidden_code_is_not_the_project_s(bench: Bench) -> None:
+    bench.file(".venv/pyvenv.cfg", "home = /usr/bin\n")
+    bench.file(".venv/bin/python", "")
+    (bench.root / ".venv/bin/python").chmod(0o755)
+    bench.file(".venv/lib/python3.11/site-packages/lib.py", "def helper(): ...\n")
+    bench.file("a.py", "from lib import helper\nhelper()\n")
+    text = await bench.text("rename_symbol", symbol="helper", path="a.py:2", new_name="h")
+    assert "outside of the project: .venv/lib" in text
+
+
+async def test_an_alias_cannot_become_that_of_another_module(bench: Bench) -> None:
+    bench.file("a.py", "import os as o\nimport sys\nprint(o.sep, sys.path)\n")
+    text = await bench.text("rename_symbol", symbol="o", path="a.py:1", new_name="sys")
+    assert text.startswith("error: there is a sys already: a.py:")
