@@ -137,9 +137,13 @@ def _exactly(call: Call) -> Target | None:
 
 
 def _file(call: FilesCall | ReadCall) -> PathPattern | None:
-    """Return the one file of the call; a name that would read as a pattern has no rule."""
+    """Return the one file of the call, for a rule.
+
+    There is none for a name that would read as a pattern, and none for the whole project, which a
+    rule would name as if it were a file.
+    """
     name = call.names[0] if len(call.names) == 1 else None
-    if name is None or "*" in name or "?" in name:
+    if name is None or name == "." or "*" in name or "?" in name:
         return None
     return PathPattern(name)
 

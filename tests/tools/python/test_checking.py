@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from punie.agent.permissions.choices import offers
 from punie.agent.permissions.judging import (
     FilesCall,
     Forbidden,
@@ -251,5 +252,7 @@ def test_rules_for_edits_speak_of_fixes_and_formats(tmp_path: Path) -> None:
                 files = describe_call(tool, tool.arguments.model_validate(given), place)
                 assert isinstance(files, FilesCall)
                 assert isinstance(judge([rule], files, place), Forbidden), (path, tool.name)
+    whole = describe_call(formatting, formatting.arguments.model_validate({}), place)
+    assert all(not offer.rules for offer in offers(whole, [], place))
     other = describe_call(formatting, formatting.arguments.model_validate({"path": "t"}), place)
     assert not isinstance(judge([rule], other, place), Forbidden)
