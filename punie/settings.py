@@ -38,6 +38,10 @@ _NOT_OF_A_PROJECT = frozenset(
         # What leaves the machine is the user's to decide.
         "web_fetch",
         "web_fetch_private",
+        # Nor may it open what its own commands are confined in.
+        "sandbox",
+        "sandbox_network",
+        "sandbox_write",
     }
 )
 
@@ -81,6 +85,13 @@ class Settings(BaseModel):
     web_fetch_private: bool = False
     """Whether these may be on this machine or in the network around it."""
 
+    sandbox: Literal["on", "always", "off"] = "on"
+    """Whether commands run confined; with always auto mode asks too before one runs outside."""
+    sandbox_network: bool = False
+    """Whether confined commands reach the network."""
+    sandbox_write: tuple[Path, ...] = ()
+    """More folders in which they may write; in the environment separated as in PATH."""
+
     draft_model: str | None = None
     """Reference of a small model with the same tokens, whose guesses make a large one faster."""
     memory_gb: float | None = Field(default=None, gt=0)
@@ -104,6 +115,20 @@ class Settings(BaseModel):
             return value.expanduser().absolute()
         except RuntimeError as error:
             raise ValueError("names a home folder that is not known") from error
+
+    @field_validator("sandbox_write", mode="before")
+    @classmethod
+    def _folders(cls, value: Any) -> Any:
+        return (
+            [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+        )
+
+    @field_validator("sandbox_write", mode="after")
+    @classmethod
+    def _absolute_folders(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        if not all(path.is_absolute() or str(path).startswith("~") for path in value):
+            raise ValueError("names a folder that is neither absolute nor in the home folder")
+        return tuple(map(cls._absolute, value))
 
     @property
     def sessions_file(self) -> Path:

@@ -1,6 +1,15 @@
 """Processes as the system sees them, for commands whose own numbers are those of a sandbox."""
 
+import os
 import subprocess
+
+SLEEP = f"sleep 987.{os.getpid()}"
+"""A long sleep that no other process of this machine does, for `sleeping`."""
+
+
+def sleeping() -> list[int]:
+    """Return the processes that do `SLEEP`, and the shells and sandboxes around them."""
+    return processes_of(SLEEP.split()[1])
 
 
 def processes_of(mark: str) -> list[int]:

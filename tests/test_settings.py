@@ -122,6 +122,9 @@ def test_a_project_may_be_stricter(home: Path) -> None:
         "prefix_cache_gb = 1000.0",
         "web_fetch = true",
         "web_fetch_private = true",
+        "sandbox = 'off'",
+        "sandbox_network = true",
+        "sandbox_write = ['/tmp/x']",
     ],
 )
 def test_a_project_cannot_touch_what_all_projects_share(home: Path, line: str) -> None:
@@ -132,9 +135,18 @@ def test_a_project_cannot_touch_what_all_projects_share(home: Path, line: str) -
     assert name in load_settings().model_fields_set
 
 
+def test_folders_of_the_sandbox(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_settings_file().write_text("sandbox_write = ['~/data', '/srv']\n", encoding="utf-8")
+    assert load_settings().sandbox_write == (Path.home() / "data", Path("/srv"))
+    monkeypatch.setenv("PUNIE_SANDBOX_WRITE", "/one:/two")
+    assert load_settings().sandbox_write == (Path("/one"), Path("/two"))
+
+
 @pytest.mark.parametrize(
     ("name", "value", "fault"),
     [
+        ("SANDBOX", "none", "'on', 'always' or 'off'"),
+        ("SANDBOX_WRITE", "data", "neither absolute nor in the home folder"),
         ("MEMORY_GB", "0", "greater than 0"),
         ("MEMORY_GB", "much", "valid number"),
         ("IDLE_MINUTES", "-1", "greater than or equal to 0"),

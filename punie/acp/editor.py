@@ -4,7 +4,7 @@ import re
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from acp import RequestError
@@ -33,6 +33,9 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 
+if TYPE_CHECKING:
+    from punie.workspace.sandbox.view import SandboxOptions
+
 Answer = TypeVar("Answer")
 
 
@@ -45,13 +48,20 @@ class Editor:
         self._gate = FileGate(client)
 
     def workspace(
-        self, session_id: str, roots: Sequence[Path], profile: ClientProfile
+        self,
+        session_id: str,
+        roots: Sequence[Path],
+        profile: ClientProfile,
+        sandbox: "SandboxOptions",
     ) -> Workspace:
-        """Return a session's workspace, which uses what the client offers and nothing else."""
+        """Return a session's workspace, which uses what the client offers and nothing else.
+
+        `sandbox` says how its commands are confined, in terminals of the client too.
+        """
         from punie.workspace.ide import IdeWorkspace
         from punie.workspace.local import LocalWorkspace
 
-        local = LocalWorkspace(roots)
+        local = LocalWorkspace(roots, sandbox)
         if not (profile.reads_files or profile.writes_files or profile.terminals):
             return local
         files = ClientFiles(self._client, session_id, self._gate)

@@ -123,10 +123,12 @@ class SessionOpener:
         model: str,
         thinking: Thinking | None,
     ) -> LiveSession:
+        from punie.agent.confinement import sandbox_options
         from punie.agent.permissions.store import Permissions
         from punie.workspace.checkpoints.recorder import Recorder
         from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 
+        sandbox = sandbox_options(settings, config_dir())
         levels = levels_of(model)
         return LiveSession(
             id=session_id,
@@ -140,7 +142,7 @@ class SessionOpener:
             thinking=thinking_of(levels, thinking),
             thinking_levels=levels,
             workspace=CheckpointedWorkspace(
-                self._editor.workspace(session_id, roots, profile),
+                self._editor.workspace(session_id, roots, profile, sandbox),
                 Recorder(settings.checkpoints_folder(session_id)),
             ),
             permissions=Permissions(config_dir(), roots[0]),

@@ -159,6 +159,7 @@ class _Turn:
             permissions=session.permissions,
             user_folder=config_dir(),
             watch=session.workspace.watch,
+            warned=session.warned,
         )
         return config, notices
 

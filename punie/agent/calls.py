@@ -27,7 +27,6 @@ from punie.agent.loop_guard import MadeCall
 from punie.agent.permissions.choices import Offer
 from punie.agent.permissions.consulting import Malformed, consult
 from punie.agent.permissions.judging import Unruled, Verdict
-from punie.agent.permissions.rules import name_target
 from punie.agent.permissions.store import Permissions, PermissionsError
 from punie.agent.policy import DENIED, Allow, Ask, Deny, decide, forbidden_result
 from punie.agent.project_guides import ProjectGuides
@@ -66,6 +65,10 @@ _PROGRESS_CHARS = 64_000
 _RESULT_SLACK = 500
 
 _BROKEN_RULES = "Nothing but reading runs until this is corrected: {}"
+_NO_SANDBOX = (
+    "No sandbox works here ({}), so commands are asked about that no rule allows; "
+    "`punie doctor` says what would help."
+)
 _REMEMBERED = "Remembered: {}; `punie permissions` lists and revokes it."
 _NOT_REMEMBERED = "Your answer holds for this call only and was not remembered: {}"
 
@@ -99,7 +102,10 @@ ExploreCall = Callable[[OpenCall, Progress, str], Awaitable[str]]
 
 @dataclass(frozen=True)
 class CallRunner:
-    """What running the calls of one turn needs; `told` are faults that the person knows of."""
+    """What running the calls of one turn needs; `told` are faults that the person knows of.
+
+    `warned` is what the person needs to know only once in a session.
+    """
 
     journal: Journal
     context: ToolContext
@@ -113,6 +119,7 @@ class CallRunner:
     remark: Remark = _no_remark
     secrets: SecretValues | None = None
     watch: CommandWatch | None = None
+    warned: set[str] = field(default_factory=set)
 
     async def start(
         self,
@@ -162,13 +169,19 @@ class CallRunner:
         except Exception as error:
             # Whatever kept the rules from being applied, the call must not run.
             return await self._fail(open_call, _sentence(call, error))
-        decision = decide(self.mode(), call.tool.effect_with(call.arguments), consulted.verdict)
+        decision = decide(
+            self.mode(),
+            call.tool.effect_with(call.arguments),
+            consulted.verdict,
+            unconfined=consulted.unconfined,
+        )
         match decision:
             case Deny():
                 if isinstance(consulted.verdict, Malformed):
                     await self._tell_once(consulted.verdict.sentence)
                 return await self._fail(open_call, decision.result, denied=True)
             case Ask():
+                await self._warn_of(consulted.missing)
                 fault = await self._show_again(open_call, call, consulted.verdict)
                 if fault is not None:
                     return await self._fail(open_call, fault)
@@ -261,9 +274,16 @@ class CallRunner:
         except PermissionsError as error:
             await self.journal.emit(Notice(severity="warning", text=_NOT_REMEMBERED.format(error)))
             return
-        named = ", ".join(name_target(rule.tool, rule.target) for rule in taken.rules)
+        named = ", ".join(rule.about for rule in taken.rules)
         said = one_line(f"{taken.rules[0].decision} {named}", _NAMED_CHARS)
         await self.journal.emit(Notice(severity="info", text=_REMEMBERED.format(said)))
+
+    async def _warn_of(self, missing: str) -> None:
+        """Say once why no sandbox works, if that is what `missing` tells."""
+        if missing and missing not in self.warned:
+            self.warned.add(missing)
+            text = _NO_SANDBOX.format(missing)
+            await self.journal.emit(Notice(severity="warning", text=text))
 
     async def _tell_once(self, sentence: str) -> None:
         if sentence not in self.told:

@@ -39,12 +39,15 @@ class Deny:
 Decision = Allow | Ask | Deny
 
 
-def decide(mode: Mode, effect: Effect, verdict: Verdict | Malformed) -> Decision:
+def decide(
+    mode: Mode, effect: Effect, verdict: Verdict | Malformed, *, unconfined: bool = False
+) -> Decision:
     """Return what is to happen with a call of this effect of which the rules say this.
 
     Broken rules stop all but reading, of secret files too. Then what is forbidden never runs, in no
     mode; in plan mode only reading does. The other modes and the rules may then only allow more,
-    but no mode allows what is about secret files.
+    but no mode allows what is about secret files, nor a command that is to run `unconfined` though
+    the user wants a sandbox around it.
     """
     match verdict:
         case Malformed():
@@ -65,7 +68,8 @@ def decide(mode: Mode, effect: Effect, verdict: Verdict | Malformed) -> Decision
             return Deny(_PLAN_DENIED)
         case "auto":
             # To run what may be forbidden would make the rule worth nothing.
-            return Ask() if secret or isinstance(verdict, Unclear) else Allow()
+            bare = unconfined and not isinstance(verdict, Permitted)
+            return Ask() if secret or bare or isinstance(verdict, Unclear) else Allow()
         case "accept_edits":
             guarded = isinstance(verdict, Unruled) and verdict.guarded
             accepted = effect == "edit" and not guarded and not secret

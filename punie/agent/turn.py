@@ -177,6 +177,7 @@ class _Turn:
             remark=self._remark,
             secrets=SecretValues(config.workspace),
             watch=config.watch,
+            warned=config.warned,
         )
         self._guard = LoopGuard()
         self._was_cut = False

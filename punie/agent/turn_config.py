@@ -1,7 +1,7 @@
 """What a turn runs on, and how much the user's settings let it do."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +35,7 @@ class TurnConfig:
     `permissions` are the project's rules; without them no answer is remembered. `guide_tokens` is
     about how much of each guide is told, 0 for none; the user's own is in `user_folder`.
     `watch` keeps what the turn's changes replace.
+    `warned` is what the person has been told once in the session and need not hear again.
     """
 
     model: Model
@@ -53,6 +54,7 @@ class TurnConfig:
     user_folder: Path | None = None
     instructions: str = INSTRUCTIONS
     watch: CommandWatch | None = None
+    warned: set[str] = field(default_factory=set)
 
     @property
     def request_settings(self) -> ModelSettings:
@@ -96,6 +98,7 @@ def turn_config(
     permissions: Permissions | None = None,
     user_folder: Path | None = None,
     watch: CommandWatch | None = None,
+    warned: set[str] | None = None,
 ) -> TurnConfig:
     """Return what a turn with all tools, and more, runs on, bounded as the settings say.
 
@@ -124,6 +127,7 @@ def turn_config(
         guide_tokens=settings.guide_tokens,
         user_folder=user_folder,
         watch=watch,
+        warned=set() if warned is None else warned,
     )
 
 

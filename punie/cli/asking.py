@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from punie.agent.cancel import CancelSignal
+from punie.agent.confinement import sandbox_options
 from punie.agent.events import (
     Notice,
     PermissionAsked,
@@ -142,7 +143,8 @@ async def _turn(asking: Asking, stopper: _Stopper) -> int:
         return await screen.ask(question, yes=asking.yes)
 
     changes = Recorder(settings.checkpoints_folder(session_id))
-    workspace = CheckpointedWorkspace(LocalWorkspace([asking.cwd]), changes)
+    local = LocalWorkspace([asking.cwd], sandbox_options(settings, config_dir()))
+    workspace = CheckpointedWorkspace(local, changes)
     skills = await find_skills(workspace, config_dir())
     for sentence in skills.troubles:
         _log.warning("a skill is left out", reason=sentence)

@@ -36,6 +36,11 @@ _MEMORY: dict[Level, Literal["ok", "warning", "failure"]] = {
     "no": "failure",
 }
 
+_NO_SANDBOX_CURES = {
+    "linux": "install bubblewrap and allow user namespaces (in a container that is up to its "
+    "settings, on Ubuntu see /etc/apparmor.d), or set sandbox to off",
+}
+
 # MLX runs in a child, so that a broken installation that crashes is a finding as well.
 # A BLAS that was loaded before MLX's own takes its place; dladdr (dlfcn.h) tells which file it is.
 _MLX_PROBE = """
@@ -277,6 +282,26 @@ def check_search(subject: Subject) -> Iterable[Finding]:
     yield Finding("ok", "search", f"{done.stdout.splitlines()[0]}, {binary}")
 
 
+def check_sandbox(subject: Subject) -> Iterable[Finding]:
+    """Tell which sandbox confines commands, or why none does."""
+    from punie.workspace.sandbox.detect import NoSandbox, find_sandbox
+
+    if subject.settings.sandbox == "off":
+        yield Finding("warning", "sandbox", "off: commands run with all that you may do")
+        return
+    found = find_sandbox()
+    if isinstance(found, NoSandbox):
+        yield Finding(
+            "warning",
+            "sandbox",
+            f"none works ({found.reason}), so auto mode asks about commands too",
+            _NO_SANDBOX_CURES.get(sys.platform, ""),
+        )
+        return
+    network = "with network" if subject.settings.sandbox_network else "no network"
+    yield Finding("ok", "sandbox", f"{found.name}, {network}")
+
+
 def check_state_folder(subject: Subject) -> Iterable[Finding]:
     """Tell whether sessions and logs can be written."""
     folder = subject.settings.state_dir
@@ -326,6 +351,7 @@ CHECKS: tuple[Check, ...] = (
     check_chosen_model,
     check_draft_model,
     check_search,
+    check_sandbox,
     check_state_folder,
     check_jetbrains,
 )

@@ -2,7 +2,7 @@
 
 import re
 
-from punie.tools.wording import plain_output
+from punie.tools.wording import one_line, plain_output
 from punie.workspace.base import BackgroundOutput
 
 NO_TERMINAL = (
@@ -28,6 +28,7 @@ _NEEDS_A_TERMINAL = re.compile(
     re.IGNORECASE,
 )
 _TAIL_CHARS = 4_000
+_BLOCKED_CHARS = 160
 
 
 def terminal_hint(exit_code: int | None, output: str) -> str:
@@ -40,12 +41,22 @@ def terminal_hint(exit_code: int | None, output: str) -> str:
     return NO_TERMINAL
 
 
+def blocked_hint(blocked: str | None) -> str:
+    """Return what helps a command that the sandbox kept from something, or ""."""
+    if blocked is None:
+        return ""
+    what = one_line(blocked, _BLOCKED_CHARS)
+    return f"the sandbox blocks {what}; if that is needed, call again with unsandboxed=true"
+
+
 def background_text(result: BackgroundOutput) -> str:
     """Return the state of a background command and its new output."""
     output = plain_output(result.output).rstrip("\n")
     text = f"{_state(result)}\n{output}" if output else f"{_state(result)}, no new output"
     if hint := terminal_hint(result.exit_code or 0, output):
         text = f"{text}\n({hint})"
+    if blocked := blocked_hint(result.blocked):
+        text = f"{text}\n({blocked})"
     return text
 
 

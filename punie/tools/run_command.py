@@ -3,7 +3,7 @@
 from typing_extensions import TypedDict
 
 from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolError, ToolResult
-from punie.tools.command_status import background_text, terminal_hint
+from punie.tools.command_status import background_text, blocked_hint, terminal_hint
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Presentation
 from punie.tools.subjects import CommandSubject
@@ -23,6 +23,8 @@ class RunCommandArguments(ToolArguments):
     """Seconds after which it is ended; never more than `command_timeout`."""
     background: bool = False
     """Whether it runs on; command_output then tells how it goes."""
+    unsandboxed: bool = False
+    """Whether it runs outside the sandbox, which you are asked about."""
 
 
 class CommandOutput(TypedDict):
@@ -47,8 +49,12 @@ async def present(context: ToolContext, arguments: RunCommandArguments) -> Prese
     if "\0" in arguments.command:
         raise ToolError("the command holds a NUL character, which no command can hold")
     title = in_backticks(one_line(arguments.command, 120))
+    if arguments.background:
+        title += " in the background"
+    if arguments.unsandboxed and (await context.workspace.confinement()).active:
+        title += " outside the sandbox"
     return Presentation(
-        title=f"{title} in the background" if arguments.background else title,
+        title=title,
         kind="execute",
         # The whole of it: a title shows only the beginning, and this is what a person allows.
         content=(fenced(arguments.command, "sh"),),
@@ -64,6 +70,7 @@ async def run(context: ToolContext, arguments: RunCommandArguments) -> ToolResul
         cwd=context.workspace.roots[0],
         timeout=seconds,
         output_limit=max(context.limits.result_chars - _STATUS_ROOM, 1),
+        unsandboxed=arguments.unsandboxed,
     )
     if arguments.background:
         with workspace_errors():
@@ -77,8 +84,10 @@ async def run(context: ToolContext, arguments: RunCommandArguments) -> ToolResul
     status = _status(result, seconds)
     text = f"{status}\n{output}" if output else status
     hint = _RUNS_ON if result.timed_out else terminal_hint(result.exit_code, output)
-    if hint:
-        text = f"{text}\n({hint})"
+    blocked = blocked_hint(result.blocked)
+    text = "\n".join([text, *(f"({each})" for each in (hint, blocked) if each)])
+    if blocked:
+        output = f"{output}\n({blocked})"
     shown = presentation.model_copy(update={"content": (fenced(text),)})
     return ToolResult(text, shown, data={"exit_code": result.exit_code, "output": output})
 
@@ -98,6 +107,6 @@ RUN_COMMAND = Tool(
     effect="execute",
     present=present,
     run=run,
-    subject=lambda arguments: CommandSubject(arguments.command),
+    subject=lambda arguments: CommandSubject(arguments.command, arguments.unsandboxed),
     returns=Returns(CommandOutput, "Run a shell command; exit_code is None if it took too long."),
 )

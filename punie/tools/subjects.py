@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CommandSubject:
-    """The call runs this shell command line."""
+    """The call runs this shell command line; `unsandboxed` with all that the user may do."""
 
     line: str
+    unsandboxed: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from punie.workspace.editor import (
 )
 from punie.workspace.ide import IdeWorkspace
 from punie.workspace.local import LocalWorkspace
+from punie.workspace.sandbox.view import UNCONFINED
 
 pytestmark = pytest.mark.anyio
 
@@ -214,8 +215,9 @@ async def test_the_workspace_is_what_the_client_offers(client: SlowClient, tmp_p
     async with anyio.create_task_group() as tasks:
         offered = Editor(client.connection(), tasks)
         assert isinstance(
-            offered.workspace("s", [tmp_path], ClientProfile(jetbrains=True)), LocalWorkspace
+            offered.workspace("s", [tmp_path], ClientProfile(jetbrains=True), UNCONFINED),
+            LocalWorkspace,
         )
         for offers in ("reads_files", "writes_files", "terminals"):
             profile = ClientProfile(**cast(Any, {offers: True}))
-            assert isinstance(offered.workspace("s", [tmp_path], profile), IdeWorkspace)
+            assert isinstance(offered.workspace("s", [tmp_path], profile, UNCONFINED), IdeWorkspace)

@@ -39,6 +39,19 @@ def test_every_mode_and_effect_without_a_rule(mode: Mode, effect: Effect, expect
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("verdict", [Unruled(), Unclear(), Permitted(), FORBIDDEN, MALFORMED])
+def test_outside_a_sandbox_nothing_is_allowed_that_would_not_be_inside(
+    mode: Mode, verdict: Verdict | Malformed
+) -> None:
+    inside = decide(mode, "execute", verdict)
+    outside = decide(mode, "execute", verdict, unconfined=True)
+    if mode == "auto" and verdict == Unruled():
+        assert (inside, outside) == (Allow(), Ask())
+    else:
+        assert outside == inside
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("effect", EFFECTS)
 class TestRules:
     def test_what_is_forbidden_runs_in_no_mode(self, mode: Mode, effect: Effect) -> None:

@@ -4,7 +4,6 @@ import pty
 import select
 import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import PUNIE, Command
+from tests.processes import processes_of
 
 Script = Callable[..., str]
 
@@ -262,8 +262,9 @@ def test_a_state_folder_that_cannot_be_used_is_told_once(punie: Command, script:
 
 
 def test_an_interrupt_cancels_the_turn_and_its_command(punie: Command, script: Script) -> None:
+    mark = f"61.{os.getpid()}"
     sleep = {
-        "calls": [{"tool": "run_command", "arguments": {"command": "echo $$ > pid; sleep 60"}}]
+        "calls": [{"tool": "run_command", "arguments": {"command": f"echo $$ > pid; sleep {mark}"}}]
     }
     process = punie.start("ask", "wait", "--json", "--mode", "auto", "--model", script(sleep, DONE))
     pid_file = punie.cwd / "pid"
@@ -278,9 +279,7 @@ def test_an_interrupt_cancels_the_turn_and_its_command(punie: Command, script: S
     assert "Traceback" not in err
     last = json.loads(out.splitlines()[-1])
     assert (last["kind"], last["stop_reason"]) == ("turn_ended", "cancelled")
-    shell = int(pid_file.read_text())
-    alive = subprocess.run(["ps", "-p", str(shell)], capture_output=True, check=False)
-    assert alive.returncode != 0
+    assert processes_of(mark) == []
 
 
 def test_a_reader_that_leaves_ends_it_quietly(punie: Command, script: Script) -> None:

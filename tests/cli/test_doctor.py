@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -11,6 +12,9 @@ from punie.cli.checks import Finding, Subject, run_check
 from punie.models import blas
 from punie.models.machine import MachineMemory
 from punie.settings import Settings
+from punie.workspace.sandbox import detect
+from punie.workspace.sandbox.bubblewrap import Bubblewrap
+from punie.workspace.sandbox.detect import NoSandbox
 from tests.cli.conftest import Command
 from tests.models.tiny_model import build_model
 
@@ -22,7 +26,8 @@ def line(done: "subprocess.CompletedProcess[str]", subject: str) -> str:
 
 def test_each_subject_gets_one_line(punie: Command) -> None:
     done = punie("doctor")
-    for subject in ("settings", "Python", "platform", "MLX", "model", "memory", "search", "IDE"):
+    subjects = "settings Python platform MLX model memory search sandbox IDE"
+    for subject in subjects.split():
         assert line(done, subject)
     assert line(done, "Python").startswith("ok ")
     assert line(done, "MLX").startswith("ok ")
@@ -167,3 +172,39 @@ def test_a_check_that_fails_is_a_finding() -> None:
 @pytest.mark.parametrize("extra", [["--load", "x"], ["--nope"]])
 def test_wrong_usage(punie: Command, extra: list[str]) -> None:
     assert punie("doctor", *extra).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "found", "finding"),
+    [
+        (
+            "on",
+            Bubblewrap("/bin/bwrap", "bubblewrap 9", True, True, True),
+            ("ok", "bubblewrap 9 (/bin/bwrap), no network"),
+        ),
+        (
+            "always",
+            Bubblewrap("/b", "b 9", True, False, True),
+            ("ok", "b 9 (/b), without process numbers of its own, no network"),
+        ),
+        (
+            "on",
+            NoSandbox("no namespaces"),
+            ("warning", "none works (no namespaces), so auto mode asks about commands too"),
+        ),
+        (
+            "off",
+            NoSandbox("not looked at"),
+            ("warning", "off: commands run with all that you may do"),
+        ),
+    ],
+)
+def test_the_sandbox(
+    monkeypatch: pytest.MonkeyPatch,
+    sandbox: Literal["on", "always", "off"],
+    found: Bubblewrap | NoSandbox,
+    finding: tuple[str, str],
+) -> None:
+    monkeypatch.setattr(detect, "find_sandbox", lambda: found)
+    (row,) = run_check(checks.check_sandbox, Subject(Settings(sandbox=sandbox), Path("/home")))
+    assert (row.status, row.text) == finding

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import Client, Json, deny, eventually, process_exists
+from tests.e2e.client import Client, Json, deny, eventually
 from tests.e2e.conftest import Script, Start
 from tests.e2e.test_commands import load, opened, said
+from tests.processes import SLEEP, sleeping
 
 pytestmark = pytest.mark.shared_agent
 
@@ -114,7 +115,7 @@ def test_it_is_shown_while_it_is_written_and_ends_with_a_cancel(
     start: Start, script: Script, project: Path
 ) -> None:
     padding = "# first the line, then the command\n" * 20
-    text = f"{padding}try:\n    run_command('echo $$ > pid; exec sleep 300')\n"
+    text = f"{padding}try:\n    run_command('echo $$ > pid; exec {SLEEP}')\n"
     text += "except BaseException: pass\nwrite_file('after', 'x')"
     slow = {**code(text, argument_chunks=20), "delay": 0.05}
     client = start(
@@ -126,7 +127,7 @@ def test_it_is_shown_while_it_is_written_and_ends_with_a_cancel(
     assert eventually(lambda: pid.exists() and pid.read_text().endswith("\n"), 20)
     client.notify("session/cancel", {"sessionId": session})
     assert client.result(turn)["stopReason"] == "cancelled"
-    assert eventually(lambda: not process_exists(int(pid.read_text())))
+    assert eventually(lambda: not sleeping())
     assert [status for _, _, status in shown(client, session)] == ["failed", "failed"]
     first = next(iter(client.calls(session)))
     sizes = [

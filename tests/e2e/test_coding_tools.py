@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import Client, Json, allow, deny, eventually, merged_calls, process_exists
+from tests.e2e.client import Client, Json, allow, deny, eventually, merged_calls
 from tests.e2e.conftest import Script, Start
 from tests.e2e.test_commands import opened, said
+from tests.processes import SLEEP, sleeping
 
 pytestmark = pytest.mark.shared_agent
 
@@ -136,7 +137,7 @@ def test_moves_deletes_and_patches_are_taken_back(
 def test_a_background_command_is_looked_at_stopped_and_never_left_behind(
     start: Start, script: Script, project: Path, auto: dict[str, str]
 ) -> None:
-    server = "echo $$ > pid; echo ready; exec sleep 600"
+    server = f"echo ready; exec {SLEEP}"
     client = start(
         script(
             {"calls": [call("run_command", command=server, background=True)]},
@@ -154,10 +155,9 @@ def test_a_background_command_is_looked_at_stopped_and_never_left_behind(
     assert "bg1 ended with exit code 143" in stopped
     assert "bg2 runs\nready" in again
     assert "bg2 runs, no new output" in looked
-    pid = int((project / "pid").read_text())
-    assert process_exists(pid)
+    assert sleeping()
     client.kill()
-    assert eventually(lambda: not process_exists(pid))
+    assert eventually(lambda: not sleeping())
 
 
 class _Page(http.server.BaseHTTPRequestHandler):

@@ -18,24 +18,24 @@ import pytest
 
 from tests.e2e.client import COMMAND, Client, Json, eventually, process_exists
 from tests.e2e.conftest import Script, Start
+from tests.processes import SLEEP, sleeping
 
 LIMIT = 1.0
 # What a loaded machine may add between the event and our noticing it.
 SLACK = 0.5
 
 
-def sleeping_turn(start: Start, script: Script, project: Path) -> tuple[Client, int]:
-    """Start an agent whose tool runs a long `sleep`; return the sleep's process id too."""
-    command = "echo $$ > pid; sleep 987 & echo $! > child; wait"
+def sleeping_turn(start: Start, script: Script, project: Path) -> Client:
+    """Start an agent whose tool runs a long `sleep`."""
+    command = f"{SLEEP} & echo $! > child; wait"
     call = {"tool": "run_command", "arguments": {"command": command}}
     client = start(script({"calls": [call]}), environment={"PUNIE_MODE": "auto"})
     client.initialize()
     client.begin_prompt(client.new_session(project))
     child = project / "child"
     assert eventually(lambda: child.exists() and bool(child.read_text().strip()), 30)
-    pid = int(child.read_text())
-    assert process_exists(pid)
-    return client, pid
+    assert sleeping()
+    return client
 
 
 def stop_by_signal(number: signal.Signals) -> Callable[[Client], None]:
@@ -58,18 +58,18 @@ def stop_by_signal(number: signal.Signals) -> Callable[[Client], None]:
 def test_exits_with_its_children(
     start: Start, script: Script, project: Path, stop: Callable[[Client], None], code: int
 ) -> None:
-    client, sleep = sleeping_turn(start, script, project)
+    client = sleeping_turn(start, script, project)
     stop(client)
     assert client.wait_exit() < LIMIT + SLACK
     assert client.process.returncode == code
-    assert eventually(lambda: not process_exists(sleep), 0.5)
+    assert eventually(lambda: not sleeping(), 0.5)
     assert client.noise == []
 
 
 def test_a_closed_stdout_ends_it_while_stdin_stays_open(
     environment: dict[str, str], script: Script, project: Path
 ) -> None:
-    command = "sleep 987 & echo $! > child; wait"
+    command = f"{SLEEP} & echo $! > child; wait"
     call = {"tool": "run_command", "arguments": {"command": command}}
     environment["PUNIE_MODEL"] = script({"calls": [call]})
     environment["PUNIE_MODE"] = "auto"
@@ -86,7 +86,7 @@ def test_a_closed_stdout_ends_it_while_stdin_stays_open(
         assert eventually(lambda: child.exists() and bool(child.read_text().strip()), 30)
         lines.close()
         assert client.wait_exit() < LIMIT + SLACK
-        assert eventually(lambda: not process_exists(int(child.read_text())), 0.5)
+        assert eventually(lambda: not sleeping(), 0.5)
 
 
 @pytest.mark.parametrize("end", ["eof", "sigterm"])
@@ -124,7 +124,7 @@ def _unread(fd: int) -> int:
 def test_exits_when_its_parent_dies(
     environment: dict[str, str], script: Script, project: Path, tmp_path: Path
 ) -> None:
-    command = "sleep 987 & echo $! > child; wait"
+    command = f"{SLEEP} & echo $! > child; wait"
     call = {"tool": "run_command", "arguments": {"command": command}}
     environment["PUNIE_MODEL"] = script({"calls": [call]})
     environment["PUNIE_MODE"] = "auto"
@@ -152,7 +152,7 @@ def test_exits_when_its_parent_dies(
         agent = int(pid_file.read_text())
         client.process.kill()
         assert eventually(lambda: not process_exists(agent), LIMIT + SLACK)
-        assert eventually(lambda: not process_exists(int(child.read_text())), 0.5)
+        assert eventually(lambda: not sleeping(), 0.5)
 
 
 def test_it_survives_the_end_of_the_thread_that_started_it(environment: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.client import Json, eventually, merged_calls, process_exists
 from tests.e2e.conftest import Script, Start
 from tests.e2e.ide import FILES, TERMINAL, Failure, Ide
+from tests.processes import SLEEP, sleeping
 
 DONE = {"text": "Done."}
 
@@ -40,10 +41,11 @@ def pid_in(path: Path) -> int:
     return int(path.read_text())
 
 
-def running(ide: Ide, project: Path) -> int:
+def running(ide: Ide, project: Path) -> None:
     """Wait until a command runs that writes its id to `pid`, and the agent waits for its end."""
     ide.client.wait_for(lambda message: message.get("method") == "terminal/wait_for_exit")
-    return pid_in(project / "pid")
+    pid_in(project / "pid")
+    assert sleeping()
 
 
 def test_a_command(ides: list[Ide], start: Start, script: Script, project: Path) -> None:
@@ -95,7 +97,7 @@ def test_a_signal(ides: list[Ide], start: Start, script: Script, project: Path) 
 def test_a_timeout_kills_and_releases(
     ides: list[Ide], start: Start, script: Script, project: Path
 ) -> None:
-    model = script(run("echo $$ > pid; echo before; sleep 60", timeout=0.5), DONE)
+    model = script(run(f"echo $$ > pid; echo before; {SLEEP}", timeout=0.5), DONE)
     ide, session = open_ide(ides, start, model, project)
     assert ide.client.prompt(session) == "end_turn"
     assert ide.asked == [
@@ -105,7 +107,7 @@ def test_a_timeout_kills_and_releases(
         "terminal/output",
         "terminal/release",
     ]
-    assert eventually(lambda: not process_exists(pid_in(project / "pid")))
+    assert eventually(lambda: not sleeping())
     assert read_of_first_call(ide, session, project)[0] == "timed out after 0.5 s"
 
 
@@ -113,10 +115,10 @@ def test_a_timeout_kills_and_releases(
 def test_a_cancel_kills_and_releases(
     ides: list[Ide], start: Start, script: Script, project: Path, silent: set[str]
 ) -> None:
-    model = script(run("echo $$ > pid; sleep 60"), DONE)
+    model = script(run(f"echo $$ > pid; {SLEEP}"), DONE)
     ide, session = open_ide(ides, start, model, project)
     request = ide.client.begin_prompt(session)
-    pid = running(ide, project)
+    running(ide, project)
     ide.silent = silent
     begin = time.monotonic()
     ide.client.notify("session/cancel", {"sessionId": session})
@@ -125,7 +127,7 @@ def test_a_cancel_kills_and_releases(
     # Both were sent before the answer, and the answers were not waited for.
     assert ide.asked[-2:] == ["terminal/kill", "terminal/release"]
     if not silent:
-        assert eventually(lambda: not process_exists(pid))
+        assert eventually(lambda: not sleeping())
     withdrawn = [
         message["params"]["requestId"]
         for message in ide.client.messages
@@ -163,20 +165,20 @@ def test_a_terminal_that_opens_after_the_cancel_is_released(
 def test_closing_a_session_releases_its_terminal(
     ides: list[Ide], start: Start, script: Script, project: Path, end: str
 ) -> None:
-    model = script(run("echo $$ > pid; sleep 60"), DONE)
+    model = script(run(f"echo $$ > pid; {SLEEP}"), DONE)
     ide, session = open_ide(ides, start, model, project)
     request = ide.client.begin_prompt(session)
-    pid = running(ide, project)
+    running(ide, project)
     ide.client.request(f"session/{end}", {"sessionId": session})
     assert ide.client.result(request, 5) == {"stopReason": "cancelled"}
     assert ide.terminals["terminal-1"].released
-    assert eventually(lambda: not process_exists(pid))
+    assert eventually(lambda: not sleeping())
 
 
 def test_the_end_of_stdin_releases_too(
     ides: list[Ide], start: Start, script: Script, project: Path
 ) -> None:
-    ide, session = open_ide(ides, start, script(run("echo $$ > pid; sleep 60"), DONE), project)
+    ide, session = open_ide(ides, start, script(run(f"echo $$ > pid; {SLEEP}"), DONE), project)
     ide.client.begin_prompt(session)
     running(ide, project)
     ide.client.close_stdin()

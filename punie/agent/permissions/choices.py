@@ -21,6 +21,7 @@ from punie.agent.permissions.programs import pattern_for
 from punie.agent.permissions.rules import (
     COMMANDS,
     EDITS,
+    OUTSIDE,
     READS,
     AnyCall,
     CommandPattern,
@@ -69,11 +70,13 @@ def offers(call: Call, rules: Sequence[Rule], place: Place) -> tuple[Offer, ...]
     exactly, pattern = _exactly(call), _pattern(call, rules, place)
     never = _never(call, pattern)
     rule_tool = _rule_tool(call)
+    outside = isinstance(call, CommandCall) and call.unsandboxed
     found = [allow]
     if exactly is not None:
         name = f"Always allow {_named(rule_tool, exactly, exact=True)}"
-        found.append(_allowing(ALLOW_ALWAYS, name, rule_tool, (exactly,)))
-    if pattern:
+        found.append(_allowing(ALLOW_ALWAYS, name, rule_tool, (exactly,), outside=outside))
+    # Whoever wants a pattern to leave the sandbox writes it into the file.
+    if pattern and not outside:
         names = ", ".join(_named(rule_tool, each) for each in pattern)
         name = f"Always allow {names} in this project"
         # What does not fit would be stored unseen, so it is not offered.
@@ -88,9 +91,14 @@ def offers(call: Call, rules: Sequence[Rule], place: Place) -> tuple[Offer, ...]
     return tuple(found)
 
 
-def _allowing(choice_id: str, name: str, tool: str, targets: Sequence[Target]) -> Offer:
-    rules = tuple(Rule("allow", tool, target) for target in targets)
-    choice = PermissionChoice(id=choice_id, name=cut_middle(name), kind="allow_always")
+def _allowing(
+    choice_id: str, name: str, tool: str, targets: Sequence[Target], *, outside: bool = False
+) -> Offer:
+    rules = tuple(Rule("allow", tool, target, outside) for target in targets)
+    # What is said of the sandbox is never cut off.
+    room = LONGEST_NAME - len(OUTSIDE) if outside else LONGEST_NAME
+    name = cut_middle(name, room) + (OUTSIDE if outside else "")
+    choice = PermissionChoice(id=choice_id, name=name, kind="allow_always")
     return Offer(choice, allowed=True, rules=rules)
 
 
@@ -116,12 +124,12 @@ def _named(tool: str, target: Target, *, exact: bool = False) -> str:
     return f"exactly {name}" if exact and isinstance(target, ExactCommand) else name
 
 
-def cut_middle(text: str) -> str:
+def cut_middle(text: str, room: int = LONGEST_NAME) -> str:
     """Return the text, with `…` in the middle where it is too long for a button."""
-    if len(text) <= LONGEST_NAME:
+    if len(text) <= room:
         return text
-    half = (LONGEST_NAME - 1) // 2
-    return f"{text[: LONGEST_NAME - 1 - half]}…{text[-half:]}"
+    half = (room - 1) // 2
+    return f"{text[: room - 1 - half]}…{text[-half:]}"
 
 
 def _exactly(call: Call) -> Target | None:

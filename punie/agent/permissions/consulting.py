@@ -1,11 +1,12 @@
 """Consults the rules of a project about one call, as they are at that moment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anyio import to_thread
 
 from punie.agent.permissions.choices import ONCE, Offer, offers
 from punie.agent.permissions.judging import (
+    CommandCall,
     Forbidden,
     Permitted,
     Place,
@@ -16,7 +17,8 @@ from punie.agent.permissions.judging import (
 )
 from punie.agent.permissions.store import Permissions, PermissionsError
 from punie.tools.base import AnyTool, ToolArguments
-from punie.workspace.base import Workspace
+from punie.tools.subjects import CommandSubject
+from punie.workspace.base import Confinement, Workspace
 
 
 @dataclass(frozen=True)
@@ -32,20 +34,30 @@ class Malformed:
 
 @dataclass(frozen=True)
 class Consulted:
-    """What the rules say of a call, and the answers to offer should a person be asked."""
+    """What the rules say of a call, and the answers to offer should a person be asked.
+
+    `unconfined` tells that it is a command that would run outside of the sandbox which the user
+    wants, and `missing` why that is so if none works.
+    """
 
     verdict: Unruled | Unclear | Permitted | Forbidden | Malformed
     offers: tuple[Offer, ...] = ONCE
+    unconfined: bool = False
+    missing: str = ""
 
 
 async def consult(
     permissions: Permissions | None, workspace: Workspace, tool: AnyTool, arguments: ToolArguments
 ) -> Consulted:
     """Read the rules anew and apply them; without a place for rules no answer is for good."""
+    subject = None if tool.subject is None else tool.subject(arguments)
+    runs = isinstance(subject, CommandSubject)
+    confinement = await workspace.confinement() if runs else Confinement()
+    own = () if permissions is None else (permissions.config_dir,)
+    place = Place(workspace, own, confined=confinement.active)
+    call = await to_thread.run_sync(describe_call, tool, arguments, place)
 
     def look() -> Consulted:
-        place = Place(workspace, () if permissions is None else (permissions.config_dir,))
-        call = describe_call(tool, arguments, place)
         if permissions is None:
             return Consulted(judge((), call, place))
         try:
@@ -62,4 +74,7 @@ async def consult(
             return Consulted(verdict)
         return Consulted(verdict, offers(call, rules, place))
 
-    return await to_thread.run_sync(look)
+    consulted = await to_thread.run_sync(look)
+    leaves = isinstance(call, CommandCall) and call.unsandboxed and confinement.wanted == "always"
+    missing = confinement.missing
+    return replace(consulted, unconfined=leaves or bool(missing), missing=missing)

@@ -68,10 +68,11 @@ Verdict = Unruled | Unclear | Permitted | Forbidden
 
 @dataclass(frozen=True)
 class CommandCall:
-    """A call of a tool that runs a command line."""
+    """A call of a tool that runs a command line; `unsandboxed` if it is to leave the sandbox."""
 
     tool: str
     line: CommandLine
+    unsandboxed: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,14 @@ Call = CommandCall | FilesCall | ReadCall | OtherCall
 
 @dataclass(frozen=True)
 class Place:
-    """The workspace as rules see it. Edits below the `own` folders, Punie's, are guarded."""
+    """The workspace as rules see it. Edits below the `own` folders, Punie's, are guarded.
+
+    `confined` tells that commands run in a sandbox unless a call says otherwise.
+    """
 
     workspace: Workspace
     own: tuple[Path, ...] = field(default=())
+    confined: bool = False
 
     def name(self, path: str) -> str | None:
         """Return the name that rules use for a path, of the file it really is; None outside."""
@@ -155,7 +160,8 @@ def describe_call(tool: AnyTool, arguments: ToolArguments, place: Place) -> Call
     plain = arguments.model_dump(mode="json")
     match subject:
         case CommandSubject():
-            return CommandCall(tool.name, read_command_line(subject.line))
+            line = read_command_line(subject.line)
+            return CommandCall(tool.name, line, place.confined and subject.unsandboxed)
         case FilesSubject():
             names = tuple(place.name(path) for path in subject.paths)
             return FilesCall(tool.name, names, place.secrets(subject.paths))
@@ -187,6 +193,8 @@ def judge(rules: Sequence[Rule], call: Call, place: Place) -> Verdict:
             return Forbidden(rule)
     match call:
         case CommandCall():
+            if call.unsandboxed:
+                allows = [rule for rule in allows if rule.tool != call.tool or rule.unsandboxed]
             return _judge_command(allows, denies, call, place)
         case FilesCall():
             return _judge_files(allows, denies, call, place)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from punie.agent.permissions.rules import ExactCommand, Rule, name_target
+from punie.agent.permissions.rules import ExactCommand, Rule
 from punie.agent.permissions.store import Permissions, PermissionsError, RuleBook
 from punie.workspace.boundary import visible_name
 
@@ -49,4 +49,4 @@ def rule_line(rule: Rule) -> str:
     """Return a rule in one line, as `always allow …` or `never allow …`."""
     adverb = "always" if rule.decision == "allow" else "never"
     exactly = "exactly " if isinstance(rule.target, ExactCommand) else ""
-    return f"{adverb} allow {exactly}{visible_name(name_target(rule.tool, rule.target))}"
+    return f"{adverb} allow {exactly}{visible_name(rule.about)}"

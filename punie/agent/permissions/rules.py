@@ -17,6 +17,10 @@ COMMANDS = "run_command"
 """The tool whose calls are command lines."""
 
 
+OUTSIDE = " outside the sandbox"
+"""Stands behind the name of a command that is not to be confined."""
+
+
 class RuleError(ValueError):
     """A rule cannot be meant so; the message is a clause that says what is wrong with it."""
 
@@ -78,14 +82,20 @@ Target = CommandPattern | ExactCommand | PathPattern | ExactArguments | AnyCall
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: calls of `tool` that are like `target` are allowed, or never run."""
+    """One rule: calls of `tool` that are like `target` are allowed, or never run.
+
+    A rule that allows a command does so in the sandbox only, unless it is `unsandboxed`.
+    """
 
     decision: Literal["allow", "deny"]
     tool: str
     target: Target
+    unsandboxed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what would allow anything; raises `RuleError`."""
+        if self.unsandboxed and (self.decision == "deny" or self.tool != COMMANDS):
+            raise RuleError("only a rule that allows a command can speak of the sandbox")
         if self.decision == "deny":
             return
         if isinstance(self.target, AnyCall) and self.tool == READS:
@@ -99,7 +109,13 @@ class Rule:
                 raise RuleError(f"`{self.target}` does not name the command that is run")
 
     def __str__(self) -> str:
-        return f"{self.decision} {name_target(self.tool, self.target)}"
+        return f"{self.decision} {self.about}"
+
+    @property
+    def about(self) -> str:
+        """What the rule is about, in words."""
+        outside = OUTSIDE if self.unsandboxed else ""
+        return f"{name_target(self.tool, self.target)}{outside}"
 
 
 def name_target(tool: str, target: Target) -> str:

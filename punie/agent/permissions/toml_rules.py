@@ -37,10 +37,11 @@ _HEADER = """\
 #   path = "src/**"            edits in a folder, or of one file; with tool = "read" reading
 #   any = true                 every call of the tool named by `tool`
 #   arguments = '{{"a": 1}}'     calls of the tool named by `tool` with exactly these arguments
+# A command is allowed in the sandbox; with `unsandboxed = true` it is outside as well.
 
 """
 _TARGETS = ("command", "line", "path", "any", "arguments")
-_KEYS = ("decision", "tool", *_TARGETS)
+_KEYS = ("decision", "tool", "unsandboxed", *_TARGETS)
 _RULE_LINE = re.compile(r"\s*\[\[\s*(?:rules|\"rules\"|'rules')\s*\]\]")
 _AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
 
@@ -99,8 +100,11 @@ def _parse_rule(table: Mapping[str, Any], number: int, text: str, *, deny_only: 
     tool = table.get("tool", usual)
     if not isinstance(tool, str) or not tool:
         raise fault(f"{key} needs the name of a tool in `tool`", key)
+    if not isinstance(table.get("unsandboxed", True), bool):
+        raise fault("unsandboxed must be true or false", "unsandboxed")
     try:
-        return Rule(decision, tool, _parse_target(key, table[key]))
+        unsandboxed = table.get("unsandboxed", False)
+        return Rule(decision, tool, _parse_target(key, table[key]), unsandboxed)
     except RuleError as error:
         raise fault(str(error), key) from None
 
@@ -158,6 +162,8 @@ def _line_of(text: str, key: str, start: int | None = None) -> int:
 def rule_table(rule: Rule) -> dict[str, Any]:
     """Return a rule as its table in the file."""
     table: dict[str, Any] = {"decision": rule.decision}
+    if rule.unsandboxed:
+        table["unsandboxed"] = True
     target = rule.target
     match target:
         case CommandPattern():

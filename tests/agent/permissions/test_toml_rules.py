@@ -47,6 +47,11 @@ any = true
 decision = "allow"
 tool = "idea_run"
 arguments = '{"b": 1, "a": null}'
+
+[[rules]]
+decision = "allow"
+unsandboxed = true
+line = "docker ps"
 """
 RULES = (
     Rule("allow", COMMANDS, CommandPattern(("pytest",), more=True)),
@@ -54,6 +59,7 @@ RULES = (
     Rule("allow", EDITS, PathPattern("src", folder=True)),
     Rule("deny", "idea_rename", AnyCall()),
     Rule("allow", "idea_run", ExactArguments('{"a": null, "b": 1}')),
+    Rule("allow", COMMANDS, ExactCommand("docker ps"), unsandboxed=True),
 )
 
 
@@ -201,17 +207,18 @@ targets = (
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from(("allow", "deny")), targets), max_size=4))
+@given(st.lists(st.tuples(st.sampled_from(("allow", "deny")), targets, st.booleans()), max_size=4))
 @settings(deadline=None)
-def test_written_rules_are_read_back(pairs: list[tuple[str, object]]) -> None:
+def test_written_rules_are_read_back(pairs: list[tuple[str, object, bool]]) -> None:
     rules = []
-    for decision, target in pairs:
+    for decision, target, wide in pairs:
         tool = {ExactCommand: COMMANDS, PathPattern: EDITS}.get(type(target), "a_tool")
         if isinstance(target, ExactCommand) and not target.line.strip():
             continue
         if isinstance(target, PathPattern) and ".." in target.path.split("/"):
             continue
-        rules.append(Rule(decision, tool, target))  # type: ignore[arg-type]
+        outside = wide and decision == "allow" and tool == COMMANDS
+        rules.append(Rule(decision, tool, target, outside))  # type: ignore[arg-type]
     document = tomlkit.document()
     document["rules"] = [rule_table(rule) for rule in rules]
     text = document.as_string()

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.client import Client, Json, eventually, process_exists
+from tests.e2e.client import Client, Json, eventually
 from tests.e2e.conformance.conftest import Stage
+from tests.processes import SLEEP, sleeping
 
 METHODS = ["session/cancel", "$/cancel_request", "$/cancelRequest"]
 NEXT = {"text": "Next."}
@@ -13,7 +14,7 @@ THINKING = {"thought": "slow " * 99, "delay": 0.1, "chunks": 99}
 WRITE = {"tool": "write_file", "arguments": {"path": "new.txt", "content": "x"}}
 RUN = {
     "tool": "run_command",
-    "arguments": {"command": "sleep 987 & echo $! > child; echo started; wait"},
+    "arguments": {"command": f"{SLEEP} & echo $! > child; echo started; wait"},
 }
 
 
@@ -126,7 +127,7 @@ def test_a_command_ends_with_its_children(stage: Stage) -> None:
     assert eventually(lambda: child.exists() and bool(child.read_text().strip()), 30)
     client.notify("session/cancel", {"sessionId": session})
     assert client.result(request, 10) == {"stopReason": "cancelled"}
-    assert eventually(lambda: not process_exists(int(child.read_text())), 2)
+    assert eventually(lambda: not sleeping(), 2)
 
 
 def test_twice_and_when_nothing_runs(stage: Stage) -> None:

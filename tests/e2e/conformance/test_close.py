@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.e2e.client import Refused, eventually, process_exists
+from tests.e2e.client import Refused, eventually
 from tests.e2e.conformance.conftest import Stage
+from tests.processes import SLEEP, sleeping
 
 SLOW = {"text": "slow " * 100, "delay": 0.1, "chunks": 100}
 
@@ -29,7 +30,7 @@ def test_a_running_turn_ends_cancelled(stage: Stage) -> None:
 
 
 def test_a_running_command_ends(stage: Stage) -> None:
-    command = "sleep 987 & echo $! > child; wait"
+    command = f"{SLEEP} & echo $! > child; wait"
     call = {"tool": "run_command", "arguments": {"command": command}}
     project = stage.project({"calls": [call]})
     client = stage.client
@@ -40,7 +41,7 @@ def test_a_running_command_ends(stage: Stage) -> None:
     assert eventually(lambda: child.exists() and bool(child.read_text().strip()), 30)
     close(stage, session)
     assert client.result(request) == {"stopReason": "cancelled"}
-    assert eventually(lambda: not process_exists(int(child.read_text())), 2)
+    assert eventually(lambda: not sleeping(), 2)
     (call_shown,) = client.calls(session).values()
     assert call_shown["status"] == "failed"
 

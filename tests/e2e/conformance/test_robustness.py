@@ -36,9 +36,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.client import COMMAND, Client, Refused, eventually, process_exists
+from tests.e2e.client import COMMAND, Client, Refused, eventually
 from tests.e2e.conformance.conftest import Stage
 from tests.e2e.conftest import Script, Start
+from tests.processes import SLEEP, sleeping
 
 LARGEST = 33_554_432
 
@@ -127,14 +128,13 @@ def test_stdout_may_be_a_file(environment: dict[str, str], tmp_path: Path) -> No
 def test_a_killed_agent_leaves_no_command_behind(
     start: Start, script: Script, project: Path
 ) -> None:
-    command = "sleep 987 & echo $! > child; echo it runs; wait"
+    command = f"{SLEEP} & echo it runs; wait"
     call = {"tool": "run_command", "arguments": {"command": command}}
     client = start(script({"calls": [call]}), environment={"PUNIE_MODE": "auto"})
     client.initialize()
     session = client.new_session(project)
     client.begin_prompt(session)
     client.wait_update(session, lambda update: "it runs\\n" in str(update.get("content")))
-    pid = int((project / "child").read_text())
-    assert process_exists(pid)
+    assert sleeping()
     client.process.send_signal(signal.SIGKILL)
-    assert eventually(lambda: not process_exists(pid), 2)
+    assert eventually(lambda: not sleeping(), 2)
