@@ -4,9 +4,11 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from tests.e2e.conftest import Script, Start
 from tests.tools.mcp.conftest import SERVER, listening
 from tests.tools.mcp.ide import FULL, TOKEN, running_ide
 
-Mcp = Callable[..., Json]
+Settled = Callable[[str], Json]
+
+pytestmark = pytest.mark.shared_agent
 
 
 def demo(name: str = "demo", **environment: str) -> Json:
@@ -37,37 +41,26 @@ def call(tool: str, **arguments: Any) -> Json:
     return {"tool": tool, "arguments": arguments}
 
 
-@pytest.fixture
-def shown(environment: dict[str, str], project: Path) -> Mcp:
-    """What `punie mcp` shows of a session, or of the project's latest one."""
-
-    def run(session: str | None = None) -> Json:
-        chosen = [] if session is None else ["--session", session[:13]]
-        done = subprocess.run(
-            [COMMAND, "mcp", "--json", *chosen],
-            cwd=project,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
-        result = json.loads(done.stdout)
-        assert isinstance(result, dict)
-        return result
-
-    return run
+def stored(environment: dict[str, str], session: str) -> list[Json]:
+    """Return what is stored of a session's servers."""
+    database = Path(environment["PUNIE_STATE_DIR"]) / "sessions.sqlite3"
+    with closing(sqlite3.connect(database)) as connection:
+        query = "SELECT meta FROM sessions WHERE id = ?"
+        (meta,) = connection.execute(query, (session,)).fetchone()
+    reports = json.loads(meta).get("mcp", [])
+    assert isinstance(reports, list)
+    return reports
 
 
 @pytest.fixture
-def settled(shown: Mcp) -> Callable[[str], Json]:
-    """Wait until no server of a session is on its way; return what is shown of them by name."""
+def settled(environment: dict[str, str]) -> Settled:
+    """Wait until no server of a session is on its way; return what is stored of them by name."""
 
     def wait(session: str) -> Json:
         servers: Json = {}
 
         def done() -> bool:
-            servers.update({server["name"]: server for server in shown(session)["servers"]})
+            servers.update({server["name"]: server for server in stored(environment, session)})
             states = [server["state"] for server in servers.values()]
             return bool(states) and "connecting" not in states
 
@@ -75,9 +68,6 @@ def settled(shown: Mcp) -> Callable[[str], Json]:
         return servers
 
     return wait
-
-
-Settled = Callable[[str], Json]
 
 
 def test_a_call_is_asked_for_and_its_result_shown(
@@ -163,8 +153,7 @@ def test_what_a_server_writes_to_stderr_is_logged_without_its_secrets(
     log = (Path(environment["PUNIE_STATE_DIR"]) / "logs" / "punie.log").read_text()
     lines = [json.loads(line) for line in log.splitlines()]
     said = [line for line in lines if line["event"] == "an MCP server said"]
-    assert any("ready, with" in line["line"] for line in said)
-    assert all(line["session"] == session for line in said)
+    assert any("ready, with" in line["line"] for line in said if line["session"] == session)
     assert "hunter2" not in log
 
 
@@ -353,7 +342,7 @@ def test_a_cancelled_call(
 
 @pytest.mark.parametrize("end", ["close", "eof", "sigterm", "kill"])
 def test_nothing_is_left_behind(
-    environment: dict[str, str], script: Script, project: Path, shown: Mcp, end: str
+    environment: dict[str, str], script: Script, project: Path, end: str
 ) -> None:
     environment["PUNIE_MODEL"] = script({"calls": [call("mcp__demo__child")]}, {"text": "ok"})
     environment["PUNIE_MODE"] = "auto"
@@ -380,7 +369,7 @@ def test_nothing_is_left_behind(
         session = client.new_session(project, mcpServers=servers)
         pid_file = project / "pid"
         assert eventually(lambda: pid_file.exists() and bool(pid_file.read_text()), 20)
-        assert eventually(lambda: shown()["servers"][0]["state"] == "connected", 20)
+        assert eventually(lambda: stored(environment, session)[0]["state"] == "connected", 20)
         assert client.prompt(session) == "end_turn"
         (done,) = merged_calls(client.updates(session)).values()
         child = re.findall(r"\d+", done["content"][0]["content"]["text"])
@@ -427,7 +416,13 @@ def test_the_command_shows_the_latest_session_of_the_project(
     assert demo_line == "demo (stdio): connected, 11 tools"
     assert rest[0] == "  mcp__demo__echo"
     assert rest[-1] == "bare: not used: its entry names no command"
-    assert "hunter" not in done.stdout + run("--json").stdout
+    shown = run("--json", "--session", session[:13])
+    assert json.loads(shown.stdout) == {
+        "session": session,
+        "cwd": str(project),
+        "servers": stored(environment, session),
+    }
+    assert "hunter" not in done.stdout + shown.stdout
     elsewhere = run(cwd=project.parent)
     assert elsewhere.returncode == 1
     assert "no session was opened in" in elsewhere.stderr
