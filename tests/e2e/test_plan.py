@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.client import Json, merged_calls
 from tests.e2e.conftest import Script, Start
 from tests.e2e.test_commands import load, opened, said
+
+pytestmark = pytest.mark.shared_agent
 
 STEPS = [
     {"content": "Read the code", "status": "completed"},

@@ -11,6 +11,8 @@ from tests.e2e.conftest import Script, Start
 from tests.e2e.ide import FILES, TERMINAL, Failure, Ide
 from tests.processes import SLEEP, sleeping
 
+pytestmark = pytest.mark.shared_agent
+
 DONE = {"text": "Done."}
 
 

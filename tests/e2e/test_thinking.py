@@ -9,6 +9,8 @@ import pytest
 from tests.e2e.client import Client, Json, Refused
 from tests.e2e.conftest import Start
 
+pytestmark = pytest.mark.shared_agent
+
 
 @pytest.fixture
 def thinker(tmp_path: Path) -> str:

@@ -10,6 +10,8 @@ from tests.e2e.client import Client, Json, merged_calls
 from tests.e2e.conftest import Script, Start
 from tests.e2e.test_commands import load, opened, said
 
+pytestmark = pytest.mark.shared_agent
+
 EDIT = {
     "tool": "edit_file",
     "arguments": {"path": "app.py", "edits": [{"old_text": "Hello", "new_text": "Servus"}]},
@@ -212,7 +214,11 @@ def test_the_guide_of_init_can_be_taken_back(
 
 
 def test_the_next_prompt_tells_the_model_and_shows_nothing_of_it(
-    start: Start, script: Script, project: Path, auto: dict[str, str], tmp_path: Path
+    start: Start,
+    script: Script,
+    project: Path,
+    auto: dict[str, str],
+    environment: dict[str, str],
 ) -> None:
     model = script({"calls": [EDIT]}, {"text": "One."}, {"calls": [EDIT]}, {"text": "Two."})
     client = start(model, environment=auto)
@@ -221,8 +227,9 @@ def test_the_next_prompt_tells_the_model_and_shows_nothing_of_it(
     said(client, session, "/undo")
     client.prompt(session, "Try once more.")
     (project / "app.py").write_text(AFTER)
-    database = sqlite3.connect(tmp_path / "state/sessions.sqlite3")
-    rows = database.execute("SELECT payload FROM events WHERE kind = 'user_message' ORDER BY seq")
+    database = sqlite3.connect(Path(environment["PUNIE_STATE_DIR"]) / "sessions.sqlite3")
+    query = "SELECT payload FROM events WHERE kind = 'user_message' AND session_id = ? ORDER BY seq"
+    rows = database.execute(query, (session,))
     messages = [json.loads(payload) for (payload,) in rows]
     database.close()
     assert [message["command"] for message in messages] == [None, "undo", None]
