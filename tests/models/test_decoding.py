@@ -88,6 +88,20 @@ def request(number: int, sampling: Sampling, *, guided: bool = True) -> Generate
     )
 
 
+_ALONE: dict[tuple[Path | None, int, Sampling, bool], list[int]] = {}
+
+
+async def alone(engine: Engine, number: int, sampling: Sampling, *, guided: bool) -> list[int]:
+    """Return the answer token by token, without drafts or company; it is worked out once."""
+    key = (engine.directory, number, sampling, guided)
+    if key not in _ALONE:
+        plain = replace(request(number, sampling, guided=guided), speculate=False)
+        _ALONE[key], _ = await run(engine, plain)
+        if guided:
+            check_guide(plain.guide, _ALONE[key])
+    return _ALONE[key]
+
+
 def check_guide(guide: Guide | None, tokens: list[int]) -> None:
     assert isinstance(guide, PatternGuide)
     # What it has accepted is what was written; at the limit forced tokens may stand behind it.
@@ -102,15 +116,13 @@ def check_guide(guide: Guide | None, tokens: list[int]) -> None:
 async def test_drafts_change_nothing(engine: Engine, sampling: Sampling, guided: bool) -> None:
     saved = 0
     for number in range(6):
-        plain = replace(request(number, sampling, guided=guided), speculate=False)
         drafted = request(number, sampling, guided=guided)
-        expected, _ = await run(engine, plain)
+        expected = await alone(engine, number, sampling, guided=guided)
         found, end = await run(engine, drafted)
         assert found == expected
         assert len(found) == end.output == 40 + number
         saved += end.output - end.passes
         if guided:
-            check_guide(plain.guide, expected)
             check_guide(drafted.guide, found)
     if guided:
         assert saved > 0  # forced tokens are read together
@@ -120,10 +132,7 @@ async def test_drafts_change_nothing(engine: Engine, sampling: Sampling, guided:
 @pytest.mark.parametrize("guided", [False, True], ids=["free", "guided"])
 async def test_company_changes_nothing(engine: Engine, sampling: Sampling, guided: bool) -> None:
     numbers = range(7)
-    expected = {}
-    for number in numbers:
-        alone = replace(request(number, sampling, guided=guided), speculate=False)
-        expected[number], _ = await run(engine, alone)
+    expected = {number: await alone(engine, number, sampling, guided=guided) for number in numbers}
     found: dict[int, list[int]] = {}
 
     async def one(number: int) -> None:
@@ -140,11 +149,7 @@ async def test_company_changes_nothing(engine: Engine, sampling: Sampling, guide
 
 
 async def test_cancelling_some_leaves_the_others(engine: Engine) -> None:
-    expected = {}
-    for number in range(6):
-        expected[number], _ = await run(
-            engine, replace(request(number, Sampling()), speculate=False)
-        )
+    expected = {number: await alone(engine, number, Sampling(), guided=True) for number in range(6)}
     found: dict[int, list[int]] = {}
 
     async def one(number: int) -> None:
