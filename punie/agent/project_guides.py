@@ -155,7 +155,7 @@ class ProjectGuides:
         whole = len(raw) <= self.chars * _BYTES_PER_CHAR
         if not any(line.strip() for line in lines):
             return None
-        name = f"your user's {GUIDE_FILE}"
+        name = f"{GUIDE_FILE} of the settings folder"
         return _guide(name, "for this user", lines, self.chars, whole=whole, readable=False)
 
 

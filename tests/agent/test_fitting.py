@@ -11,10 +11,11 @@ from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import FunctionModel
 
 from punie.agent.budget import Fill, message_chars
-from punie.agent.compaction import plan_compaction
+from punie.agent.compaction import plan_compaction, plan_on_demand
 from punie.agent.events import Compacted, Notice, TurnEnded, TurnEvent, decode_event, encode_event
 from punie.agent.history import CLEARED, SUMMARY_HEAD
 from punie.agent.journal import PastTurns
+from punie.agent.summary import Summariser
 from punie.models.scripted import Script, ScriptedModel, ScriptedResponse
 from tests.agent.stage import Piece, Recording, Stage, call, messages_from_events, scripted
 from tests.agent.stage import Script as Answers
@@ -114,6 +115,23 @@ async def test_a_model_with_a_small_window_is_not_asked() -> None:
         await stage.turn("again")
     assert not any(asks_for_summary(request) for request in recording.requests)
     assert not any(isinstance(event, Notice) and "sums" in event.text for event in stage.events)
+
+
+async def test_what_the_person_wants_kept_is_asked_for() -> None:
+    recording = Recording()
+    stage = Stage(scripted(echoes(30), recording, window=30_000))
+    for number in range(3):
+        await stage.turn(f"prompt {number}")
+    history = PastTurns(stage.events).history
+    plan = plan_on_demand(history, all_turns=True)
+    assert plan is not None
+    assert (plan.turns, plan.summed_up, plan.dropped) == (2, 8, 8)
+    summariser = Summariser.of_turn(stage.config(), "the names of the tables")
+    said = await summariser.stand_in(history.messages()[: plan.summed_up])
+    assert said.endswith("It echoed.")
+    request = flat(recording.requests[-1])
+    assert request[-1][1].endswith(" Above all, keep this: the names of the tables")
+    assert request[:-1] == flat(history.messages())[: len(request) - 1]
 
 
 async def test_a_later_summary_takes_in_the_one_before() -> None:

@@ -73,7 +73,8 @@ async def test_guides_of_user_and_root_come_with_the_first_prompt_only(tmp_path:
     assert [event.kind for event in events[:2]] == ["user_message", "guide"]
     (text,) = [item[1] for item in flat(recording.requests[0])]
     assert text == (
-        "How to work for this user, from your user's AGENTS.md:\n```\nAnswer in French.\n```\n\n"
+        "How to work for this user, from AGENTS.md of the settings folder:\n"
+        "```\nAnswer in French.\n```\n\n"
         "How to work in this project, from AGENTS.md:\n"
         "```\n# Shop\n\nRun `make test`.\n```\n\nhello"
     )
