@@ -378,8 +378,8 @@ class CallRunner:
         if self.guides is not None:
             self.guides.touch(result.presentation)
             # What code calls the model does not read; the guides come with the result of the code.
-            if open_call.parent is None and (more := await self.guides.of_touched()):
-                text = f"{text}\n\n{secrets.text(more)}"
+            if open_call.parent is None and (more := await self.guides.of_touched(secrets)):
+                text = f"{text}\n\n{more}"
         text += remark
         await self.journal.emit(
             ToolFinished(

@@ -7,7 +7,7 @@ context is not said again; a guide that changed, or left the context, is.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anyio import to_thread
@@ -15,7 +15,7 @@ from pydantic_ai.messages import ModelMessage, ToolReturnPart, UserPromptPart
 
 from punie.agent.events import GuideAdded
 from punie.agent.guide import GUIDE_FILE
-from punie.logs.credentials import BY_SHAPE
+from punie.logs.credentials import BY_SHAPE, Credentials
 from punie.tools.presentation import DiffContent, Presentation
 from punie.tools.wording import fenced, fitting_rows
 from punie.workspace.base import Workspace, WorkspaceError
@@ -72,14 +72,18 @@ class ProjectGuides:
     _touched: dict[Path, None] = field(default_factory=dict)
     _seen: set[Path] = field(default_factory=set)
 
-    async def at_start(self) -> GuideAdded | None:
-        """Return the guides of the user and the root, without what the context holds already."""
+    async def at_start(self, secrets: Credentials) -> GuideAdded | None:
+        """Return the guides of the user and the root, without what the context holds already.
+
+        `secrets` masks what no model may read, before it is compared too.
+        """
         found = []
         if self.chars and self.user_folder is not None:
             found.append(await to_thread.run_sync(self._of_user, self.user_folder))
         if self.chars:
             found.append(await self._of_folder(self.workspace.roots[0], "in this project"))
-        new = [guide for guide in found if guide is not None and not self._stands(guide.text)]
+        masked = [guide.masked(secrets) for guide in found if guide is not None]
+        new = [guide for guide in masked if not self._stands(guide.text)]
         if not new:
             return None
         return GuideAdded(
@@ -98,15 +102,16 @@ class ProjectGuides:
                     self._seen.add(folder)
                     self._touched[folder] = None
 
-    async def of_touched(self) -> str:
+    async def of_touched(self, secrets: Credentials) -> str:
         """Return the guides of the folders in which files were touched, a few at a time."""
         texts: list[str] = []
         while self._touched and len(texts) < _MOST_AT_ONCE:
             folder = next(iter(self._touched))
             del self._touched[folder]
             guide = await self._of_folder(folder, f"in {self.workspace.display(folder)}")
-            if guide is not None and not self._stands(guide.text):
-                texts.append(guide.text)
+            text = "" if guide is None else secrets.text(guide.text)
+            if text and not self._stands(text):
+                texts.append(text)
         return "\n\n".join(texts)
 
     def _folders(self, path: Path) -> list[Path]:
@@ -163,6 +168,9 @@ class ProjectGuides:
 class _Guide:
     name: str
     text: str
+
+    def masked(self, secrets: Credentials) -> "_Guide":
+        return replace(self, text=secrets.text(self.text))
 
 
 def _guide(

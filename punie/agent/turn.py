@@ -160,6 +160,7 @@ class _Turn:
             guide_chars(config.guide_tokens, self._window),
             config.user_folder,
         )
+        self._secrets = SecretValues(config.workspace)
         self._runner = CallRunner(
             journal,
             ToolContext(
@@ -175,7 +176,7 @@ class _Turn:
             self._guides,
             Explorer(config, journal, ask, run_turn).explore,
             remark=self._remark,
-            secrets=SecretValues(config.workspace),
+            secrets=self._secrets,
             watch=config.watch,
             warned=config.warned,
         )
@@ -208,7 +209,7 @@ class _Turn:
             return _Ending("end_turn", _NOT_RUN)
 
     async def _converse(self) -> _Ending:
-        guide = await self._guides.at_start()
+        guide = await self._guides.at_start(await self._secrets.credentials())
         if guide is not None:
             await self._journal.emit(guide)
         while self._requests_left:

@@ -150,6 +150,21 @@ async def test_what_is_no_guide_is_passed_over(tmp_path: Path, content: bytes) -
     assert [event.kind for event in await stage.turn("hi")][:2] == ["user_message", "text"]
 
 
+async def test_secrets_in_guides_are_masked_and_the_guides_still_come_once(tmp_path: Path) -> None:
+    value = "hunter2hunter2hunter2"
+    put(tmp_path / ".env", f"API_TOKEN={value}\n")
+    put(tmp_path / "AGENTS.md", f"Log in with {value}.")
+    put(tmp_path / "web/AGENTS.md", f"Here too: {value}.")
+    put(tmp_path / "web/a.py", "1")
+    stage = InProject(scripted(reads("web/a.py", "web/a.py")), root=tmp_path)
+    for number in range(2):
+        await stage.turn(f"read {number}")
+    assert value not in str(stage.events)
+    assert sum(isinstance(event, GuideAdded) for event in stage.events) == 1
+    read = list(results(messages_from_events(stage.events)).values())
+    assert ["Here too" in text for text in read] == [True, False]
+
+
 async def test_a_guide_is_no_way_to_a_secret(tmp_path: Path) -> None:
     put(tmp_path / ".env", "KEY=secret")
     (tmp_path / "AGENTS.md").symlink_to(tmp_path / ".env")
