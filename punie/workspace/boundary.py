@@ -1,11 +1,13 @@
 """Which paths belong to the workspace, decided on real paths so that no link leads out."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from punie.workspace.base import OutsideWorkspaceError, WorkspaceError
+from punie.workspace.beneath import HeldPath, hold
 
 _SHOWN_CHARS = 300
 _MAX_ROUNDS = 40
@@ -79,16 +81,29 @@ class Boundary:
         return inside
 
     def verify(self, path: Path) -> Path:
-        """Return the real path as it is now; raise `OutsideWorkspaceError` if it leads out.
+        """Return the real path as it is now; raise `OutsideWorkspaceError` if it leads out."""
+        return self._real_below(path)[1]
 
-        Called right before a file is touched, since links may have changed after `locate`.
+    @contextlib.contextmanager
+    def hold(self, path: Path, *, create: bool = False) -> Iterator[HeldPath]:
+        """Hold the real path as it is now, however links change; make its folders with `create`.
+
+        Links may have changed after `locate`. Raises `OutsideWorkspaceError` if it leads out, and
+        `OSError`.
         """
+        root, real = self._real_below(path)
+        with hold(root, real, create=create) as held:
+            yield held
+
+    def _real_below(self, path: Path) -> tuple[Path, Path]:
+        """Return the real root that a path lies in now, and where it really is."""
         real = _real(path)
-        if self._below_root(real) is None:
-            raise OutsideWorkspaceError(
-                f"{self.display(path)} leads outside the workspace through a symbolic link"
-            )
-        return real
+        for root in self.real_roots:
+            if real.is_relative_to(root):
+                return root, real
+        raise OutsideWorkspaceError(
+            f"{self.display(path)} leads outside the workspace through a symbolic link"
+        )
 
     def display(self, path: Path) -> str:
         """Return `path` relative to the first root, or absolute when it is not below it."""

@@ -1,34 +1,35 @@
 """Reading some lines of a file of any size, without ever holding more than those."""
 
-from pathlib import Path
 from typing import IO
 
 from punie.workspace.base import LineRange, MissingFileError, NotTextError, WorkspaceError
+from punie.workspace.beneath import HeldPath
 from punie.workspace.file_kinds import HEAD_BYTES, kind_of
 from punie.workspace.text_files import (
     BOM,
     missing_sentence,
     not_text,
+    open_regular,
     reason,
-    refuse_no_file,
     refuse_utf16,
 )
 
 _CHUNK_BYTES = 1 << 20
 
 
-def read_line_range(real: Path, shown: str, first: int, last: int | None, limit: int) -> LineRange:
-    """Read lines `first` to `last` (1-based, both included, None for the end) of the file `real`.
+def read_line_range(
+    at: HeldPath, shown: str, first: int, last: int | None, limit: int
+) -> LineRange:
+    """Read lines `first` to `last` (1-based, both included, None for the end) of the file there.
 
     Stops when `limit` bytes have been kept. Raises `WorkspaceError` if the file is missing, no
     file, or if what was passed on the way is not UTF-8 text.
     """
     try:
-        refuse_no_file(real.stat(), shown)
-        with real.open("rb") as file:
+        with open_regular(at, shown) as (file, _):
             return _read(file, shown, first, last, limit)
     except FileNotFoundError as error:
-        raise MissingFileError(missing_sentence(real, shown, "file")) from error
+        raise MissingFileError(missing_sentence(at.path, shown, "file")) from error
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be read: {reason(error)}") from error
 

@@ -1,8 +1,9 @@
 """The workspace on the local disk."""
 
+import contextlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ from punie.workspace.base import (
     TextFile,
     WorkspaceError,
 )
+from punie.workspace.beneath import HeldPath
 from punie.workspace.boundary import boundary_around
 from punie.workspace.commands import END_GRACE_SECONDS, run_command, shell_command
 from punie.workspace.content_search import count_in_files, search_files
@@ -58,6 +60,8 @@ from punie.workspace.text_files import (
 
 if TYPE_CHECKING:
     from punie.workspace.lsp.client import LanguageServer
+
+_ANYTHING = "file or folder"
 
 
 class LocalWorkspace:
@@ -97,7 +101,9 @@ class LocalWorkspace:
         """Read a file; raise `WorkspaceError` if it is missing, a folder or not text."""
 
         def read() -> TextFile:
-            return read_text_file(path, self._boundary.verify(path), self.display(path))
+            shown = self.display(path)
+            with self._held(path, shown, "file") as held:
+                return read_text_file(path, held, shown)
 
         return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 
@@ -113,9 +119,8 @@ class LocalWorkspace:
 
         def write() -> TextFile:
             data = encode_text(shown, text, newline=newline, bom=bom)
-            self._make_folder(path)
-            with self._writing:
-                write_file_atomically(self._boundary.verify(path), shown, data, expected=expected)
+            with self._held_in_folder(path) as held, self._writing:
+                write_file_atomically(held, shown, data, expected=expected)
             return decode_text(path, shown, data)
 
         return await anyio.to_thread.run_sync(write)
@@ -125,8 +130,8 @@ class LocalWorkspace:
         shown = self.display(file.path)
 
         def remove() -> None:
-            with self._writing:
-                remove_file(self._boundary.verify(file.path), shown, expected=file.digest)
+            with self._held(file.path, shown, "file") as held, self._writing:
+                remove_file(held, shown, expected=file.digest)
 
         await anyio.to_thread.run_sync(remove)
 
@@ -134,19 +139,40 @@ class LocalWorkspace:
         """Create the file's missing folders; raise `WorkspaceError` if it cannot be written."""
 
         def prepare() -> None:
-            self._make_folder(path)
-            check_writable(self._boundary.verify(path), self.display(path))
+            with self._held_in_folder(path) as held:
+                check_writable(held, self.display(path))
 
         await anyio.to_thread.run_sync(prepare)
 
-    def _make_folder(self, path: Path) -> None:
-        try:
-            self._boundary.verify(path).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            folder = self.display(path.parent)
-            raise WorkspaceError(
-                f"the folder {folder} could not be created: {reason(error)}"
-            ) from error
+    @contextlib.contextmanager
+    def _held(self, path: Path, shown: str, noun: str) -> Iterator[HeldPath]:
+        """Hold a path whose folders are there; raise `WorkspaceError` if they are not."""
+        with contextlib.ExitStack() as stack:
+            try:
+                held = stack.enter_context(self._boundary.hold(path))
+            except FileNotFoundError as error:
+                sentence = missing_sentence(self._boundary.verify(path), shown, noun)
+                raise MissingFileError(sentence) from error
+            except NotADirectoryError as error:
+                sentence = missing_sentence(self._boundary.verify(path), shown, noun)
+                kind = MissingFileError if noun == _ANYTHING else WorkspaceError
+                raise kind(sentence) from error
+            except OSError as error:
+                raise WorkspaceError(f"{shown} could not be reached: {reason(error)}") from error
+            yield held
+
+    @contextlib.contextmanager
+    def _held_in_folder(self, path: Path) -> Iterator[HeldPath]:
+        """Hold a path and make the folders that it lacks; raise `WorkspaceError`."""
+        with contextlib.ExitStack() as stack:
+            try:
+                held = stack.enter_context(self._boundary.hold(path, create=True))
+            except OSError as error:
+                folder = self.display(path.parent)
+                raise WorkspaceError(
+                    f"the folder {folder} could not be created: {reason(error)}"
+                ) from error
+            yield held
 
     async def read_lines(
         self, path: Path, first: int, last: int | None, *, limit: int
@@ -155,7 +181,8 @@ class LocalWorkspace:
         shown = self.display(path)
 
         def read() -> LineRange:
-            return read_line_range(self._boundary.verify(path), shown, first, last, limit)
+            with self._held(path, shown, "file") as held:
+                return read_line_range(held, shown, first, last, limit)
 
         return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 
@@ -163,7 +190,9 @@ class LocalWorkspace:
         """Tell what is at a path; raise `MissingFileError` if there is nothing."""
 
         def look() -> PathInfo:
-            return look_at(self._boundary.verify(path), self.display(path))
+            shown = self.display(path)
+            with self._held(path, shown, _ANYTHING) as held:
+                return look_at(held, shown)
 
         return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
 
@@ -171,16 +200,12 @@ class LocalWorkspace:
         """Move a file or folder, creating missing folders; nothing is overwritten."""
 
         def move() -> None:
-            # Looked at before folders are made for it.
-            look_at(self._boundary.verify(path), self.display(path))
-            self._make_folder(to)
-            with self._writing:
-                move_entry(
-                    self._boundary.verify(path),
-                    self._boundary.verify(to),
-                    self.display(path),
-                    self.display(to),
-                )
+            shown = self.display(path)
+            with self._held(path, shown, _ANYTHING) as held:
+                # Looked at before folders are made for it.
+                look_at(held, shown)
+                with self._held_in_folder(to) as held_to, self._writing:
+                    move_entry(held, held_to, shown, self.display(to))
 
         await anyio.to_thread.run_sync(move)
 
@@ -188,8 +213,9 @@ class LocalWorkspace:
         """Delete a file of any kind or an empty folder; raise `WorkspaceError` if it cannot be."""
 
         def delete() -> None:
-            with self._writing:
-                delete_entry(self._boundary.verify(path), self.display(path))
+            shown = self.display(path)
+            with self._held(path, shown, _ANYTHING) as held, self._writing:
+                delete_entry(held, shown)
 
         await anyio.to_thread.run_sync(delete)
 
@@ -197,7 +223,9 @@ class LocalWorkspace:
         """List a folder: folders first, then files, each by name; raise `WorkspaceError`."""
 
         def read() -> tuple[DirEntry, ...]:
-            return list_entries(self._boundary.verify(path), self.display(path))
+            shown = self.display(path)
+            with self._held(path, shown, "folder") as held:
+                return list_entries(held, shown)
 
         return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 

@@ -6,7 +6,9 @@ import hashlib
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from punie.workspace.base import (
     IsFolderError,
@@ -16,6 +18,7 @@ from punie.workspace.base import (
     TooLargeError,
     WorkspaceError,
 )
+from punie.workspace.beneath import HeldPath
 from punie.workspace.boundary import visible_name
 from punie.workspace.file_kinds import HEAD_BYTES, FileKind, kind_of
 
@@ -125,9 +128,8 @@ def too_large(shown: str, size: int) -> TooLargeError:
     )
 
 
-def _what_is_so_large(real: Path, shown: str, size: int) -> WorkspaceError:
-    with real.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+def _what_is_so_large(file: BinaryIO, shown: str, size: int) -> WorkspaceError:
+    head = file.read(HEAD_BYTES)
     kind = kind_of(head) if b"\0" in head or head.startswith(b"%PDF-") else None
     return too_large(shown, size) if kind is None else not_text(shown, kind, "")
 
@@ -140,27 +142,41 @@ def refuse_no_file(found: os.stat_result, shown: str) -> None:
         raise WorkspaceError(f"{shown} is not a regular file")
 
 
-def read_text_file(path: Path, real: Path, shown: str) -> TextFile:
-    """Read the file at `real`; raise `WorkspaceError` if it is missing, no file, or not text."""
-    try:
-        found = real.stat()
+@contextlib.contextmanager
+def open_regular(at: HeldPath, shown: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file to read and tell its size; raise `WorkspaceError` for anything else.
+
+    It is looked at before it is opened, which can do something with a device, and after.
+    """
+    there = at.status()
+    if not stat.S_ISLNK(there.st_mode):
+        refuse_no_file(there, shown)
+    with at.open() as file:
+        found = os.fstat(file.fileno())
         refuse_no_file(found, shown)
-        if found.st_size > MAX_TEXT_BYTES:
-            raise _what_is_so_large(real, shown, found.st_size)
-        data = real.read_bytes()
+        yield file, found.st_size
+
+
+def read_text_file(path: Path, at: HeldPath, shown: str) -> TextFile:
+    """Read the file there; raise `WorkspaceError` if it is missing, no file, or not text."""
+    try:
+        with open_regular(at, shown) as (file, size):
+            if size > MAX_TEXT_BYTES:
+                raise _what_is_so_large(file, shown, size)
+            data = file.read()
     except FileNotFoundError as error:
-        raise MissingFileError(missing_sentence(real, shown, "file")) from error
+        raise MissingFileError(missing_sentence(at.path, shown, "file")) from error
     except NotADirectoryError as error:
-        raise WorkspaceError(missing_sentence(real, shown, "file")) from error
+        raise WorkspaceError(missing_sentence(at.path, shown, "file")) from error
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be read: {reason(error)}") from error
     return decode_text(path, shown, data)
 
 
-def check_writable(real: Path, shown: str) -> os.stat_result | None:
-    """Return what is at `real`, None if nothing; raise `WorkspaceError` if it cannot be written."""
+def check_writable(at: HeldPath, shown: str) -> os.stat_result | None:
+    """Return what is there, None if nothing; raise `WorkspaceError` if it cannot be written."""
     try:
-        found = real.stat()
+        found = at.status()
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -168,49 +184,53 @@ def check_writable(real: Path, shown: str) -> os.stat_result | None:
     refuse_no_file(found, shown)
     # Replacing needs only the folder's permission, but a read-only file means "hands off", to a
     # superuser too.
-    if not os.access(real, os.W_OK) or not found.st_mode & 0o222:
+    if not at.may_write() or not found.st_mode & 0o222:
         raise WorkspaceError(f"{shown} is read-only")
     return found
 
 
 def write_file_atomically(
-    real: Path, shown: str, data: bytes, *, expected: str | None = None
+    at: HeldPath, shown: str, data: bytes, *, expected: str | None = None
 ) -> None:
-    """Put `data` in place of the file at `real` in one step, keeping its permission bits.
+    """Put `data` in place of the file there in one step, keeping its permission bits.
 
     With `expected`, the digest of the old file, nothing is written if it is another by now.
     Raises `WorkspaceError` when writing is not possible; the old file is untouched then.
     """
-    temporary = real.with_name(f".punie-{secrets.token_hex(8)}.tmp")
+    temporary = at.beside(f".punie-{secrets.token_hex(8)}.tmp")
     try:
-        found = check_writable(real, shown)
-        if expected is not None and (found is None or digest_of(real.read_bytes()) != expected):
+        found = check_writable(at, shown)
+        if expected is not None and (found is None or _digest(at, shown) != expected):
             raise WorkspaceError(f"{shown} changed on disk just now; read it again first")
         try:
             # Opened by hand, not by tempfile, so that a new file gets the umask's usual mode.
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-            with os.fdopen(descriptor, "wb") as file:
+            with temporary.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
                 file.write(data)
-            if found is not None:
-                temporary.chmod(stat.S_IMODE(found.st_mode))
-            temporary.replace(real)
+                if found is not None:
+                    os.fchmod(file.fileno(), stat.S_IMODE(found.st_mode))
+            temporary.replace(at)
         except BaseException:
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+                temporary.unlink()
             raise
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be written: {reason(error)}") from error
 
 
-def remove_file(real: Path, shown: str, *, expected: str) -> None:
-    """Delete the file at `real` if its digest is the one expected; else raise `WorkspaceError`."""
+def _digest(at: HeldPath, shown: str) -> str:
+    with open_regular(at, shown) as (file, _):
+        return digest_of(file.read())
+
+
+def remove_file(at: HeldPath, shown: str, *, expected: str) -> None:
+    """Delete the file there if its digest is the one expected; else raise `WorkspaceError`."""
     try:
-        if digest_of(real.read_bytes()) != expected:
+        if _digest(at, shown) != expected:
             raise WorkspaceError(f"{shown} changed on disk just now; read it again first")
-        if not real.stat().st_mode & 0o222:
+        if not at.status().st_mode & 0o222:
             raise WorkspaceError(f"{shown} is read-only")
-        real.unlink()
+        at.unlink()
     except FileNotFoundError as error:
-        raise MissingFileError(missing_sentence(real, shown, "file")) from error
+        raise MissingFileError(missing_sentence(at.path, shown, "file")) from error
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be deleted: {reason(error)}") from error

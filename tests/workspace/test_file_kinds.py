@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from punie.workspace.base import NotTextError
+from punie.workspace.beneath import whole_path
 from punie.workspace.file_kinds import FileKind, kind_of
 from punie.workspace.text_files import MAX_TEXT_BYTES, read_text_file
 
@@ -55,21 +56,21 @@ def test_what_real_programs_write(tmp_path: Path) -> None:
         path = tmp_path / "sample.txt"
         path.write_bytes(data)
         with pytest.raises(NotTextError, match=f"sample.txt is {name}, not text"):
-            read_text_file(path, path, "sample.txt")
+            read_text_file(path, whole_path(path), "sample.txt")
 
 
 def test_text_is_text_whatever_it_begins_with(tmp_path: Path) -> None:
     for text in ("BM is a word", "MZ", "GIF89a", "OggS", "ID3 tags", "PAR1", "%!PS", "II*"):
         path = tmp_path / "a.png"
         path.write_text(text)
-        assert read_text_file(path, path, "a").text == text
+        assert read_text_file(path, whole_path(path), "a").text == text
 
 
 def test_a_document_that_is_all_text_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"%PDF-1.4\n%%EOF\n")
     with pytest.raises(NotTextError, match="a PDF document") as caught:
-        read_text_file(path, path, "a")
+        read_text_file(path, whole_path(path), "a")
     assert caught.value.family == "document"
 
 
@@ -79,7 +80,7 @@ def test_a_large_image_is_an_image(tmp_path: Path) -> None:
         file.write(b"\x89PNG\r\n\x1a\n\0")
         file.truncate(MAX_TEXT_BYTES + 1)
     with pytest.raises(NotTextError, match="a PNG image"):
-        read_text_file(path, path, "a")
+        read_text_file(path, whole_path(path), "a")
 
 
 def test_unknown_bytes_have_no_kind() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from punie.workspace import line_ranges
 from punie.workspace.base import NotTextError, WorkspaceError
+from punie.workspace.beneath import whole_path
 from punie.workspace.line_ranges import read_line_range
 
 
@@ -39,13 +40,13 @@ def test_a_range_is_what_splitting_the_whole_would_give(
     if not whole[-1]:
         whole.pop()
     last = first + size
-    part = read_line_range(path, "f", first, last, 10_000)
+    part = read_line_range(whole_path(path), "f", first, last, 10_000)
     assert part.first == first
     assert list(part.lines) == whole[first - 1 : last]
     assert part.total in (None, len(whole))
     if not part.lines:
         assert part.total == len(whole)
-    rest = read_line_range(path, "f", first, None, 10_000)
+    rest = read_line_range(whole_path(path), "f", first, None, 10_000)
     assert list(rest.lines) == whole[first - 1 :]
     assert rest.total == len(whole)
 
@@ -64,19 +65,19 @@ def test_memory_stays_flat_in_a_file_of_any_size(tmp_path: Path) -> None:
             file.write(line * 10_000)
     tracemalloc.start()
     try:
-        part = read_line_range(path, "huge", 399_990, 399_995, 64_000)
+        part = read_line_range(whole_path(path), "huge", 399_990, 399_995, 64_000)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert part.lines == ("x" * 99,) * 6
     assert peak < 8_000_000
-    assert read_line_range(path, "huge", 400_001, None, 64_000).total == 400_000
+    assert read_line_range(whole_path(path), "huge", 400_001, None, 64_000).total == 400_000
 
 
 def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "huge"
     path.write_bytes("é".encode() * 3_000_000)
-    part = read_line_range(path, "huge", 1, 1, 1001)
+    part = read_line_range(whole_path(path), "huge", 1, 1, 1001)
     assert part.lines == ("é" * 500,)
 
 
@@ -93,12 +94,12 @@ def test_what_is_not_text(tmp_path: Path, data: bytes, sentence: str) -> None:
     path = tmp_path / "f"
     path.write_bytes(data)
     with pytest.raises(NotTextError) as caught:
-        read_line_range(path, "f", 1, None, 1000)
+        read_line_range(whole_path(path), "f", 1, None, 1000)
     assert str(caught.value) == sentence
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="is a folder, not a file"):
-        read_line_range(tmp_path, "f", 1, None, 1000)
+        read_line_range(whole_path(tmp_path), "f", 1, None, 1000)
     with pytest.raises(WorkspaceError, match="there is no file x"):
-        read_line_range(tmp_path / "x", "x", 1, None, 1000)
+        read_line_range(whole_path(tmp_path / "x"), "x", 1, None, 1000)

@@ -36,7 +36,7 @@ async def test_files_of_a_further_root_have_absolute_names(tools: Bench, tmp_pat
     assert await tools.text("edit_file", **edit) == f"edited {shared}: 1 replacement"
     assert shared.read_text() == "SHARED = 2\n"
     new = str(tmp_path / "library" / "deep" / "new.py")
-    assert await tools.text("write_file", path=new, content="x\n") == f"created {new}: 1 line"
+    assert await tools.text("write_file", path=new, content="x = 1\n") == f"created {new}: 1 line"
 
 
 async def test_what_is_beside_the_roots_is_outside(tools: Bench, tmp_path: Path) -> None:

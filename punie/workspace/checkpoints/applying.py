@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from punie.workspace.base import NotTextError, TextFile, Workspace, WorkspaceError
+from punie.workspace.beneath import whole_path
 from punie.workspace.checkpoints.blobs import BlobStore, LostContentError
 from punie.workspace.checkpoints.observing import Observed, place
 from punie.workspace.checkpoints.planning import Step
@@ -83,7 +84,7 @@ def _write_bytes(step: Step, data: bytes, shown: str) -> None:
             step.path.rmdir()
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be written: {reason(error)}") from error
-    write_file_atomically(step.path, shown, data)
+    write_file_atomically(whole_path(step.path), shown, data)
 
 
 def _set_mode(path: Path, mode: int, shown: str) -> None:
@@ -107,7 +108,7 @@ def _change_entry(step: Step, shown: str) -> None:
                     step.path.rmdir()  # What somebody else put into it keeps it.
             case "absent":
                 if step.now.state.kind == "file":
-                    check_writable(step.path, shown)
+                    check_writable(whole_path(step.path), shown)
                 step.path.unlink()
             case "folder":
                 if step.now.state.kind != "absent":
