@@ -265,6 +265,7 @@ class ProgramResult:
     """What a program printed; bytes that are not UTF-8 are surrogates, as in file names.
 
     `exit_code` is None if it had to be ended, because it took too long or printed too much.
+    `blocked` is as in `CommandResult`.
     """
 
     exit_code: int | None
@@ -272,6 +273,7 @@ class ProgramResult:
     stderr: str
     timed_out: bool = False
     flooded: bool = False
+    blocked: str | None = None
 
 
 ProgramSource = Literal["any", "trusted", "project"]

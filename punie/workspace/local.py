@@ -339,9 +339,11 @@ class LocalWorkspace:
             request.arguments, request.cwd, {**environment, **request.environment}
         )
         try:
-            return await run_program(request, launch, self._groups)
+            result = await run_program(request, launch, self._groups)
         finally:
             await self.tidy()
+        printed = f"{result.stdout}\n{result.stderr}"
+        return replace(result, blocked=self._sandbox.blocked(launch, result.exit_code, printed))
 
     async def language_server(self, path: Path) -> "LanguageServer":
         """Return what answers questions about the Python code of the root that `path` is in."""

@@ -22,6 +22,8 @@ _ERROR_CHARS = 500
 _NAMES_ROOM = 1_000
 _MAX_LOCATIONS = 20
 _SLOW_SECONDS = 1.0
+_BLOCKED = "the sandbox blocks {}; run_command with unsandboxed=true runs pytest without it"
+_BLOCKED_CHARS = 160
 
 _NO_TESTS = 5
 _ERROR = re.compile(r"(?:^|: )error: (?!usage)(.+)", re.IGNORECASE)
@@ -108,6 +110,8 @@ async def run(context: ToolContext, arguments: RunTestsArguments) -> ToolResult:
     report = read_report(result.stdout)
     _refuse_no_run(report, result, seconds, root)
     text = _text(report, _ending(report, result, seconds, root), context.limits.result_chars)
+    if result.blocked is not None:
+        text += f"\n({_BLOCKED.format(one_line(result.blocked, _BLOCKED_CHARS))})"
     places = tuple(
         Location(path=root / failure.trace[-1].path, line=failure.trace[-1].line)
         for failure in report.failures[:_MAX_LOCATIONS]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from punie.workspace.sandbox.view import View
 
-_TAIL_CHARS = 8_000
+_TAIL_CHARS = 16_000
 _NETWORK = re.compile(
     r"(?:could not|couldn't|failed to|unable to) resolve|[nN]ame or service not known"
     r"|[nN]ame resolution|nodename nor servname|[Nn]etwork is (?:unreachable|down)"

@@ -18,6 +18,8 @@ from punie.workspace.sandbox.repository import strays_in
 from punie.workspace.sandbox.view import SandboxOptions, View, view_of
 
 _PREFIX = "punie-commands-"
+# Tools run programs of Punie's own in there.
+_INSTALLED = (Path(sys.prefix), Path(__file__).parents[2])
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Sandbox:
         cwd: Path,
         environment: Mapping[str, str],
     ) -> Launch:
-        view = view_of(self._roots, self._options, environment, self._folder(), Path(sys.prefix))
+        view = view_of(self._roots, self._options, environment, self._folder(), _INSTALLED)
         self._places.update(mechanism.places(view))
         temporary = str(mechanism.temporary(view))
         changed = {"TMPDIR": temporary, "TMP": temporary, "TEMP": temporary}

@@ -87,9 +87,9 @@ def view_of(
     options: SandboxOptions,
     environment: Mapping[str, str],
     scratch: Path,
-    own_prefix: Path,
+    installed: Sequence[Path],
 ) -> View:
-    """Return what a command sees of the disk as it is now; `own_prefix` is where Punie runs."""
+    """Return what a command sees of the disk as it is now; Punie and its Python are `installed`."""
     home = Path(os.path.realpath(environment.get("HOME") or Path.home()))
     real = _real(roots)
     gits = [(root / ".git") for root in real]
@@ -113,7 +113,7 @@ def view_of(
         absent=tuple(name for name in names if not os.path.lexists(name)),
         hidden=tuple(path for path in _real(secrets) if not _is_of_the_workspace(path, real, home)),
         caches=_real(path for path in [cache, *(home / name for name in _CACHES)] if path.is_dir()),
-        needed=_real([home, own_prefix, *_program_folders(environment)]),
+        needed=_real([home, *installed, *_program_folders(environment)]),
         scratch=Path(os.path.realpath(scratch)),
         network=options.network,
     )

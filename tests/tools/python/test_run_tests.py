@@ -1,6 +1,7 @@
 """run_tests on real projects, with the real pytest in a Python of the project's own."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from punie.agent.permissions.rules import (
 )
 from punie.tools.python.run_tests import RunData
 from punie.workspace.local import LocalWorkspace
+from punie.workspace.sandbox.detect import NoSandbox, find_sandbox
+from punie.workspace.sandbox.view import SandboxOptions
 from tests.tools.conftest import Bench, tool_named
 
 pytestmark = pytest.mark.anyio
@@ -250,3 +253,20 @@ def test_rules_for_commands_speak_of_it(tmp_path: Path) -> None:
         assert rule.tool == COMMANDS
         decided = judge([rule], call, place)
         assert isinstance(decided, Permitted if rule.decision == "allow" else Forbidden)
+
+
+async def test_what_the_sandbox_keeps_tests_from_is_told(project: Bench) -> None:
+    if isinstance(find_sandbox(), NoSandbox):
+        pytest.skip("no sandbox works here")
+    project.file(
+        "test_a.py",
+        "import socket\n\n\ndef test_net(): socket.getaddrinfo('example.org', 80)\n",
+    )
+    workspace = LocalWorkspace([project.root], SandboxOptions())
+    confined = Bench(project.root, replace(project.context, workspace=workspace))
+    text = await confined.text("run_tests")
+    await workspace.aclose()
+    assert "FAILED test_a.py::test_net" in text
+    assert text.endswith(
+        "\n(the sandbox blocks network; run_command with unsandboxed=true runs pytest without it)"
+    )

@@ -94,7 +94,7 @@ def test_a_view_follows_links_and_leaves_out_what_is_not_there(tmp_path: Path) -
         SandboxOptions(write=(tmp_path / "gone",)),
         {"HOME": str(tmp_path / "home"), "PATH": f"relative:{tmp_path}/real/bin"},
         tmp_path,
-        tmp_path / "nowhere",
+        [tmp_path / "nowhere"],
     )
     assert seen.writable == (tmp_path / "real",)
     assert seen.guarded == (tmp_path / "real" / ".idea",)
