@@ -14,12 +14,12 @@ from punie.models.catalog import ModelChoice
 from punie.settings import Settings
 from punie.tools.base import ReadLedger
 from punie.tools.mcp.session import McpSession
-from punie.tools.skills.finding import Skills
 from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 
 if TYPE_CHECKING:
     from punie.agent.journal import PastTurns
     from punie.agent.permissions.store import Permissions
+    from punie.tools.skills.finding import Skills
 
 
 @dataclass(eq=False)
@@ -71,7 +71,7 @@ class LiveSession:
     told_unsaved: bool = False
     warned: set[str] = field(default_factory=set)
     mcp: McpSession | None = None
-    skills: Skills | None = None
+    skills: "Skills | None" = None
     writing: dict[str, ToolWriting] = field(default_factory=dict)
     order: anyio.Lock = field(default_factory=anyio.Lock)
 
