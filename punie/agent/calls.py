@@ -23,7 +23,7 @@ from punie.agent.events import (
     ToolStarted,
 )
 from punie.agent.journal import Journal
-from punie.agent.loop_guard import MadeCall
+from punie.agent.open_call import OpenCall
 from punie.agent.permissions.choices import Offer
 from punie.agent.permissions.consulting import Malformed, consult
 from punie.agent.permissions.judging import Unruled, Verdict
@@ -46,7 +46,7 @@ from punie.tools.base import (
     ToolError,
     ToolResult,
 )
-from punie.tools.presentation import Presentation, TextContent
+from punie.tools.presentation import TextContent
 from punie.tools.wording import one_line
 from punie.workspace.base import WorkspaceError
 from punie.workspace.checkpoints.watching import CommandWatch
@@ -74,26 +74,14 @@ _NOT_REMEMBERED = "Your answer holds for this call only and was not remembered: 
 
 _NAMED_CHARS = 160
 
-Remark = Callable[["OpenCall", str, bool], str]
+Remark = Callable[[OpenCall, str, bool], str]
 """Says what the model reads below the result of a call of its own, which may have failed."""
 
 _log = logging.getLogger(__name__)
 
 
-def _no_remark(open_call: "OpenCall", text: str, failed: bool) -> str:
+def _no_remark(open_call: OpenCall, text: str, failed: bool) -> str:
     return ""
-
-
-@dataclass
-class OpenCall:
-    """A call that was started and has no result yet; unless `may_ask`, a question is a no."""
-
-    part: ToolCallPart
-    call: ReadyCall | BrokenCall
-    message_id: str
-    presentation: Presentation
-    parent: str | None = None
-    may_ask: bool = True
 
 
 ExploreCall = Callable[[OpenCall, Progress, str], Awaitable[str]]
@@ -129,11 +117,11 @@ class CallRunner:
         parent: str | None = None,
     ) -> OpenCall:
         """Show the call as pending, as well as it can be shown before the calls ahead of it ran."""
-        presentation = plain_presentation(part, call)
+        opened = OpenCall(part, call, message_id, plain_presentation(part, call), parent)
         if isinstance(call, ReadyCall):
             try:
                 with anyio.move_on_after(_PRESENT_SECONDS):
-                    presentation = await call.tool.present(self.context, call.arguments)
+                    opened.presentation = await call.tool.present(self.context, call.arguments)
             except Exception:
                 # The reason is found again, and told, when the call's turn comes.
                 _log.debug("presenting %s failed", part.tool_name, exc_info=True)
@@ -142,12 +130,12 @@ class CallRunner:
                 call_id=part.tool_call_id,
                 message_id=message_id,
                 tool=part.tool_name,
-                arguments=_arguments(part),
-                presentation=presentation,
+                arguments=opened.given,
+                presentation=opened.presentation,
                 parent=parent,
             )
         )
-        return OpenCall(part, call, message_id, presentation, parent=parent)
+        return opened
 
     async def run(self, open_call: OpenCall) -> str | None:
         """Take the call to its end and return what the model reads.
@@ -410,28 +398,6 @@ class CallRunner:
     def _remark(self, open_call: OpenCall, text: str, *, failed: bool) -> str:
         # What calls of code give is for the code.
         return self.remark(open_call, text, failed) if open_call.parent is None else ""
-
-
-def made_call(call: OpenCall, result: str, *, failed: bool) -> MadeCall:
-    """Return the call and its result for the loop guard; what was left out is as if given."""
-    match call.call:
-        case ReadyCall(tool=tool, arguments=arguments):
-            given = arguments.model_dump(mode="json")
-            effect = tool.effect_with(arguments)
-            return MadeCall(tool.name, given, effect, result, failed)
-        case BrokenCall():
-            raw = _arguments(call.part)
-            return MadeCall(call.part.tool_name, raw, "read", result, failed)
-        case _:
-            assert_never(call.call)
-
-
-def _arguments(part: ToolCallPart) -> dict[str, Any]:
-    """Return the arguments; none if they are no JSON, which the call's result then says."""
-    try:
-        return part.args_as_dict(raise_if_invalid=True)
-    except (ValueError, AssertionError):
-        return {}
 
 
 def _sentence(call: ReadyCall, error: Exception) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from punie.agent.calls import AskPermission, OpenCall
+from punie.agent.calls import AskPermission
 from punie.agent.cancel import CancelSignal
 from punie.agent.events import (
     Notice,
@@ -27,6 +27,7 @@ from punie.agent.events import (
     UserMessage,
 )
 from punie.agent.journal import Emit, Journal, PastTurns
+from punie.agent.open_call import OpenCall
 from punie.agent.turn_config import TurnConfig
 from punie.tools.base import Progress, QuestionCancelled, ReadLedger, ToolError
 from punie.tools.catalog import READING_TOOLS

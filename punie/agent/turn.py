@@ -27,7 +27,7 @@ from pydantic_ai.models import StreamedResponse
 from pydantic_ai.usage import RequestUsage
 
 from punie.agent.budget import Budget, context_window, fit_limits
-from punie.agent.calls import AskPermission, CallRunner, OpenCall, made_call
+from punie.agent.calls import AskPermission, CallRunner
 from punie.agent.cancel import CancelSignal
 from punie.agent.coalesce import Coalescer
 from punie.agent.events import (
@@ -46,6 +46,7 @@ from punie.agent.exploring import Explorer
 from punie.agent.fitting import fullness_warning, make_room
 from punie.agent.journal import Emit, Journal, PastTurns
 from punie.agent.loop_guard import LoopGuard, limit_remark
+from punie.agent.open_call import OpenCall
 from punie.agent.policy import CANCELLED
 from punie.agent.project_guides import ProjectGuides, guide_chars
 from punie.agent.runaway import ResponseWatch, Runaway, reminder
@@ -352,7 +353,7 @@ class _Turn:
 
     def _remark(self, call: OpenCall, result: str, failed: bool) -> str:
         """Return what the model is to read below the result of its call."""
-        remark = self._guard.remark(made_call(call, result, failed=failed))
+        remark = self._guard.remark(call.made(result, failed=failed))
         if call is self._newest:
             remark += limit_remark(self._requests_left, self._config.max_requests)
         return remark
