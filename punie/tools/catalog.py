@@ -13,7 +13,9 @@ from punie.tools.find_files import FIND_FILES
 from punie.tools.git.tool import GIT
 from punie.tools.list_dir import LIST_DIR
 from punie.tools.move import MOVE
+from punie.tools.python.add_import import ADD_IMPORT
 from punie.tools.python.check_types import CHECK_TYPES
+from punie.tools.python.find_pattern import FIND_PATTERN
 from punie.tools.python.format import FORMAT
 from punie.tools.python.lint import LINT
 from punie.tools.python.lookups import DEFINITION, HOVER, REFERENCES
@@ -32,7 +34,7 @@ TOOL_GROUPS: Mapping[str, tuple[AnyTool, ...]] = {
     "Changing files": (EDIT_FILE, APPLY_PATCH, WRITE_FILE, MOVE, DELETE),
     "Commands": (RUN_COMMAND, COMMAND_OUTPUT),
     "Python": (
-        *(SYMBOLS, DEFINITION, REFERENCES, HOVER, RENAME_SYMBOL),
+        *(SYMBOLS, DEFINITION, REFERENCES, HOVER, FIND_PATTERN, RENAME_SYMBOL, ADD_IMPORT),
         *(RUN_TESTS, CHECK_TYPES, LINT, FORMAT, VALIDATE),
     ),
     "Git": (GIT,),

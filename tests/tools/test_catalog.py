@@ -51,6 +51,8 @@ def test_names_and_effects() -> None:
         "hover": "read",
         "run_tests": "execute",
         "rename_symbol": "edit",
+        "find_pattern": "read",
+        "add_import": "edit",
         "check_types": "read",
         "lint": "edit",
         "format": "edit",

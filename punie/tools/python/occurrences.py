@@ -4,7 +4,7 @@ import io
 import re
 import tokenize
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,20 +33,23 @@ class Occurrence:
     within: In
 
 
-async def files_with(context: ToolContext, word: str) -> list[TextFile]:
-    """Return the project's Python files in which a word stands; raise `ToolError` for too many.
+async def files_with(
+    context: ToolContext, word: str | None, places: Sequence[Path]
+) -> list[TextFile]:
+    """Return the Python files at or below some paths in which a word stands; all without a word.
 
-    What an ignore file names is left out, and so is what is not text.
+    What an ignore file names is left out, and so is what is not text. Raises `ToolError` for too
+    many and for a path where nothing is.
     """
-    pattern = rf"\b{re.escape(word)}\b"
+    pattern = r"\S" if word is None else rf"\b{re.escape(word)}\b"
     found: dict[Path, TextFile] = {}
-    for root in context.workspace.roots:
+    for place in places:
         with workspace_errors():
             counts = await context.workspace.count_matches(
-                pattern, root, regex=True, limit=MAX_FILES, glob=_GLOB
+                pattern, place, regex=True, limit=MAX_FILES, glob=_GLOB
             )
         if counts.files > MAX_FILES:
-            raise ToolError(f"{word} stands in more than {MAX_FILES} files")
+            raise ToolError(f"{word or 'Python'} stands in more than {MAX_FILES} files")
         for path, _ in counts.counts:
             try:
                 resolved = context.workspace.resolve(str(path))

@@ -91,7 +91,7 @@ def _rows(context: ToolContext, left: list[Left]) -> list[str]:
 
 RENAME_SYMBOL = Tool(
     name="rename_symbol",
-    description="Rename a symbol in all files.",
+    description="Rename in all files.",
     arguments=RenameSymbolArguments,
     effect="edit",
     present=present,

@@ -61,7 +61,9 @@ async def plan_rename(context: ToolContext, located: Located, new: str) -> Renam
     with workspace_errors():
         server = await context.workspace.language_server(located.point.path)
     search = Search(context, server, old, new)
-    search.files = {file.path: file for file in await files_with(context, old)}
+    search.files = {
+        file.path: file for file in await files_with(context, old, context.workspace.roots)
+    }
     if located.point.path not in search.files:
         with workspace_errors():
             file = await context.workspace.read_text(located.point.path)
