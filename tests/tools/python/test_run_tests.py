@@ -26,6 +26,7 @@ from punie.agent.permissions.rules import (
     Rule,
     parse_command_pattern,
 )
+from punie.tools.base import ReadLedger, ToolContext
 from punie.tools.python.run_tests import RunData
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.sandbox.detect import NoSandbox, find_sandbox
@@ -205,6 +206,20 @@ async def test_settings_of_the_project_do_not_hide_the_report(project: Bench) ->
     project.file("test_a.py", 'print("{}")\n\n\ndef test_a():\n    print("{}")\n    assert 0\n')
     text = await project.text("run_tests")
     assert text.startswith("1 failed\nFAILED test_a.py::test_a\n  test_a.py:6 in test_a: assert 0")
+
+
+@pytest.mark.skipif(isinstance(find_sandbox(), NoSandbox), reason="there is no sandbox here")
+async def test_tests_are_confined_like_commands(project: Bench, tmp_path_factory: Any) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "written"
+    project.file("test_a.py", f"def test_a():\n    open({str(outside)!r}, 'w')\n")
+    workspace = LocalWorkspace([project.root], SandboxOptions())
+    confined = Bench(project.root, ToolContext(workspace, ReadLedger()))
+    text = await confined.text("run_tests")
+    await workspace.aclose()
+    assert text.startswith("1 failed\nFAILED test_a.py::test_a\n")
+    assert not outside.exists()
+    assert await project.text("run_tests") == "1 passed"
+    assert outside.exists()
 
 
 async def test_many_failures_are_named(project: Bench) -> None:
