@@ -32,7 +32,7 @@ async def make_room(journal: Journal, budget: Budget, summariser: Summariser) ->
         if summariser.makes_summaries:
             text = _SUMMING_UP.format(count(plan.turns, "turn"))
             await journal.emit(Notice(severity="info", text=text))
-        summary = await summariser.stand_in(messages[: plan.summed_up])
+        summary = await summariser.stand_in(messages, plan.summed_up)
     await journal.emit(
         Compacted(dropped=plan.dropped, cleared=plan.cleared, cut=plan.cut, summary=summary)
     )

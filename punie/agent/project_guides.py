@@ -48,14 +48,14 @@ def guide_chars(tokens: int, window: int | None) -> int:
     return min(tokens, window // _WINDOW_SHARE) * _CHARS_PER_TOKEN
 
 
-def latest_guides(messages: Iterable[ModelMessage]) -> str:
-    """Return the guides that came with these prompts, each as it was said last; "" for none."""
+def latest_guides(messages: Iterable[ModelMessage]) -> dict[str, str]:
+    """Return the guides that came with these prompts, by name, each as it was said last."""
     found: dict[str, str] = {}
     for message in messages:
         for part in message.parts:
             if isinstance(part, UserPromptPart) and isinstance(part.content, str):
                 found.update((match[1], match[0]) for match in _BLOCK.finditer(part.content))
-    return "\n\n".join(found.values())
+    return found
 
 
 @dataclass

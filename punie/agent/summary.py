@@ -8,7 +8,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
-from punie.agent.budget import context_window
+from punie.agent.budget import CHARS_PER_TOKEN, context_window, message_chars
 from punie.agent.history import SUMMARY_HEAD
 from punie.agent.project_guides import latest_guides
 from punie.agent.toolset import turn_parameters
@@ -28,6 +28,8 @@ _REQUEST = (
 )
 _KEEP = " Above all, keep this: {}"
 _WINDOW_SHARE = 16
+_SHORTER = 3
+_LEAST_TOKENS = 40
 _CHARS_PER_TOKEN = 6
 _WORDS_PER_TOKEN = 0.6
 
@@ -63,13 +65,16 @@ class Summariser:
         window = context_window(self.model)
         return window is None or window >= SMALLEST_WINDOW
 
-    async def stand_in(self, messages: list[ModelMessage]) -> str:
-        """Return the message that is to stand in place of these: a summary, and their guides.
+    async def stand_in(self, messages: list[ModelMessage], count: int) -> str:
+        """Return the message that is to stand in place of the first `count` of these.
 
-        The guides come without a summary if the model makes none; "" if there are none either.
+        It is a summary, and their guides, where no later one says more. The guides come without a
+        summary if the model makes none; "" if there are none either.
         """
-        said = await self._summary(messages)
-        guides = latest_guides(messages)
+        said = await self._summary(messages[:count])
+        later = latest_guides(messages[count:])
+        gone = latest_guides(messages[:count])
+        guides = "\n\n".join(text for name, text in gone.items() if name not in later)
         head = SUMMARY_HEAD + (f"Your summary of it:)\n\n{said}" if said else "What stays of it:)")
         parts = [head, guides] if guides else [head] if said else []
         return "\n\n".join(parts)
@@ -79,13 +84,16 @@ class Summariser:
             return ""
         window = context_window(self.model)
         most = MOST_TOKENS if window is None else min(MOST_TOKENS, window // _WINDOW_SHARE)
+        # Of little there is little to say; a summary must not be longer than what it is of.
+        held = sum(message_chars(message) for message in messages) // CHARS_PER_TOKEN
+        most = max(min(most, held // _SHORTER), _LEAST_TOKENS)
         text = _REQUEST.format(int(most * _WORDS_PER_TOKEN))
         if self.keep:
             text += _KEEP.format(self.keep)
         request = ModelRequest(parts=[UserPromptPart(content=text)])
         settings = self.settings.copy()
         # Thoughts come out of the same allowance.
-        settings["max_tokens"] = most * 2 if settings.get("thinking") else most
+        settings["max_tokens"] = most if settings.get("thinking") is False else most * 2
         try:
             async with model_request_stream(
                 self.model,

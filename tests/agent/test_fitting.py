@@ -1,6 +1,7 @@
 """How a turn makes room by itself: the tiers, the summary, the warning, and the same once more."""
 
 import json
+import re
 from collections.abc import Sequence
 from typing import cast
 
@@ -127,10 +128,14 @@ async def test_what_the_person_wants_kept_is_asked_for() -> None:
     assert plan is not None
     assert (plan.turns, plan.summed_up, plan.dropped) == (2, 8, 8)
     summariser = Summariser.of_turn(stage.config(), "the names of the tables")
-    said = await summariser.stand_in(history.messages()[: plan.summed_up])
+    said = await summariser.stand_in(history.messages(), plan.summed_up)
     assert said.endswith("It echoed.")
     request = flat(recording.requests[-1])
     assert request[-1][1].endswith(" Above all, keep this: the names of the tables")
+    # Of little there is little to say.
+    words = re.search(r"at most (\d+) words", request[-1][1])
+    assert words is not None
+    assert 24 <= int(words[1]) < 200
     assert request[:-1] == flat(history.messages())[: len(request) - 1]
 
 

@@ -12,6 +12,7 @@ from pydantic_ai.messages import ModelMessage
 from punie.agent.events import Compacted, GuideAdded
 from punie.agent.history import SUMMARY_HEAD
 from punie.agent.project_guides import guide_chars, latest_guides
+from punie.agent.summary import Summariser
 from punie.agent.turn_config import TurnConfig, turn_tools
 from punie.workspace.local import LocalWorkspace
 from tests.agent.stage import Piece, Recording, Script, Stage, call, messages_from_events, scripted
@@ -97,8 +98,12 @@ async def test_a_guide_that_changed_comes_again_as_an_addition(tmp_path: Path) -
     assert "Use tabs." in prompts[0]
     assert prompts[1].startswith("How to work in this project, from CLAUDE.md:")
     assert "Use spaces." in prompts[1]
-    assert "Use spaces." in latest_guides(recording.requests[-1])
-    assert "Use tabs." not in latest_guides(recording.requests[-1])
+    (latest,) = latest_guides(recording.requests[-1]).values()
+    assert "Use spaces." in latest
+    # What the summary of the first turn carries along is not what the second one replaced.
+    summariser = Summariser.of_turn(stage.config())
+    assert "Use" not in await summariser.stand_in(recording.requests[-1], 4)
+    assert "Use tabs." in await summariser.stand_in(recording.requests[-1][:4], 4)
 
 
 @pytest.mark.parametrize("code_mode", [False, True])
@@ -138,7 +143,7 @@ async def test_a_long_guide_is_cut_and_says_how_to_read_the_rest(tmp_path: Path)
     text = flat(recording.requests[0])[0][1]
     assert len(text) < 600
     assert text.endswith("; read_file AGENTS.md gives the rest)\n\nhi")
-    assert latest_guides(recording.requests[0]) == text.removesuffix("\n\nhi")
+    assert latest_guides(recording.requests[0]) == {"AGENTS.md": text.removesuffix("\n\nhi")}
     await stage.turn("again")
     assert sum(isinstance(event, GuideAdded) for event in stage.events) == 1
 

@@ -42,7 +42,7 @@ async def compact(context: CommandContext) -> str:
         return "There is nothing to leave out: the model's context holds only the latest turns."
     summary = ""
     if done.summed_up:
-        summary = await _summary(context, past.history.messages()[: done.summed_up])
+        summary = await _summary(context, past.history.messages(), done.summed_up)
     after = done.after + len(summary) // _CHARS_PER_TOKEN
     window = 0 if before is None else before.context_size
     with context.cancel.hold():
@@ -71,13 +71,13 @@ async def compact(context: CommandContext) -> str:
     )
 
 
-async def _summary(context: CommandContext, messages: "list[ModelMessage]") -> str:
+async def _summary(context: CommandContext, messages: "list[ModelMessage]", first: int) -> str:
     from punie.agent.summary import Summariser
 
     config = await context.config()
     if config is None:
         return ""
-    return await Summariser.of_turn(config, context.arguments).stand_in(messages)
+    return await Summariser.of_turn(config, context.arguments).stand_in(messages, first)
 
 
 async def plan(context: CommandContext) -> str:
