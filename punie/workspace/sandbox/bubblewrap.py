@@ -18,8 +18,11 @@ _KEPT_OF_RUN = (
     "/run/current-system",
     "/run/opengl-driver",
 )
+# Root may write there without any capability, also in a user namespace: it is the owner.
+_SETTINGS_OF_THE_KERNEL = ("sys", "sysrq-trigger", "acpi", "driver", "fs", "mtrr", "scsi")
 _ACCELERATORS = ("nvidia*", "dri", "kfd")
 TEMPORARY = Path("/tmp")
+_REPLACED = (TEMPORARY, Path("/run"))
 # The first process in there has to collect orphans, and takes the rest along when it ends. What a
 # shell says of a command that was killed is not the command's own output.
 _FIRST_PROCESS = 'exec 3>&2 2>/dev/null; (exec "$@" 2>&3 3>&-); exit $?'
@@ -93,7 +96,7 @@ class Bubblewrap:
         yield from _system(own_processes=self.own_processes)
         yield _Mount(TEMPORARY, 0, ("--bind", str(view.scratch), str(TEMPORARY)))
         for path in view.needed:
-            if path != TEMPORARY and path.is_relative_to(TEMPORARY):
+            if any(path != each and path.is_relative_to(each) for each in _REPLACED):
                 yield _mount("--ro-bind", path, 1)
         for path in view.caches if self.overlay else ():
             yield _Mount(path, 2, ("--overlay-src", str(path), "--tmp-overlay", str(path)))
@@ -112,6 +115,8 @@ def _system(*, own_processes: bool) -> Iterable[_Mount]:
     yield _Mount(Path("/dev"), 0, ("--dev", "/dev"))
     if own_processes:
         yield _Mount(Path("/proc"), 0, ("--proc", "/proc"))
+        for name in _SETTINGS_OF_THE_KERNEL:
+            yield _mount("--ro-bind-try", Path("/proc") / name, 1)
     for pattern in _ACCELERATORS:
         for device in Path("/dev").glob(pattern):
             yield _mount("--dev-bind-try", device, 1)

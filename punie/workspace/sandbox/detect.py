@@ -17,7 +17,10 @@ from punie.workspace.sandbox.view import View
 _SECONDS = 10
 _REASON_CHARS = 200
 # Writing goes where it may and nowhere else, and the shell finds its own process.
-_PROBE = ': >"$1/in" && [ -e /dev/fd/0 ] && ! (: >"$2/out") 2>/dev/null'
+_PROBE = (
+    ': >"$1/in" && [ -e /dev/fd/0 ] && ! (: >"$2/out") 2>/dev/null'
+    " && ! (: >/proc/sys/kernel/core_pattern) 2>/dev/null"
+)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ _SECRETS = (
     ".password-store",
     ".vault-token",
     ".mozilla",
+    ".Xauthority",
     ".config/gh",
     ".config/hub",
     ".config/op",

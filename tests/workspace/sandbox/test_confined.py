@@ -75,6 +75,17 @@ async def test_what_is_blocked_is_told(
     assert not (box.root / ".vscode").exists()
 
 
+async def test_the_kernels_settings_stay_as_they_are(confine: Confine) -> None:
+    # Opened and not written to: root would change the whole machine, were it allowed.
+    files = "/proc/sys/kernel/core_pattern /proc/sys/vm/drop_caches /sys/power/state /proc/fs/x"
+    result = await confine().run(
+        f"for file in {files} /proc/sysrq-trigger; do (: >> $file) && echo open; done"
+    )
+    assert "open\n" not in result.output
+    inside = await confine().run("mount --bind / /mnt || mknod made b 254 0 || unshare -m true")
+    assert inside.exit_code != 0
+
+
 async def test_secrets_of_the_home_folder_are_not_there(confine: Confine) -> None:
     box = confine()
     for name in (".ssh", ".aws", ".gnupg", ".config/gh"):
