@@ -19,15 +19,18 @@ from punie.tools.base import Effect
 REPEATS = 3
 """So often a call or a round of calls is made before the model is told."""
 WAITING_REPEATS = 12
-"""The same for rounds that look at a command in the background, which may say nothing for long."""
+"""The same for rounds in which something is waited for that may say nothing for long."""
 
 _LONGEST_ROUND = 3
 _WAITING = frozenset({"command_output"})
+_SLEEP = re.compile(r"\bsleep\s+\d")
 _PLAN = "update_plan"
 
-# What differs each time although nothing has changed: durations, times of day, addresses.
+# What differs each time although nothing has changed: measured durations, times of day, addresses.
+# Whole seconds are often a counter, which is progress.
 _VOLATILE = re.compile(
-    r"\b\d+(?:\.\d+)?\s*(?:s|ms|us|µs|ns|sec|seconds?|min|minutes?)\b"
+    r"\b\d+\.\d+\s*(?:s|sec|seconds?|min|minutes?)\b"
+    r"|\b\d+(?:\.\d+)?\s*(?:ms|us|µs|ns)\b"
     r"|\b\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?"
     r"|\b0x[0-9a-fA-F]{6,}\b"
 )
@@ -122,8 +125,7 @@ class LoopGuard:
         if call.edits:
             self._edited += 1
         track = self._edits if call.edits else self._others
-        waits = call.tool in _WAITING and not call.failed
-        found = track.add(_digest(call, self._edited), call.tool, waits=waits)
+        found = track.add(_digest(call, self._edited), call.tool, waits=_waits(call))
         if found is None or not found.whole or self._silent:
             return ""
         self._silent = True
@@ -143,6 +145,13 @@ def limit_remark(left: int, limit: int) -> str:
     if left == 1:
         return _LAST
     return _FEW_LEFT.format(left) if limit > 4 and left == max(2, limit // 10) else ""
+
+
+def _waits(call: MadeCall) -> bool:
+    """Tell whether the call looks at a background command, or is one that waits."""
+    if call.failed:
+        return False
+    return call.tool in _WAITING or bool(_SLEEP.search(str(call.arguments.get("command", ""))))
 
 
 def _digest(call: MadeCall, edited: int) -> str:

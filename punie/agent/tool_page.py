@@ -58,7 +58,8 @@ What a call needs hangs on what it does. Where no rule speaks of it:
 {modes}
 
 A rule of yours may let a call run that would be asked about, and forbid any. Where nothing else
-stands below, it names the tool, with these arguments or with any.
+stands below, it names the tool, with these arguments or with any. What runs a process runs in the
+[sandbox](sandbox.md); where none works, `auto` asks as well.
 
 **In every result** a model reads at most {chars:,} characters (`result_chars`), and less where its
 window is small: about a quarter of it. What is left out is told, with the call that gets it. A

@@ -121,6 +121,18 @@ def test_what_differs_each_time_is_no_other_result(one: str, two: str) -> None:
             * (WAITING_REPEATS - 1),
             id="background command is waited for",
         ),
+        pytest.param(
+            [made("run_command", "building", "execute", command="sleep 20; tail -1 log")]
+            * (WAITING_REPEATS - 1),
+            id="a command waits",
+        ),
+        pytest.param(
+            [
+                made("run_command", f"{n * 10} s elapsed", "execute", command="cat log")
+                for n in range(9)
+            ],
+            id="a counter of seconds",
+        ),
         pytest.param([made("edit_file", path="a", old="x y"), EDIT] * 2, id="two rounds"),
     ],
 )
