@@ -3,13 +3,16 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from punie.tools.base import ToolContext, ToolError
 from punie.tools.patch.planning import FileChange
 from punie.tools.python.occurrences import Occurrence
 from punie.workspace.base import TextFile
-from punie.workspace.lsp.client import LanguageServer
 from punie.workspace.lsp.model import Place, Point
+
+if TYPE_CHECKING:
+    from punie.workspace.lsp.client import LanguageServer
 
 
 @dataclass
@@ -17,7 +20,7 @@ class Search:
     """What is known so far: the files with the old name, and the places in them that are meant."""
 
     context: ToolContext
-    server: LanguageServer
+    server: "LanguageServer"
     old: str
     new: str
     files: dict[Path, TextFile] = field(default_factory=dict)
