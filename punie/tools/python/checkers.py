@@ -6,6 +6,7 @@ script's environment, which runs `uv` and with it the code of any package. The p
 are Punie's or the user's, never some that the project brings.
 """
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from punie.workspace.programs import NO_UV
 TIMEOUT_SECONDS = 60.0
 
 _ERROR_CHARS = 400
+_SOURCE = re.compile(r"\s*\d*\s*\|")
 _ALWAYS: dict[str, tuple[str, ...]] = {
     "ruff check": ("--no-cache", "--no-unsafe-fixes"),
     "ruff format": ("--no-cache",),
@@ -75,7 +77,9 @@ def refuse_failure(command: CheckerCommand, result: ProgramResult) -> None:
 def failure(command: CheckerCommand, result: ProgramResult) -> str:
     """Return in one sentence why the program could not do its work."""
     name = command.split(" ", 1)[0]
-    said = " ".join(plain_output(result.stderr).replace("Cause: ", ": ").split())
+    # Settings may name any file as further settings; what is in it is not to be shown.
+    lines = [line for line in plain_output(result.stderr).split("\n") if not _SOURCE.match(line)]
+    said = " ".join("\n".join(lines).replace("Cause: ", ": ").split())
     said = said.removeprefix(f"{name} failed").removeprefix("error:").strip(" :")
     if not said:
         return f"{name} failed with exit code {result.exit_code}"

@@ -11,6 +11,8 @@ from typing_extensions import TypedDict
 from punie.tools.base import ToolContext, ToolError
 from punie.tools.presentation import Location
 from punie.tools.wording import count, fitting_rows, one_line
+from punie.workspace.base import WorkspaceError
+from punie.workspace.secret_files import is_secret_path
 
 _MESSAGE_CHARS = 300
 _TRAILER_ROOM = 160
@@ -142,6 +144,28 @@ def _inside(root: Path, name: str) -> Path:
         if path.is_relative_to(real):
             return root / path.relative_to(real)
     return path
+
+
+def of_the_project(context: ToolContext, problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems of files that may be shown without a question.
+
+    A link in a project may lead to any file, of which a message would tell what is in it.
+    """
+    known: dict[Path, bool] = {}
+
+    def may_be_shown(path: Path) -> bool:
+        try:
+            return not is_secret_path(context.workspace.resolve(str(path)))
+        except WorkspaceError:
+            return False
+
+    kept: list[Problem] = []
+    for problem in problems:
+        if problem.path not in known:
+            known[problem.path] = may_be_shown(problem.path)
+        if known[problem.path]:
+            kept.append(problem)
+    return kept
 
 
 def row(context: ToolContext, problem: Problem) -> str:

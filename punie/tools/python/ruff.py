@@ -10,7 +10,7 @@ from punie.tools.python.checkers import (
     refuse_failure,
     run_checker,
 )
-from punie.tools.python.problems import Problem, read_ruff
+from punie.tools.python.problems import Problem, of_the_project, read_ruff
 from punie.tools.python.targets import Target
 from punie.workspace.base import TextFile
 from punie.workspace.text_files import encode_text
@@ -32,7 +32,9 @@ async def lint_target(context: ToolContext, target: Target) -> list[Problem] | N
     )
     refuse_failure("ruff check", result)
     problems = read_ruff(result.stdout, target.root)
-    return None if not problems and _NO_FILES in result.stderr else problems
+    if not problems and _NO_FILES in result.stderr:
+        return None
+    return of_the_project(context, problems)
 
 
 async def lint_file(
@@ -99,4 +101,4 @@ async def unformatted(context: ToolContext, target: Target) -> list[Problem] | N
     # Its exit code for a file that is no Python is that of settings that are broken.
     if not result.stdout.startswith("["):
         refuse_failure("ruff format", result)
-    return read_ruff(result.stdout or "[]", target.root)
+    return of_the_project(context, read_ruff(result.stdout or "[]", target.root))

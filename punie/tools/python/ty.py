@@ -5,7 +5,7 @@ from pathlib import Path
 
 from punie.tools.base import ToolContext
 from punie.tools.python.checkers import TIMEOUT_SECONDS, refuse_failure, run_checker
-from punie.tools.python.problems import Problem, read_ty
+from punie.tools.python.problems import Problem, of_the_project, read_ty
 
 _NO_FILES = "No python files found"
 
@@ -25,4 +25,9 @@ async def check_paths(
     result = await run_checker(context, "ty check", arguments, root, timeout=timeout)
     refuse_failure("ty check", result)
     problems = read_ty(result.stdout, root)
-    return None if not problems and _NO_FILES in result.stderr else problems
+    if not problems and _NO_FILES in result.stderr:
+        return None
+    # A path that was named was asked about already.
+    named = [problem for problem in problems if problem.path in paths]
+    rest = [problem for problem in problems if problem.path not in paths]
+    return [*named, *of_the_project(context, rest)]

@@ -234,6 +234,29 @@ async def test_nothing_that_a_project_brings_is_run(bench: Bench) -> None:
     assert not ran.exists()
 
 
+async def test_what_links_and_settings_lead_to_is_not_told(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "credentials"
+    outside.write_text("hidden_value\n")
+    bench.file("b.py", "seen_value\n")
+    (bench.root / "a.py").symlink_to(outside)
+    bench.file("config/.env", "hidden_value\n")
+    (bench.root / "c.py").symlink_to(bench.root / "config/.env")
+    for tool in ("lint", "check_types"):
+        text = await bench.text(tool)
+        assert "seen_value" in text
+        assert "hidden_value" not in text
+    assert "hidden_value" not in await bench.text("format")
+    bench.file("ruff.toml", f'extend = "{outside}"\n')
+    bench.file("ty.toml", "hidden_value\n")
+    for tool in ("lint", "check_types", "format"):
+        text = await bench.text(tool)
+        assert text.startswith("error: ")
+        assert "hidden_value" not in text
+        assert "line 1" in text
+
+
 def test_only_fixing_is_an_edit() -> None:
     lint = tool_named("lint")
     reading, fixing = (lint.arguments.model_validate({"fix": fix}) for fix in (False, True))
