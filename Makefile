@@ -12,8 +12,10 @@ ARGS ?=
 demo: $(STAMP)
 	$(PY) docs/demo/demo.py $(ARGS)
 
-# Two at a time: that is what a small machine has, and most tests wait for processes.
+# Two at a time: that is what a small machine has, and most tests wait for processes. They start
+# hundreds, some of which may not write bytecode.
 test: $(STAMP)
+	@$(PY) -m compileall -q punie
 	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 check: $(STAMP)
@@ -69,7 +71,8 @@ $(STAMP): requirements.lock pyproject.toml
 	if command -v uv >/dev/null 2>&1; then \
 		echo "Setting up $(VENV) with uv (once)"; \
 		test -x $(PY) || uv venv -q --python '>=3.11,<3.15' $(VENV); \
-		uv pip install -q --python $(PY) --require-hashes -r requirements.lock; \
+		uv pip install -q --python $(PY) --compile-bytecode --require-hashes \
+			-r requirements.lock; \
 		uv pip install -q --python $(PY) --no-deps --no-build-isolation -e .; \
 	else \
 		python=""; \
