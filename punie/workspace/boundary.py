@@ -121,12 +121,16 @@ class Boundary:
 def _real(path: Path) -> Path:
     # Unlike Path.resolve, realpath never raises on a loop of links; opening the path does later.
     # But behind a loop it leaves links as they are ("loop/../link"), so it is repeated.
-    real = os.path.realpath(path)
-    for _ in range(_MAX_ROUNDS):
-        further = os.path.realpath(real)
-        if further == real:
-            return Path(real)
-        real = further
+    try:
+        real = os.path.realpath(path)
+        for _ in range(_MAX_ROUNDS):
+            further = os.path.realpath(real)
+            if further == real:
+                return Path(real)
+            real = further
+    except OSError as error:
+        # A link of /proc that is not to be looked at, for one.
+        raise OutsideWorkspaceError("a symbolic link of this path cannot be read") from error
     raise OutsideWorkspaceError("the symbolic links of this path lead nowhere")
 
 

@@ -46,6 +46,7 @@ _MODULES_EXACT_ONLY = names(
     "profile pydoc runpy site smtpd timeit trace venv virtualenv webbrowser zipapp"
 )
 _PYTHON = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?")
+_TAR_RUNS = frozenset("IF")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _SYSTEM_FOLDERS = ("/bin/", "/usr/bin/", "/usr/local/bin/", "/opt/homebrew/bin/")
@@ -70,7 +71,20 @@ _REACHING_OPTIONS: dict[str, frozenset[str]] = {
     "go": names("-exec -toolexec -vettool -o -overlay -modfile -C -pkgdir"),
     "date": names("-s --set"),
     "hostname": frozenset({"-F", "--file"}),
+    "man": names("-P --pager -H --html -C --config-file"),
+    "tar": names(
+        "-I -F --to-command --checkpoint-action --use-compress-program --info-script "
+        "--new-volume-script --rmt-command --rsh-command"
+    ),
 }
+
+
+_GIT_RUNS = names(
+    "bisect citool config credential cvsserver daemon difftool filter-branch gui hook instaweb "
+    "maintenance mergetool rebase send-email shell submodule web--browse"
+)
+"""Subcommands that run what their arguments say, or write what others run: `git *` does not reach
+them, a pattern that names one does."""
 
 
 def reaches(pattern: CommandPattern, command: SimpleCommand, *, moved: bool) -> bool:
@@ -98,9 +112,22 @@ def reaches(pattern: CommandPattern, command: SimpleCommand, *, moved: bool) -> 
     options = _REACHING_OPTIONS.get(name)
     if options is None:
         return True
-    if name == "git" and fixed == 1 and len(words) > 1 and words[1].option:
-        return False  # git's own options, -c above all, change what every subcommand does.
+    if fixed == 1 and len(words) > 1 and _first_word_reaches(name, words[1]):
+        return False
     return not (command.open_ended or _has_option(words[fixed:], options))
+
+
+def _first_word_reaches(name: str, word: Word) -> bool:
+    """Tell whether the first argument makes the program run what others say."""
+    match name:
+        case "git":
+            # git's own options, -c above all, change what every subcommand does.
+            return word.option or not word.known or word.text in _GIT_RUNS
+        case "tar":
+            # These may be options without their dash.
+            return not word.option and not (word.known and _TAR_RUNS.isdisjoint(word.text))
+        case _:
+            return False
 
 
 def _has_option(words: Sequence[Word], options: frozenset[str]) -> bool:
