@@ -108,9 +108,11 @@ def _call(started: ToolStarted, finished: ToolFinished | None) -> str:
 
 def _picture(shown: Presentation, finished: ToolFinished | None) -> str:
     """Return what came of a call: diffs whole, other results up to a size; reads only by title."""
-    diffs = [_diff(content) for content in shown.content if isinstance(content, DiffContent)]
-    if diffs:
-        return "\n\n".join(diffs)
+    if any(isinstance(content, DiffContent) for content in shown.content):
+        return "\n\n".join(
+            _diff(content) if isinstance(content, DiffContent) else _cut(content.text)
+            for content in shown.content
+        )
     if shown.kind in ("read", "search", "think") and (
         finished is None or finished.status == "completed"
     ):

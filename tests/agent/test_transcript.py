@@ -96,3 +96,13 @@ def test_long_results_are_cut_and_stay_fenced() -> None:
     assert text.count("```") == 2
     assert len(text.splitlines()) < MOST_RESULT_LINES + 15
     assert "more)" in text
+
+
+def test_what_is_said_beside_a_diff_is_kept() -> None:
+    diff = DiffContent(path=Path("/p/a.py"), old_text="a\n", new_text="b\n")
+    shown = Presentation(
+        title="`make`", kind="execute", content=(diff, TextContent(text="exit code 0"))
+    )
+    text = conversation_markdown([prompt("go"), *call("1", shown)], "t")
+    assert "+b" in text
+    assert "  exit code 0" in text

@@ -3,14 +3,16 @@
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import anyio.to_thread
 
 from punie.workspace.base import NotTextError, TextFile, Workspace, WorkspaceError
-from punie.workspace.beneath import whole_path
+from punie.workspace.beneath import HeldPath, hold
+from punie.workspace.boundary import boundary_around
 from punie.workspace.checkpoints.blobs import BlobStore, LostContentError
 from punie.workspace.checkpoints.observing import Observed, place
 from punie.workspace.checkpoints.planning import Step
@@ -29,7 +31,7 @@ async def apply_step(step: Step, workspace: Workspace, blobs: BlobStore) -> None
     shown = workspace.display(step.path)
     if step.unlock:
         await anyio.to_thread.run_sync(
-            _set_mode, step.path, step.now.state.mode | stat.S_IWUSR, shown
+            _set_mode, step.path, step.now.state.mode | stat.S_IWUSR, workspace, shown
         )
     if step.target.kind == "file":
         data = await _content(step.target, shown, blobs)
@@ -37,7 +39,7 @@ async def apply_step(step: Step, workspace: Workspace, blobs: BlobStore) -> None
     elif step.target.kind == "absent" and step.now.file is not None:
         await workspace.remove(step.now.file)
     else:
-        await anyio.to_thread.run_sync(_change_entry, step, shown)
+        await anyio.to_thread.run_sync(_change_entry, step, workspace, shown)
 
 
 async def _content(target: FileState, shown: str, blobs: BlobStore) -> bytes:
@@ -55,9 +57,9 @@ async def _write(step: Step, data: bytes, workspace: Workspace, shown: str) -> N
     elif text is not None:
         await workspace.write_text(step.path, text.text, like=text)
     else:
-        await anyio.to_thread.run_sync(_write_bytes, step, data, shown)
+        await anyio.to_thread.run_sync(_write_bytes, step, data, workspace, shown)
     if step.target.mode:
-        await anyio.to_thread.run_sync(_set_mode, step.path, step.target.mode, shown)
+        await anyio.to_thread.run_sync(_set_mode, step.path, step.target.mode, workspace, shown)
 
 
 def _as_text(step: Step, data: bytes, shown: str) -> TextFile | None:
@@ -76,68 +78,89 @@ def _as_text(step: Step, data: bytes, shown: str) -> TextFile | None:
     return TextFile(step.path, wanted.text, now.file.digest, wanted.newline, wanted.bom)
 
 
-def _write_bytes(step: Step, data: bytes, shown: str) -> None:
-    _refuse_changed(step.path, step.now, shown)
+@contextmanager
+def _held(workspace: Workspace, path: Path, shown: str, *, create: bool) -> Iterator[HeldPath]:
+    """Hold a path, with no link anywhere on the way; say every trouble in one sentence."""
+    boundary = boundary_around(workspace.roots)
     try:
-        step.path.parent.mkdir(parents=True, exist_ok=True)
-        if step.now.state.kind == "folder":
-            step.path.rmdir()
-        if step.now.state.kind == "link":
-            _replace_link(step.path, data)
-            return
+        for root, real in zip(boundary.roots, boundary.real_roots, strict=True):
+            if path.is_relative_to(root):
+                with hold(real, real / path.relative_to(root), create=create) as held:
+                    yield held
+                return
     except OSError as error:
-        raise WorkspaceError(f"{shown} could not be written: {reason(error)}") from error
-    write_file_atomically(whole_path(step.path), shown, data)
+        raise WorkspaceError(f"{shown} could not be made as it was: {reason(error)}") from error
+    raise WorkspaceError(f"{shown} is outside the workspace")
 
 
-def _replace_link(path: Path, data: bytes) -> None:
+def _write_bytes(step: Step, data: bytes, workspace: Workspace, shown: str) -> None:
+    _refuse_changed(step.path, step.now, shown)
+    with _held(workspace, step.path, shown, create=True) as held:
+        match step.now.state.kind:
+            case "folder":
+                held.rmdir()
+            case "link":
+                _replace_link(held, data)
+                return
+            case _:
+                pass
+        write_file_atomically(held, shown, data)
+
+
+def _replace_link(held: HeldPath, data: bytes) -> None:
     """Put a file in the place of a link, wherever that leads; raise `OSError`."""
-    unfinished = path.with_name(f".punie-{secrets.token_hex(8)}.tmp")
+    unfinished = held.beside(_unfinished_name())
     try:
-        with unfinished.open("xb") as file:
+        with unfinished.open(os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
             file.write(data)
-        unfinished.replace(path)
+        unfinished.replace(held)
     except BaseException:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
         raise
 
 
-def _set_mode(path: Path, mode: int, shown: str) -> None:
+def _unfinished_name() -> str:
+    return f".punie-{secrets.token_hex(8)}.tmp"
+
+
+def _set_mode(path: Path, mode: int, workspace: Workspace, shown: str) -> None:
     try:
         found = path.lstat()
-        if stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) != mode:
-            path.chmod(mode)
     except FileNotFoundError:
         return  # An IDE has the text and has not saved it yet.
     except OSError as error:
         raise WorkspaceError(f"{shown} could not be made as it was: {reason(error)}") from error
+    if stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) != mode:
+        with _held(workspace, path, shown, create=False) as held, held.open() as file:
+            os.fchmod(file.fileno(), mode)
 
 
-def _change_entry(step: Step, shown: str) -> None:
+def _change_entry(step: Step, workspace: Workspace, shown: str) -> None:
     """Remove, link or make a folder."""
     _refuse_changed(step.path, step.now, shown)
-    try:
+    creates = step.target.kind != "absent"
+    with _held(workspace, step.path, shown, create=creates) as held:
         match step.target.kind:
             case "absent" if step.now.state.kind == "folder":
                 with suppress(OSError):
-                    step.path.rmdir()  # What somebody else put into it keeps it.
+                    held.rmdir()  # What somebody else put into it keeps it.
             case "absent":
                 if step.now.state.kind == "file":
-                    check_writable(whole_path(step.path), shown)
-                step.path.unlink()
+                    check_writable(held, shown)
+                held.unlink()
             case "folder":
                 if step.now.state.kind != "absent":
-                    step.path.unlink()
-                step.path.mkdir(parents=True, exist_ok=True)
+                    held.unlink()
+                os.mkdir(held.name, dir_fd=held.folder)
             case "link":
-                step.path.parent.mkdir(parents=True, exist_ok=True)
-                unfinished = step.path.with_name(f".punie-{secrets.token_hex(8)}.tmp")
-                os.symlink(step.target.target, unfinished)  # noqa: PTH211, exact
-                unfinished.replace(step.path)
+                if step.now.state.kind == "folder":
+                    held.rmdir()
+                unfinished = held.beside(_unfinished_name())
+                os.symlink(step.target.target, unfinished.name, dir_fd=held.folder)
+                unfinished.replace(held)
             case "file" | "other":
                 raise WorkspaceError(f"{shown} is something that cannot be made again")
-    except OSError as error:
-        raise WorkspaceError(f"{shown} could not be made as it was: {reason(error)}") from error
 
 
 def _refuse_changed(path: Path, now: Observed, shown: str) -> None:

@@ -5,6 +5,7 @@ with the process; only what a command really changed goes from there into the se
 """
 
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +20,10 @@ MAX_COPIED_BYTES = 512 * 1024 * 1024
 
 COPY_SECONDS = 10.0
 """Seconds that copying may take before one command; it goes on before the next one."""
+
+_ATTRIBUTES = ".gitattributes"
+_CHANGING = re.compile(rb"filter|ident|working-tree-encoding|eol=crlf")
+_CONVERTING = re.compile(rb"autocrlf\s*=\s*(?!false)", re.IGNORECASE)
 
 Copied = tuple[int, int]
 """Where the bytes of a file are among the copies: from which one on, and how many."""
@@ -47,7 +52,9 @@ class Baseline:
         if not missing:
             return
         self._index = read_index(Path(tree.root))
-        files = {} if self._index is None else self._index.files
+        files: dict[str, GitFile] = {}
+        if self._index is not None and not _has_filters(tree, self._index.top):
+            files = self._index.files
         deadline = time.monotonic() + COPY_SECONDS
         for path, entry in missing:
             if entry.is_link:
@@ -89,6 +96,27 @@ class Baseline:
 
 def _lacks(entry: Entry) -> bool:
     return entry.content is None and not entry.is_folder and entry.size <= MAX_KEPT_BYTES
+
+
+def _has_filters(tree: Tree, top: Path) -> bool:
+    """Tell whether git may change contents on their way, by what its files for that say."""
+    root = Path(tree.root)
+    places = [Path(folder) for folder, found in tree.folders.items() if _ATTRIBUTES in found]
+    places += [folder for folder in root.parents if folder.is_relative_to(top)]
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
+    files = [folder / _ATTRIBUTES for folder in places]
+    files += [top / ".git/info/attributes", home / "git/attributes"]
+    configs = (top / ".git/config", Path("~/.gitconfig").expanduser(), home / "git/config")
+    return any(_CHANGING.search(_text(file)) for file in files) or any(
+        _CONVERTING.search(_text(file)) for file in configs
+    )
+
+
+def _text(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def in_git(entry: Entry) -> GitFile | None:
