@@ -208,6 +208,18 @@ async def test_settings_of_the_project_do_not_hide_the_report(project: Bench) ->
     assert text.startswith("1 failed\nFAILED test_a.py::test_a\n  test_a.py:6 in test_a: assert 0")
 
 
+async def test_subtests_count_where_they_fail(project: Bench) -> None:
+    project.file(
+        "test_a.py",
+        "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_t(self):\n"
+        "        for i in range(4):\n            with self.subTest('odd', i=i):\n"
+        "                self.assertEqual(i % 2, 0)\n",
+    )
+    text = await project.text("run_tests")
+    assert text.startswith("2 failed, 1 passed\nFAILED test_a.py::T::test_t\n")
+    assert "  [odd] (i=3) AssertionError: 1 != 0" in text
+
+
 @pytest.mark.skipif(isinstance(find_sandbox(), NoSandbox), reason="there is no sandbox here")
 async def test_tests_are_confined_like_commands(project: Bench, tmp_path_factory: Any) -> None:
     outside = tmp_path_factory.mktemp("outside") / "written"

@@ -40,6 +40,7 @@ MESSAGE_CHARS = 2_000
 OUTPUT_CHARS = 1_000
 TRACE_FRAMES = 6
 DETAILED_FAILURES = 200
+_QUOTES = "'\""
 
 # Where the events go; nowhere in a worker, whose reports come to the process that started it.
 out: TextIO | None = None
@@ -92,10 +93,21 @@ def output_of(report: Any) -> str:
     return "\n".join(dict.fromkeys(sections))[-OUTPUT_CHARS:]
 
 
+def named(subtest: Any) -> str:
+    """Return which subtest it is, as pytest prints it, to go before its message."""
+    message, arguments = getattr(subtest, "msg", None), getattr(subtest, "kwargs", None) or {}
+    # Some versions keep the values, some their representation, which xdist represents once more.
+    shown = ", ".join(f"{name}={str(value).strip(_QUOTES)}" for name, value in arguments.items())
+    parts = [f"[{message}]" if message else "", f"({shown})" if shown else ""]
+    return " ".join(filter(None, parts))[:200] + " "
+
+
 def text_of(report: Any) -> str:
     """Return what pytest itself would print of a failure, the end of it."""
     text = getattr(report, "longreprtext", "") or str(report.longrepr or "")
-    return text[-MESSAGE_CHARS:]
+    # xdist names the worker first.
+    first, _, rest = text.partition("\n")
+    return (rest if rest and first.startswith("[gw") else text)[-MESSAGE_CHARS:]
 
 
 if pytest is not None:
@@ -125,7 +137,8 @@ if pytest is not None:
         """Tell how a phase of a test ended, if it says something of the test."""
         global detailed
         outcome = report.outcome
-        if report.when != "call" and outcome == "passed":
+        subtest = getattr(report, "context", None)
+        if outcome == "passed" and (report.when != "call" or subtest is not None):
             return
         if hasattr(report, "wasxfail"):
             outcome = "xfailed" if report.skipped else "xpassed"
@@ -136,6 +149,8 @@ if pytest is not None:
                 values = dict(getattr(report, "punie_failure", None) or {})
                 values.setdefault("message", text_of(report))
                 values["output"] = output_of(report)
+                if subtest is not None:
+                    values["message"] = named(subtest) + values["message"]
         seconds = round(getattr(report, "duration", 0.0), 4)
         write(
             "test", id=report.nodeid, phase=report.when, outcome=outcome, seconds=seconds, **values
