@@ -12,7 +12,7 @@ _NETWORK = re.compile(
     r"(?:could not|couldn't|failed to|unable to) resolve|[nN]ame or service not known"
     r"|[nN]ame resolution|nodename nor servname|[Nn]etwork is (?:unreachable|down)"
     r"|\bEAI_AGAIN\b|\bENETUNREACH\b|\bENOTFOUND\b|getaddrinfo|dns error"
-    r"|No address associated with hostname",
+    r"|failure resolving|no such host|No address associated with hostname",
     re.IGNORECASE,
 )
 # On Linux what listens on this machine outside is not reached either.
@@ -21,6 +21,13 @@ _LOCAL_SERVER = re.compile(
     r"|(?:refused|failed to connect|could not connect).*(?:localhost|127\.0\.0\.1|::1)\b",
     re.IGNORECASE,
 )
+# Their sockets are not there.
+_SERVICES = re.compile(
+    r"connect to the docker daemon|cannot connect to podman|failed to connect to (?:\w+ )*bus"
+    r"|connection to your authentication agent",
+    re.IGNORECASE,
+)
+_OTHER_USERS = re.compile(r"no new privileges|effective uid is not 0", re.IGNORECASE)
 _FAULT = re.compile(
     r"Read-only file system|Permission denied|Operation not permitted|Device or resource busy"
     r"|No such file or directory|EROFS|EACCES|EPERM",
@@ -46,6 +53,10 @@ def what_was_blocked(
     for line in reversed(output[-_TAIL_CHARS:].splitlines()):
         if _FAULT.search(line) and (found := _blocked_path(line, cwd, view, temporary)):
             return found
+        if _SERVICES.search(line):
+            return "services of this machine"
+        if _OTHER_USERS.search(line):
+            return "acting as another user"
         if not view.network and _NETWORK.search(line):
             return "network"
         if not view.network and _LOCAL_SERVER.search(line):

@@ -9,6 +9,7 @@ from punie.workspace.sandbox.bubblewrap import Bubblewrap
 from punie.workspace.sandbox.seatbelt import Seatbelt, profile
 from punie.workspace.sandbox.view import SandboxOptions, View, view_of
 
+SERVICES = "services of this machine"
 LOCAL = "network, servers on this machine included"
 ROOT, SCRATCH = Path("/work/project"), Path("/scratch")
 
@@ -119,6 +120,11 @@ def test_a_view_follows_links_and_leaves_out_what_is_not_there(tmp_path: Path) -
         ("something: Read-only file system", False, "writing outside the workspace"),
         ("fatal: unable to access 'https://h/': Could not resolve host: h", False, "network"),
         ("npm ERR! code EAI_AGAIN", False, "network"),
+        ("Temporary failure resolving 'deb.debian.org'", False, "network"),
+        ("dial tcp: lookup proxy.golang.org: no such host", False, "network"),
+        ("Cannot connect to the Docker daemon at unix:///x", True, SERVICES),
+        ("Failed to connect to user scope bus via local transport", False, SERVICES),
+        ('sudo: The "no new privileges" flag is set', False, "acting as another user"),
         ("error sending request: dns error: failed to lookup address", False, "network"),
         ("socket.gaierror: [Errno -2] Name or service not known", False, "network"),
         ("socket.gaierror: [Errno -2] Name or service not known", True, None),
