@@ -63,7 +63,13 @@ class RepetitionWatch:
         self._lines = _Lines()
 
     def feed(self, text: str) -> Repetition | None:
-        """Take the next piece; return what repeats by now. Feed nothing more after that."""
+        """Take the next piece; return what repeats by now. Feed nothing more after that.
+
+        Of a piece that is longer than what is remembered only the end counts.
+        """
+        if len(text) > _WINDOW + BLOCK:
+            self._lines, self._tail, self._waiting = _Lines(), "", ""
+            text = text[-_WINDOW:]
         self._waiting += text
         done = 0
         found = None

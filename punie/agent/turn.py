@@ -229,7 +229,7 @@ class _Turn:
                 if result is None:
                     return _CANCELLED
                 if self._guard.ending is not None:
-                    await self._notify("warning", self._guard.ending)
+                    await self._notify("error", self._guard.ending)
                     return _Ending("end_turn", _NOT_RUN)
         await self._notify("warning", _MAX_REQUESTS.format(self._config.max_requests))
         return _Ending("max_turn_requests", _NOT_RUN)
@@ -311,9 +311,11 @@ class _Turn:
         )
         if answer.response.usage.input_tokens:
             await self._report(answer.response.usage)
-        said = _REPEATED_AGAIN if again else _REPEATED.format(runaway.sample)
-        await self._notify("warning", said)
-        return _Ending("end_turn", _NOT_RUN) if again else None
+        if again:
+            await self._notify("error", _REPEATED_AGAIN)
+            return _Ending("end_turn", _NOT_RUN)
+        await self._notify("warning", _REPEATED.format(runaway.sample))
+        return None
 
     async def _report(self, usage: RequestUsage) -> None:
         """Report the cost of a response."""

@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.conftest import PUNIE, Command
 from tests.processes import processes_of
+from tests.texts import numbers
 
 Script = Callable[..., str]
 
@@ -239,6 +240,13 @@ def test_a_project_file_cannot_switch_the_questions_off(punie: Command) -> None:
     assert "ask or plan" in done.stderr
 
 
+def test_an_answer_that_was_stopped_is_not_complete(punie: Command, script: Script) -> None:
+    look = {"calls": [{"tool": "list_dir", "arguments": {"path": "."}}]}
+    done = punie("ask", "go", "--model", script(*[look] * 5, DONE))
+    assert done.returncode == 1
+    assert "same list_dir call 5 times" in done.stderr
+
+
 def stored(punie: Command) -> list[tuple[Any, ...]]:
     with sqlite3.connect(punie.state / "sessions.sqlite3") as db:
         return db.execute("select * from sessions").fetchall()
@@ -283,7 +291,7 @@ def test_an_interrupt_cancels_the_turn_and_its_command(punie: Command, script: S
 
 
 def test_a_reader_that_leaves_ends_it_quietly(punie: Command, script: Script) -> None:
-    slow = {"text": "word " * 4_000, "chunks": 400, "delay": 0.005}
+    slow = {"text": numbers(20_000), "chunks": 400, "delay": 0.005}
     process = punie.start("ask", "talk", "--model", script(slow))
     assert process.stdout is not None
     process.stdout.close()

@@ -19,6 +19,7 @@ import pytest
 from tests.e2e.client import COMMAND, Client, Json, eventually, process_exists
 from tests.e2e.conftest import Script, Start
 from tests.processes import SLEEP, sleeping
+from tests.texts import numbers
 
 LIMIT = 1.0
 # What a loaded machine may add between the event and our noticing it.
@@ -93,7 +94,7 @@ def test_a_closed_stdout_ends_it_while_stdin_stays_open(
 def test_a_client_that_stopped_reading_cannot_hold_it(
     environment: dict[str, str], script: Script, project: Path, end: str
 ) -> None:
-    environment["PUNIE_MODEL"] = script({"text": "x" * 4_000_000, "chunks": 400})
+    environment["PUNIE_MODEL"] = script({"text": numbers(4_000_000), "chunks": 400})
     reader, writer = os.pipe()
     with Client(environment, stdout=writer) as client:
         os.close(writer)

@@ -5,6 +5,7 @@ from typing import Any
 from tests.e2e.client import Client, Json, allow
 from tests.e2e.conformance.conftest import Stage, stage_environment
 from tests.e2e.conftest import Start
+from tests.texts import numbers
 
 CIRCLE = {"tool": "list_dir", "arguments": {"path": "."}}
 
@@ -31,11 +32,11 @@ def test_notices(start: Start, stage: Stage) -> None:
     client = opened(start, stage, session={"notices": {}})
     session = client.new_session(project)
     client.prompt(session)
-    warnings = [
-        update for update in client.updates(session, "notice") if update["severity"] == "warning"
+    errors = [
+        update for update in client.updates(session, "notice") if update["severity"] == "error"
     ]
-    assert len(warnings) == 1
-    assert "same" in warnings[0]["title"]
+    assert len(errors) == 1
+    assert "same" in errors[0]["title"]
     assert "same" not in client.text(session)
     # They are of the moment and not shown again.
     seen = len(client.updates(session, "notice"))
@@ -45,7 +46,7 @@ def test_notices(start: Start, stage: Stage) -> None:
 
 def test_compaction(start: Start, stage: Stage) -> None:
     # Each answer takes about a third of the script's window of 32,768 tokens.
-    long = {"text": "word " * 9_000, "chunks": 1}
+    long = {"text": numbers(45_000), "chunks": 1}
     offers: list[tuple[Json, bool]] = [({}, False), ({"session": {"compaction": {}}}, True)]
     for capability, expected in offers:
         client = opened(start, stage, **capability)

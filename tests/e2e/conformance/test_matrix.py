@@ -9,6 +9,7 @@ from punie.acp import matrix_rows as rows
 from tests.e2e.client import Client, Json, Refused
 from tests.e2e.conformance.conftest import Stage, stage_environment
 from tests.e2e.conftest import Start
+from tests.texts import numbers
 
 NOTIFICATIONS = {"session/cancel", "$/cancel_request"}
 METHODS = sorted({*rows.AGENT_METHODS, *rows.DRAFT} - NOTIFICATIONS)
@@ -43,7 +44,7 @@ def test_every_supported_update_is_sent(start: Start, stage: Stage) -> None:
     client.initialize(clientCapabilities={"session": {"notices": {}, "compaction": {}}})
     plan = {"tool": "update_plan", "arguments": {"steps": [{"content": "a", "status": "pending"}]}}
     look = {"tool": "list_dir", "arguments": {"path": "."}}
-    long = {"text": "word " * 9_000, "chunks": 1}
+    long = {"text": numbers(45_000), "chunks": 1}
     project = stage.project(
         {"thought": "Hm.", "text": "Plan.", "calls": [plan, look]}, {"text": "Done."},
         long, long, long, long, {"calls": [look]}, {"calls": [look]}, {"calls": [look]},

@@ -40,6 +40,7 @@ from tests.e2e.client import COMMAND, Client, Refused, eventually
 from tests.e2e.conformance.conftest import Stage
 from tests.e2e.conftest import Script, Start
 from tests.processes import SLEEP, sleeping
+from tests.texts import numbers
 
 LARGEST = 33_554_432
 
@@ -90,7 +91,7 @@ def test_a_prompt_of_60_megabytes(stage: Stage) -> None:
 
 
 def test_an_answer_of_40_megabytes(stage: Stage) -> None:
-    session = stage.session({"text": "x" * 40_000_000, "chunks": 1}, {"text": "Next."})
+    session = stage.session({"text": numbers(40_000_000), "chunks": 1}, {"text": "Next."})
     client = stage.client
     assert client.prompt(session) == "end_turn"
     assert max(len(json.dumps(message)) for message in client.messages) < LARGEST
@@ -99,7 +100,7 @@ def test_an_answer_of_40_megabytes(stage: Stage) -> None:
 
 
 def test_a_result_of_40_megabytes_in_the_replay(stage: Stage) -> None:
-    project = stage.project({"text": "x" * 40_000_000, "chunks": 40}, {"text": "Next."})
+    project = stage.project({"text": numbers(40_000_000), "chunks": 40}, {"text": "Next."})
     client = stage.client
     session = client.new_session(project)
     client.prompt(session)
