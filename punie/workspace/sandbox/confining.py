@@ -87,7 +87,9 @@ class Sandbox:
         cwd: Path,
         environment: Mapping[str, str],
     ) -> Launch:
-        view = view_of(self._roots, self._options, environment, self._folder(), _INSTALLED)
+        view = view_of(
+            self._roots, self._options, environment, self._folder(), _INSTALLED, self._places
+        )
         self._places.update(mechanism.places(view))
         temporary = str(mechanism.temporary(view))
         changed = {"TMPDIR": temporary, "TMP": temporary, "TEMP": temporary}
@@ -114,11 +116,10 @@ class Sandbox:
 
         To be called when nothing runs. Blocks, and never raises.
         """
-        for place in self._places:
+        for place in tuple(self._places):
             # Only an empty folder goes.
             with contextlib.suppress(OSError):
                 place.rmdir()
-        self._places = {place for place in self._places if place.exists()}
         for root in self._roots if self._scratch is not None else ():
             if (root / ".git").is_dir():
                 for stray in strays_in(root / ".git"):

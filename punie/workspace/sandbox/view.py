@@ -1,7 +1,7 @@
 """What a confined command of one workspace may see, change and reach."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -89,8 +89,12 @@ def view_of(
     environment: Mapping[str, str],
     scratch: Path,
     installed: Sequence[Path],
+    stand_ins: Set[Path] = frozenset(),
 ) -> View:
-    """Return what a command sees of the disk as it is now; Punie and its Python are `installed`."""
+    """Return what a command sees of the disk as it is now; Punie and its Python are `installed`.
+
+    `stand_ins` are folders that were made for other commands and are as good as absent while empty.
+    """
     home = Path(os.path.realpath(environment.get("HOME") or Path.home()))
     real = _real(roots)
     gits = [(root / ".git") for root in real]
@@ -99,7 +103,7 @@ def view_of(
     names = [root / name for root in real for name in GUARDED_NAMES]
     names += [git / "hooks" for git in repositories]
     guarded = [
-        *(name for name in names if os.path.lexists(name)),
+        *(name for name in names if not _is_absent(name, stand_ins)),
         *(git for git in gits if os.path.lexists(git) and git not in repositories),
         *(path for git in repositories for path in guarded_in(git)),
         *options.own,
@@ -111,13 +115,19 @@ def view_of(
     return View(
         writable=_real([*roots, *options.write, *repositories]),
         guarded=_real(guarded),
-        absent=tuple(name for name in names if not os.path.lexists(name)),
+        absent=tuple(name for name in names if _is_absent(name, stand_ins)),
         hidden=tuple(path for path in _real(secrets) if not _is_of_the_workspace(path, real, home)),
         caches=_real(path for path in [cache, *(home / name for name in _CACHES)] if path.is_dir()),
         needed=_real([home, *installed, *_program_folders(environment)]),
         scratch=Path(os.path.realpath(scratch)),
         network=options.network,
     )
+
+
+def _is_absent(path: Path, stand_ins: Set[Path]) -> bool:
+    if path in stand_ins and path.is_dir() and not path.is_symlink():
+        return not any(path.iterdir())
+    return not os.path.lexists(path)
 
 
 def _is_of_the_workspace(path: Path, roots: Iterable[Path], home: Path) -> bool:

@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from punie.workspace.base import CommandRequest, ProgramRequest
+from punie.workspace.sandbox.confining import Sandbox
 from punie.workspace.sandbox.view import SandboxOptions
 from tests.processes import processes_of
 from tests.workspace.sandbox.conftest import Confine
@@ -123,6 +124,31 @@ async def test_folders_that_stand_in_go_when_nothing_runs(confine: Confine) -> N
     assert (box.root / ".vscode").is_dir()
     await box.workspace.background_output(started.id, stop=True)
     assert list(box.root.iterdir()) == []
+
+
+async def test_another_command_that_ends_before_one_starts_takes_nothing_from_it(
+    confine: Confine,
+) -> None:
+    root = confine().root
+    sandbox = Sandbox([root], SandboxOptions())
+
+    async def launch() -> list[str]:
+        return (await sandbox.launch(["touch", ".vscode/x"], root, os.environ)).arguments
+
+    def fails(arguments: list[str]) -> bool:
+        done = subprocess.run(arguments, cwd=root, capture_output=True, check=False, text=True)
+        return done.stderr.startswith("touch: cannot touch '.vscode/x': Read-only file system")
+
+    first = await launch()
+    sandbox.tidy()
+    assert fails(first)
+    # What stands in for the folder is there now, and gone before the second one starts.
+    second = await launch()
+    sandbox.tidy()
+    assert list(root.iterdir()) == []
+    assert fails(second)
+    sandbox.close()
+    assert list(root.iterdir()) == []
 
 
 async def test_what_is_written_into_such_a_folder_meanwhile_stays(confine: Confine) -> None:
