@@ -22,12 +22,16 @@ _TEST_SECONDS = 300
 
 @dataclass(frozen=True)
 class Package:
-    """One package; `source` is the folder from which it is imported, `tests` that of its tests."""
+    """One package; `source` is the folder from which it is imported, `tests` that of its tests.
+
+    `used_by_pytest` tells that what it exports cannot be renamed without breaking pytest.
+    """
 
     name: str
     version: str
     source: str
     tests: str
+    used_by_pytest: bool = False
 
     @property
     def folder(self) -> str:
@@ -38,7 +42,7 @@ class Package:
 PACKAGES = (
     Package("cachetools", "5.5.2", "src", "tests"),
     Package("click", "8.1.8", "src", "tests"),
-    Package("pluggy", "1.5.0", "src", "testing"),
+    Package("pluggy", "1.5.0", "src", "testing", used_by_pytest=True),
     Package("toolz", "1.0.0", ".", "toolz"),
     Package("wsproto", "1.2.0", "src", "test"),
 )
