@@ -241,3 +241,27 @@ def test_the_next_prompt_tells_the_model_and_shows_nothing_of_it(
     load(client, session, project)
     user = [update["content"]["text"] for update in client.updates(session, "user_message_chunk")]
     assert user == ["first", "/undo", "Try once more."]
+
+
+def test_a_copied_session_can_undo_and_a_deleted_one_keeps_nothing(
+    start: Start,
+    script: Script,
+    project: Path,
+    auto: dict[str, str],
+    environment: dict[str, str],
+) -> None:
+    kept = Path(environment["PUNIE_STATE_DIR"]) / "checkpoints"
+    client = start(script({"calls": [EDIT]}, {"text": "One."}), environment=auto)
+    session = opened(client, project)
+    client.prompt(session, "first")
+    copied = client.request(
+        "session/fork", {"sessionId": session, "cwd": str(project), "mcpServers": []}
+    )["sessionId"]
+    assert (kept / session).exists()
+    client.request("session/delete", {"sessionId": session})
+    assert not (kept / session).exists()
+    assert "`app.py` is as it was before" in said(client, copied, "/undo")
+    assert (project / "app.py").read_text() == BEFORE
+    assert "`app.py` is changed again" in said(client, copied, "/redo")
+    client.request("session/delete", {"sessionId": copied})
+    assert not (kept / copied).exists()

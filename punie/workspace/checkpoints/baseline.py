@@ -18,7 +18,7 @@ from punie.workspace.checkpoints.tree import Entry, Tree
 MAX_COPIED_BYTES = 512 * 1024 * 1024
 """Bytes that are copied of one project."""
 
-COPY_SECONDS = 10.0
+COPY_SECONDS = 5.0
 """Seconds that copying may take before one command; it goes on before the next one."""
 
 _ATTRIBUTES = ".gitattributes"

@@ -3,6 +3,7 @@
 A path is touched only while it holds exactly what the changes left in it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from punie.workspace.base import Workspace, WorkspaceError
 from punie.workspace.checkpoints.journal import Change, ChangedTurn, Direction
 from punie.workspace.checkpoints.observing import Observed, observe
-from punie.workspace.checkpoints.states import FileState
+from punie.workspace.checkpoints.states import ABSENT, FileState, is_named_so
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,15 @@ async def _plan(turns: Sequence[ChangedTurn], looks: _Looks, direction: Directio
     for turn in turns:
         for change in _open_changes(turn, direction):
             by_path.setdefault(change.path, []).append(change)
+    alike = Counter(map(_alike, by_path))
     steps: list[Step] = []
     refusals: list[Refusal] = []
     for path, changes in by_path.items():
         every = tuple(change.id for change in changes)
         now = await looks.at(path)
+        if isinstance(now, Observed) and alike[_alike(path)] > 1 and not is_named_so(path):
+            # Only upper and lower case were changed: it is the other one that is there.
+            now = Observed(ABSENT)
         if isinstance(now, WorkspaceError):
             refusals.append(Refusal(path, str(now), every))
             continue
@@ -139,6 +144,10 @@ async def _plan(turns: Sequence[ChangedTurn], looks: _Looks, direction: Directio
             said = reason.format(looks.workspace.display(path))
             refusals.append(Refusal(path, said, left))
     return Plan(tuple(turns), tuple(_sorted(steps)), tuple(refusals))
+
+
+def _alike(path: Path) -> str:
+    return str(path).casefold()
 
 
 def _follow(

@@ -82,6 +82,14 @@ def look(path: Path) -> tuple[FileState, bytes | None]:
     return file_state(data, mode), data
 
 
+def is_named_so(path: Path) -> bool:
+    """Tell whether there is an entry of just this name: some disks take `A` and `a` as one."""
+    try:
+        return path.name in os.listdir(path.parent)  # noqa: PTH208, only names are needed
+    except OSError:
+        return False
+
+
 def unkept(found: os.stat_result, mode: int) -> FileState:
     """Return the state of a file whose bytes are not read: it is known by its size and times."""
     return FileState("file", f"{found.st_size}-{found.st_mtime_ns}", mode, kept=False)

@@ -105,26 +105,28 @@ class Tree:
                 yield f"{folder}/{name}", entry
 
 
-def scan(root: Path, before: Tree | None = None) -> Tree:
+def scan(root: Path, before: Tree | None = None, *, but: Path | None = None) -> Tree:
     """Look through a folder; entries that have not changed since `before` are the same objects.
 
-    Raises `TooLargeTreeError`.
+    The folder `but` in it is left out. Raises `TooLargeTreeError`.
     """
+    skipped = "" if but is None else os.fspath(but)
     if before is not None:
-        tree = _Scan(root, before, asks_all=False).run()
+        tree = _Scan(root, before, skipped, asks_all=False).run()
         if tree.rules == before.rules:
             return tree
         # What was known of ignored names does not hold any more.
         before = Tree(before.root, before.folders)
-    return _Scan(root, before or Tree(""), asks_all=True).run()
+    return _Scan(root, before or Tree(""), skipped, asks_all=True).run()
 
 
 class _Scan:
     """One way through a tree."""
 
-    def __init__(self, root: Path, known: Tree, *, asks_all: bool) -> None:
+    def __init__(self, root: Path, known: Tree, skipped: str, *, asks_all: bool) -> None:
         self._tree = Tree(os.fspath(root).rstrip("/"), taken_ns=time.time_ns())
         self._known = known
+        self._skipped = skipped
         self._asks_all = asks_all
         self._rules = IgnoreRules(root)
         self._waiting = [self._tree.root]
@@ -134,6 +136,8 @@ class _Scan:
         count = 0
         while self._waiting:
             folder = self._waiting.pop()
+            if folder == self._skipped:
+                continue
             try:
                 with os.scandir(folder) as entries:
                     listed = list(entries)

@@ -19,6 +19,7 @@ from punie.workspace.checkpoints.states import (
     MAX_KEPT_BYTES,
     FileState,
     file_state,
+    is_named_so,
     look,
 )
 from punie.workspace.checkpoints.tree import (
@@ -97,7 +98,7 @@ class CommandWatch:
         async with self._one:
             for watched in self._roots:
                 try:
-                    await anyio.to_thread.run_sync(_look_through, watched)
+                    await anyio.to_thread.run_sync(_look_through, watched, self.recorder.folder)
                     if record and watched.found:
                         await self._record(watched)
                     await anyio.to_thread.run_sync(_capture, watched)
@@ -145,9 +146,9 @@ class CommandWatch:
         await self.recorder.safely(None, work)
 
 
-def _look_through(watched: _Watched) -> None:
+def _look_through(watched: _Watched, own: Path) -> None:
     before = watched.tree
-    watched.tree = scan(watched.root, before)
+    watched.tree = scan(watched.root, before, but=own)
     watched.found = [] if before is None else list(differences(before, watched.tree))
 
 
@@ -165,7 +166,9 @@ def _changes(
         if path in recorder.own_paths:
             continue  # Written down already, exactly.
         try:
-            after, data = look(path)
+            # What is gone may only have another case now, where a disk takes both as one.
+            is_gone = found.new is None and not is_named_so(path)
+            after, data = (ABSENT, None) if is_gone else look(path)
         except OSError:
             continue
         before, old_data = _before(found.old, from_git.get(found.path), watched.baseline)

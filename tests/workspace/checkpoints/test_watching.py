@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from punie.workspace.base import CommandRequest
-from punie.workspace.checkpoints import baseline, states, tree, watching
+from punie.workspace.checkpoints import baseline, planning, states, tree, watching
 from tests.agent.checkpointed import Project
 
 pytestmark = pytest.mark.anyio
@@ -289,3 +289,24 @@ async def test_trouble_with_the_checkpoints_keeps_no_command_from_running(
     project.begin()
     assert await project.command("echo x > a.py; cat a.py") == "x\n"
     assert "not a directory" in project.workspace.watch.take_notice()
+
+
+async def test_a_state_folder_in_the_project_is_left_out(tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", tmp_path / "project/.state/session")
+    for text in ("one", "two"):
+        project.begin()
+        await project.command(f"echo {text} > a")
+    assert {change.path.name for change in project.changes()} == {"a"}
+    await project.aclose()
+
+
+async def test_a_name_in_another_case_is_not_the_same_file(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that takes both as one, the old name still leads to the file."""
+    project.begin()
+    await project.command("mv a.py A.py")
+    (project.root / "a.py").hardlink_to(project.root / "A.py")
+    monkeypatch.setattr(planning, "is_named_so", lambda path: path.name == "A.py")
+    steps = (await planning.plan_moves(project.journal(), project.workspace, "undo", 1)).steps
+    assert [(step.path.name, step.needless) for step in steps] == [("A.py", False), ("a.py", False)]
