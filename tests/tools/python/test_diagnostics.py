@@ -23,6 +23,13 @@ def twice(x: int) -> int:
 """
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the checks however busy the machine is."""
+    monkeypatch.setattr(diagnostics, "BEFORE_SECONDS", 60.0)
+    monkeypatch.setattr(diagnostics, "AFTER_SECONDS", 60.0)
+
+
 def told(text: str) -> list[str]:
     """Return the rows below the edit's own line, without what they say."""
     first, *rows = text.splitlines()
