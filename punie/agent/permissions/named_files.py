@@ -21,6 +21,8 @@ _JOINED = re.compile(r"\\\n|[\"'\\]")
 _EXPANSION = re.compile(r"\$\{[^{}]*\}|\$\([^()]*\)|`[^`]*`|\$\w+|\$[@*#?$!-]")
 _APART = re.compile(r"[\s;&|<>()=:@,`\0]+")
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_ATTRIBUTE = re.compile(r"\.?[A-Za-z_][\w.\[\]]*\.(?:key|env)", re.ASCII)
+_MOVES = re.compile(r"\b(?:cd|pushd|popd)\b|-C\b")
 _GLOB = re.compile(r"[*?\[]")
 _MOST_WORDS = 2_000
 _MOST_BRACES = 256
@@ -34,11 +36,21 @@ def secret_files_named(line: str, root: Path) -> tuple[str, ...]:
     """
     found: dict[str, None] = {}
     for word in itertools.islice(named_words(line), _MOST_WORDS):
-        if is_secret_path(word) or _leads_to_secret(word, root):
+        if is_secret_path(word):
+            if not _is_attribute(word, line, root):
+                found[word] = None
+        elif _leads_to_secret(word, root):
             found[word] = None
         elif _GLOB.search(word):
             found.update(dict.fromkeys(_secrets_matching(word, root)))
     return tuple(found)
+
+
+def _is_attribute(word: str, line: str, root: Path) -> bool:
+    """Tell whether a word such as `item.key` is code and no file: there is none of that name."""
+    if _ATTRIBUTE.fullmatch(word) is None or _MOVES.search(line):
+        return False
+    return not os.path.lexists(root / word)
 
 
 def named_words(line: str) -> Iterator[str]:

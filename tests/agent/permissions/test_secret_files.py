@@ -244,6 +244,16 @@ def test_other_commands_are_allowed_as_before(secrets: Place, line: str) -> None
     assert judge(GENEROUS, CommandCall(COMMANDS, read_command_line(line)), secrets) == Permitted()
 
 
+def test_attributes_in_code_are_no_files(secrets: Place) -> None:
+    root = secrets.workspace.roots[0]
+    for line in ("python -c 'print(item.key)'", "jq .data.key x.json", "node -e 'process.env.A'"):
+        assert secret_files_named(line, root) == ()
+    (root / "item.key").touch()
+    assert secret_files_named("python -c 'print(item.key)'", root) == ("item.key",)
+    assert secret_files_named("cd src && cat server.key", root) == ("server.key",)
+    assert secret_files_named("cat src/server.key", root) == ("src/server.key",)
+
+
 def test_rules_about_reading_hold_for_commands_too(secrets: Place) -> None:
     cat = CommandCall(COMMANDS, read_command_line("cat .env"))
     assert judge([*GENEROUS, *reading("allow", ".env")], cat, secrets) == Permitted()
