@@ -15,7 +15,7 @@ from punie.workspace.ignore_files import IgnoreRules
 MAX_ENTRIES = 200_000
 """Trees of more files and folders are not looked through."""
 
-SCAN_SECONDS = 15.0
+SCAN_SECONDS = 5.0
 """A tree that takes longer is not looked through either."""
 
 SKIPPED = frozenset(

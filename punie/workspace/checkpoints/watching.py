@@ -47,6 +47,7 @@ class _Watched:
     root: Path
     baseline: Baseline
     tree: Tree | None = None
+    too_large: TooLargeTreeError | None = None
     found: list[Difference] = field(default_factory=list)
 
 
@@ -147,8 +148,15 @@ class CommandWatch:
 
 
 def _look_through(watched: _Watched, own: Path) -> None:
+    if watched.too_large is not None:
+        raise watched.too_large  # Not every command is to wait for that.
     before = watched.tree
-    watched.tree = scan(watched.root, before, but=own)
+    try:
+        watched.tree = scan(watched.root, before, but=own)
+    except TooLargeTreeError as error:
+        watched.too_large = error
+        watched.baseline.close()
+        raise
     watched.found = [] if before is None else list(differences(before, watched.tree))
 
 

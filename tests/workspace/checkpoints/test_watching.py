@@ -239,7 +239,14 @@ async def test_too_many_files_are_told_of(
     assert reason in await project.undo()
     assert project.workspace.watch.take_notice().startswith(reason)
     assert project.workspace.watch.take_notice() == ""
+    # It is not tried again in this session.
     monkeypatch.setattr(tree, "MAX_ENTRIES", 100)
+    project.begin()
+    await project.command("echo y > a.py")
+    assert reason in project.journal()[-1].gaps[-1]
+    assert project.changes() == []
+    project.restart()
+    project.begin()
     monkeypatch.setattr(watching, "MAX_CHANGED", 2)
     await project.command("touch 1 2 3")
     assert "a command changed more than 2 files" in project.journal()[-1].gaps[-1]
