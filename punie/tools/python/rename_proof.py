@@ -8,6 +8,7 @@ from punie.tools.guards import refuse_stale
 from punie.tools.patch.planning import FileChange
 from punie.tools.python.locating import flattened
 from punie.tools.python.occurrences import occurrences
+from punie.tools.python.rename_family import classes_in, member_of, members
 from punie.tools.python.rename_state import (
     Search,
     in_project,
@@ -35,9 +36,11 @@ async def prove(search: Search, changes: Sequence[FileChange]) -> None:
         if each.within == "code"
     ]
     before = dict(search.meanings)
-    before.update(zip(others, map(tuple, await search.server.definitions(others)), strict=True))
+    before.update(zip(others, await search.definitions(others, search.new), strict=True))
     points = [*(point for point in sorted(search.edits, key=order) if point in before), *others]
-    after = await search.server.definitions([place_after(search, each) for each in points], texts)
+    after = await search.definitions(
+        [place_after(search, each) for each in points], search.new, texts
+    )
     for point, places in zip(points, after, strict=True):
         wanted = {_meaning(search, place_after(search, place.point)) for place in before[point]}
         if {_meaning(search, place.point) for place in places} != wanted:
@@ -61,29 +64,27 @@ def _meaning(search: Search, point: Point) -> Point | str:
 async def _refuse_override(search: Search, texts: Mapping[Path, str]) -> None:
     """Raise `ToolError` if a class has a member of the new name, its own or inherited."""
     for path in texts:
-        named = list(flattened(await search.server.symbols_of(path)))
-        classes = {each.qualified: each.symbol for each in named if each.symbol.kind == "class"}
-        within = dict.fromkeys(
-            each.qualified.rpartition(".")[0]
-            for each in named
-            if each.symbol.place.point in search.edits
-        )
-        for name in within:
-            if name not in classes:
-                continue
-            text = f"{search.files[path].text}\n{name}.{search.new}\n"
-            point = Point(path, text.count("\n"), len(name) + 1)
+        classes = await classes_in(search, path)
+        defining = {
+            each.qualified: each
+            for each, point in members(search, path, classes)
+            if point in search.edits
+        }
+        for name, each in defining.items():
+            probe = member_of(name, search.new)
+            text = f"{search.files[path].text}\n{probe}\n"
+            point = Point(path, text.count("\n"), len(probe) - len(search.new))
             (inherited,) = await search.server.definitions([point], {path: text})
-            members = [
+            below = [
                 child.place
-                for place in await search.server.implementations(classes[name].place.point)
+                for place in await search.server.implementations(each.symbol.place.point)
                 if in_project(search, place.path)
-                for each in flattened(await search.server.symbols_of(place.path))
-                if each.symbol.place.point == place.point
-                for child in each.symbol.children
+                for other in flattened(await search.server.symbols_of(place.path))
+                if other.symbol.place.point == place.point
+                for child in other.symbol.children
                 if child.name == search.new
             ]
-            for place in (*inherited, *members):
+            for place in (*inherited, *below):
                 raise ToolError(
                     f"{name} or a class below it has a {search.new} already: "
                     f"{shown_place(search, place)}"

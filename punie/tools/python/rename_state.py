@@ -1,7 +1,8 @@
 """What is known of a rename while it is worked out: the files, and the places that are meant."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,16 @@ class Search:
     edits: set[Point] = field(default_factory=set)
     meanings: dict[Point, tuple[Place, ...]] = field(default_factory=dict)
     _lines: dict[Path, list[str]] = field(default_factory=dict)
+
+    async def definitions(
+        self, points: Sequence[Point], name: str, overlay: Mapping[Path, str] | None = None
+    ) -> list[tuple[Place, ...]]:
+        """Return where what stands at each point is defined, each at its name.
+
+        For the server `self.name` as a whole defines an attribute.
+        """
+        answers = await self.server.definitions(points, overlay)
+        return [tuple(_at_name(place, name) for place in places) for places in answers]
 
     def line(self, path: Path, number: int) -> str:
         """Return a line of a file, "" if there is none."""
@@ -63,6 +74,13 @@ def in_project(search: Search, path: Path) -> bool:
             parts = path.relative_to(root).parts
             return not any(part.startswith(".") or part == "site-packages" for part in parts)
     return False
+
+
+def _at_name(place: Place, name: str) -> Place:
+    held = place.text[place.column : place.end_column]
+    if place.line == place.end_line and held.endswith(f".{name}"):
+        return replace(place, column=place.end_column - len(name))
+    return place
 
 
 def is_named(search: Search, place: Place) -> bool:

@@ -8,16 +8,15 @@ old name stands is looked at, and in the end every changed place has to mean wha
 import ast
 import keyword
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from punie.tools.base import ToolContext, ToolError
 from punie.tools.guards import workspace_errors
 from punie.tools.patch.planning import FileChange
-from punie.tools.python.locating import Located, flattened
+from punie.tools.python.locating import Located
 from punie.tools.python.occurrences import In, Occurrence, files_with, occurrences
+from punie.tools.python.rename_family import overrides
 from punie.tools.python.rename_proof import prove
 from punie.tools.python.rename_state import (
     Search,
@@ -25,7 +24,6 @@ from punie.tools.python.rename_state import (
     in_project,
     is_named,
     order,
-    place_before,
     point_of,
     shown_place,
 )
@@ -102,8 +100,8 @@ def _refuse_names(old: str, new: str) -> None:
 async def _learn(search: Search, found: Iterable[Occurrence]) -> None:
     """Ask what each place with the old name means."""
     points = [point_of(each) for each in found if each.within != "comment"]
-    answers = await search.server.definitions(points)
-    search.meanings.update(zip(points, map(tuple, answers), strict=True))
+    answers = await search.definitions(points, search.old)
+    search.meanings.update(zip(points, answers, strict=True))
 
 
 async def _add(search: Search, points: Sequence[Point]) -> None:
@@ -138,7 +136,7 @@ async def _widen(search: Search) -> None:
             for point, places in search.meanings.items()
             if point not in search.edits and any(p.point in search.edits for p in places)
         ]
-        more += await _overrides(search)
+        more += await overrides(search)
         await _add(search, more)
         # A place that the server does not rename by itself, such as what super() reaches.
         search.edits.update(point for point in more if point in search.meanings)
@@ -169,61 +167,6 @@ def _is_alias(search: Search, point: Point) -> bool:
     return re.search(r"\bas\s+$", line[: point.column]) is not None
 
 
-async def _overrides(search: Search) -> list[Point]:
-    """Return the members of that name in classes below and above those that define the symbol."""
-    found: list[Point] = []
-    probes: dict[Path, list[str]] = defaultdict(list)
-    for path in sorted({point.path for point in search.edits}):
-        named = list(flattened(await search.server.symbols_of(path)))
-        classes = {each.qualified: each.symbol for each in named if each.symbol.kind == "class"}
-        for each in named:
-            within = each.qualified.rpartition(".")[0]
-            if each.symbol.place.point not in search.edits or within not in classes:
-                continue
-            probes[path].append(within)
-            found += await _in_subclasses(search, classes[within].place.point)
-    found += await _inherited(search, probes)
-    return [point for point in dict.fromkeys(found) if point not in search.edits]
-
-
-async def _in_subclasses(search: Search, point: Point) -> list[Point]:
-    found: list[Point] = []
-    for place in await search.server.implementations(point):
-        if place.point == point or place.path not in search.files:
-            continue
-        for each in flattened(await search.server.symbols_of(place.path)):
-            if each.symbol.place.point == place.point:
-                found += [
-                    child.place.point for child in each.symbol.children if child.name == search.old
-                ]
-    return found
-
-
-async def _inherited(search: Search, probes: Mapping[Path, Sequence[str]]) -> list[Point]:
-    """Return what classes inherit under the old name once their own member has the new one."""
-    found: list[Point] = []
-    for path, classes in probes.items():
-        texts = {each.path: each.text or "" for each in changed_files(search)}
-        first = texts[path].count("\n") + 2
-        lines = [f"{name}.{search.old}" for name in classes]
-        texts[path] += "\n" + "\n".join(lines) + "\n"
-        points = [
-            Point(path, first + index, len(line) - len(search.old))
-            for index, line in enumerate(lines)
-        ]
-        for places, line in zip(await search.server.definitions(points, texts), lines, strict=True):
-            for place in places:
-                if not in_project(search, place.path):
-                    raise ToolError(
-                        f"{line} overrides what is defined outside of the project: "
-                        f"{shown_place(search, place)}"
-                    )
-                back = place_before(search, place.point)
-                if back in search.meanings:
-                    found.append(back)
-    return found
-
-
 async def _export(search: Search) -> None:
     """Add the entries of `__all__` in modules where the name means the symbol."""
     for file in search.files.values():
@@ -232,7 +175,7 @@ async def _export(search: Search) -> None:
             continue
         text = f"{file.text}\n{search.old}\n"
         point = Point(file.path, text.count("\n"), 0)
-        (places,) = await search.server.definitions([point], {file.path: text})
+        (places,) = await search.definitions([point], search.old, {file.path: text})
         if any(place.point in search.edits for place in places):
             search.edits.update(Point(file.path, line, column) for line, column in entries)
 

@@ -81,6 +81,30 @@ CASES = {
         },
         {"symbol": "_v", "path": "a.py:4", "new_name": "_value"},
     ),
+    "attributes of instances, in classes below and above": (
+        {
+            "a.py": (
+                "class A:\n    <name> = 'a'\nclass B(A):\n    <name> = 'b'\n"
+                "class C(B):\n    def __init__(self): self.<name> = 'c'\n"
+                "class Other:\n    def __init__(self): self.name = 'c'\n"
+                "print(A().<name>, C().<name>, Other().name)\n"
+            ),
+            "b.py": (
+                "from a import C\nclass D(C):\n    def reset(self):\n        self.<name> = ''\n"
+                "        name = 1\n        return name, self.<name>\n"
+            ),
+        },
+        {"symbol": "A.name", "new_name": "label"},
+    ),
+    "an attribute that only methods set": (
+        {
+            "a.py": (
+                "class A:\n    def __init__(self, v): self.<v> = v\n"
+                "class B(A):\n    def set(self, v): self.<v> = v\n"
+            )
+        },
+        {"symbol": "self.v", "path": "a.py:4", "new_name": "value"},
+    ),
     "a class, in quotes and annotations": (
         {
             "a.py": (
@@ -209,6 +233,11 @@ async def test_places_that_stay_are_told(bench: Bench) -> None:
             "class A:\n    def f(self): ...\nclass B(A):\n    def g(self): ...\n",
             {"symbol": "A.f", "new_name": "g"},
             "A or a class below it has a g already: a.py:4",
+        ),
+        (
+            "class A:\n    def __init__(self): self.g = 1\nclass B(A):\n    def f(self): ...\n",
+            {"symbol": "B.f", "new_name": "g"},
+            "B or a class below it has a g already: a.py:2",
         ),
         (
             "class A:\n    def g(self): ...\nclass B(A):\n    def f(self): ...\n",
