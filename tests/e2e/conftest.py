@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,10 @@ from tests.e2e.shared import SharedAgent
 
 Script = Callable[..., str]
 Start = Callable[..., Client]
+
+TEST_OF_THE_PROJECT = (
+    "from app import greet\n\n\ndef test_greet():\n    assert greet('Ada') == 'Hello Ada'\n"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +77,22 @@ def project(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "app.py").write_text("def greet(name):\n    return 'Hello ' + name\n")
     return folder
+
+
+@pytest.fixture
+def tested(project: Path) -> Path:
+    """The project with a test and a Python of its own."""
+    (project / "test_app.py").write_text(TEST_OF_THE_PROJECT)
+    python = project / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    version = "{}.{}".format(*sys.version_info)
+    (project / f".venv/lib/python{version}/site-packages").mkdir(parents=True)
+    (project / ".venv/pyvenv.cfg").write_text(
+        f"home = {sys.base_prefix}/bin\nversion = {version}\n"
+    )
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    return project
 
 
 @pytest.fixture

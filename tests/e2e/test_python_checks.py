@@ -1,6 +1,5 @@
 """An edit that breaks the code says so, the tests say so too, and both tell when it is mended."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,24 +10,6 @@ from tests.e2e.test_coding_tools import call, results
 from tests.e2e.test_commands import opened, said
 
 pytestmark = pytest.mark.shared_agent
-
-TEST = "from app import greet\n\n\ndef test_greet():\n    assert greet('Ada') == 'Hello Ada'\n"
-
-
-@pytest.fixture
-def tested(project: Path) -> Path:
-    """The project with a test and a Python of its own."""
-    (project / "test_app.py").write_text(TEST)
-    python = project / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    version = "{}.{}".format(*sys.version_info)
-    (project / f".venv/lib/python{version}/site-packages").mkdir(parents=True)
-    (project / ".venv/pyvenv.cfg").write_text(
-        f"home = {sys.base_prefix}/bin\nversion = {version}\n"
-    )
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    return project
 
 
 def edit(old: str, new: str) -> Json:
