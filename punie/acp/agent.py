@@ -50,7 +50,6 @@ from punie.acp.wire import Incoming
 from punie.logs.setup import get_logger, open_log
 from punie.models.options import engine_options
 from punie.settings import Settings
-from punie.workspace.checkpoints.keeping import forget_checkpoints
 
 _TAIL_SECONDS = 0.03
 _log = get_logger(__name__)
@@ -210,6 +209,8 @@ class PunieAgent:
         try:
             await self._history.delete(session_id)
             await self._models.forget(session_id)
+            from punie.workspace.checkpoints.keeping import forget_checkpoints
+
             await anyio.to_thread.run_sync(
                 forget_checkpoints, self._settings.checkpoints_folder(session_id)
             )

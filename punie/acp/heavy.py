@@ -13,7 +13,8 @@ def import_turn() -> None:
     it gets half of it and fails; so whoever comes second waits here.
     """
     with _one_at_a_time:
-        import punie.agent.turn  # noqa: F401
+        import punie.agent.turn
+        import punie.agent.undo  # noqa: F401
 
 
 def import_mcp() -> ModuleType:

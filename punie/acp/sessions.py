@@ -14,12 +14,12 @@ from punie.models.catalog import ModelChoice
 from punie.settings import Settings
 from punie.tools.base import ReadLedger
 from punie.tools.mcp.session import McpSession
-from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 
 if TYPE_CHECKING:
     from punie.agent.journal import PastTurns
     from punie.agent.permissions.store import Permissions
     from punie.tools.skills.finding import Skills
+    from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 
 
 @dataclass(eq=False)
@@ -56,7 +56,7 @@ class LiveSession:
     choices: Sequence[ModelChoice]
     thinking: Thinking | None
     thinking_levels: tuple[Thinking, ...]
-    workspace: CheckpointedWorkspace
+    workspace: "CheckpointedWorkspace"
     permissions: "Permissions"
     title: str | None = None
     reads: ReadLedger = field(default_factory=ReadLedger)

@@ -38,7 +38,6 @@ from punie.agent.events import (
     is_stored,
 )
 from punie.agent.title import title_from_events
-from punie.agent.undo import with_note
 from punie.logs.setup import get_logger, log_context
 from punie.models.catalog import ModelUnavailable
 from punie.settings import config_dir
@@ -109,6 +108,8 @@ class _Turn:
     async def run(self, message: UserMessage) -> TurnEnded:
         session = self._session
         earlier = tuple(session.events)
+        from punie.agent.undo import with_note
+
         message = await with_note(message, session.workspace.recorder.journal, session.cwd)
         await self.emit(message)
         self._prompt_id = message.message_id
