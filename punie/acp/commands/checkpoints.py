@@ -6,7 +6,6 @@ from uuid import uuid4
 
 from punie.acp.commands.context import CommandContext, number_in
 from punie.agent.events import ToolFinished, ToolRunning, ToolStarted
-from punie.agent.secret_values import SecretValues, masked_presentation
 from punie.agent.undo import move_turns
 from punie.tools.presentation import Presentation, TextContent
 from punie.workspace.checkpoints.journal import Direction
@@ -51,8 +50,6 @@ async def _show(
 ) -> str:
     """Show the steps as a tool call; return what was in the way, "" if nothing was."""
     call_id = f"{direction}-{uuid4().hex}"
-    hidden = await SecretValues(context.session.workspace).credentials(commands=True)
-    shown = masked_presentation(shown, hidden)
     # A cancel waits, so that what was done is always recorded.
     with context.cancel.hold():
         await context.emit(
