@@ -115,6 +115,7 @@ class LanguageServer:
         self._answer_seconds = answer_seconds
         self._asking = anyio.Lock()
         self._running: _Running | None = None
+        self._closed = False
         # The timer's thread ends an idle server; it must not while a question is asked.
         self._guard = threading.Lock()
         self._busy = False
@@ -195,7 +196,8 @@ class LanguageServer:
         )
 
     async def aclose(self) -> None:
-        """End the server."""
+        """End the server for good; a question that waits for its answer is refused."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         with anyio.CancelScope(shield=True):
@@ -275,6 +277,8 @@ class LanguageServer:
 
     async def _started(self) -> _Running:
         """Return the running server, told of what has changed on disk; start it if need be."""
+        if self._closed:
+            raise LanguageServerError("the session has ended, and with it the language server")
         environment = {**await command_environment(self.root), **NO_UV}
         disk = await anyio.to_thread.run_sync(look, self.root, environment)
         running = self._running

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from punie.logs.setup import get_logger
 from punie.workspace.commands import END_GRACE_SECONDS, start
@@ -40,6 +41,7 @@ class Connection:
         self._answers: dict[int, dict[str, Any]] = {}
         self._asked: set[int] = set()
         self._last_id = 0
+        self._exchange: anyio.CancelScope | None = None
 
     def notify(self, method: str, parameters: Mapping[str, Any]) -> None:
         """Tell the server something; it goes out with the next exchange."""
@@ -55,15 +57,19 @@ class Connection:
         ended: Exception | None = None
         try:
             async with anyio.create_task_group() as tasks:
+                self._exchange = tasks.cancel_scope
                 tasks.start_soon(self._write)
                 try:
                     await self._read_answers()
                 except (OSError, FramingError, ServerEndedError) as error:
                     ended = error
                 tasks.cancel_scope.cancel()
+            if self._asked and ended is None:
+                ended = ServerEndedError("it was closed")
             if ended is not None:
                 raise ServerEndedError(str(ended)) from ended
         finally:
+            self._exchange = None
             for number in self._asked:
                 self.notify("$/cancelRequest", {"id": number})
             self._asked.clear()
@@ -71,9 +77,13 @@ class Connection:
         return [_result(answers[number]) for number in numbers]
 
     async def aclose(self) -> None:
-        """End the process and all that it started."""
-        self.close_pipes()
+        """End the process and all that it started; an exchange that goes on is ended."""
+        if self._exchange is not None:
+            self._exchange.cancel()
+            # The pipes may not be closed under it.
+            await anyio.lowlevel.checkpoint()
         await end_group(self.group, END_GRACE_SECONDS)
+        self.close_pipes()
 
     def close_pipes(self) -> None:
         """Close our ends of the pipes."""

@@ -154,6 +154,28 @@ async def test_a_cancelled_question_leaves_the_server_usable(
     assert server.process_id == running
 
 
+async def test_a_workspace_that_closes_ends_the_server_under_a_question(tmp_path: Path) -> None:
+    workspace = LocalWorkspace([tmp_path])
+    groups: set[ProcessGroup] = set()
+    started = tmp_path / "started"
+    script = f"echo >> {started}; exec sleep 60"
+    server = LanguageServer(("/bin/sh", "-c", script), tmp_path, groups, workspace.read_text)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_refused, server)
+            while not started.exists():
+                await anyio.sleep(0.01)
+            await server.aclose()
+    await _refused(server)
+    assert started.read_text() == "\n"
+    assert not groups
+
+
+async def _refused(server: LanguageServer) -> None:
+    with pytest.raises(LanguageServerError, match="the session has ended"):
+        await server.symbols_named("x")
+
+
 class Editor:
     """The texts of an IDE's editors; of other files it shows what is on disk."""
 
