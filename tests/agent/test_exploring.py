@@ -31,6 +31,7 @@ from tests.agent.stage import Piece, Recording, Script, call, messages_from_even
 from tests.agent.test_compaction import results
 from tests.agent.test_history import flat
 from tests.agent.test_project_guides import InProject, put
+from tests.texts import numbers
 
 pytestmark = pytest.mark.anyio
 
@@ -248,7 +249,8 @@ async def test_a_model_that_fails_or_says_nothing_is_told(project: Path) -> None
 
 
 async def test_long_answers_are_cut(project: Path) -> None:
-    stage = InProject(scripted(exploring(lambda done, m: ["x" * 9_000])), root=project)
+    stage = InProject(scripted(exploring(lambda done, m: [numbers(8_999)])), root=project)
     await stage.turn("go")
     (answer,) = results(messages_from_events(stage.events)).values()
-    assert answer == f"{'x' * ANSWER_CHARS}\n(cut at 6000 of 9000 characters; ask for less)"
+    shown = numbers(8_999)[:ANSWER_CHARS]
+    assert answer == f"{shown}\n(cut at 6000 of 8999 characters; ask for less)"

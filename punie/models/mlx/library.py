@@ -7,6 +7,7 @@ finds a stand-in for the tokenizers. Whoever asks for either of them gets the re
 
 import importlib
 import importlib.util
+import os
 import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -54,6 +55,8 @@ def lighten() -> None:
     spec = None if _PACKAGE in sys.modules else importlib.util.find_spec(_PACKAGE)
     if spec is not None:
         sys.modules[_PACKAGE] = _ClosedPackage(spec)
+        # The package's own code does this, for where transformers is imported after all.
+        os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"
 
 
 def load_model(directory: Path) -> tuple[Any, dict[str, Any]]:
