@@ -46,6 +46,21 @@ _NOT_OF_A_PROJECT = frozenset(
 )
 
 
+# What pydantic says of these is about its parsing.
+_IN_PLAIN_WORDS = {
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "int_parsing": "should be a whole number",
+    "int_type": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "bool_parsing": "should be true or false",
+    "bool_type": "should be true or false",
+    "string_type": "should be a text in quotes",
+    "tuple_type": "should be a list",
+    "list_type": "should be a list",
+}
+
+
 class SettingsError(Exception):
     """A setting is wrong; the message is one sentence that names it and where it stands."""
 
@@ -278,5 +293,7 @@ def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else "a setting"
     where = origin.get(name, "the command line")
     label = PREFIX + name.upper() if where == "the environment" else name
-    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = _IN_PLAIN_WORDS.get(fault["type"]) or fault["msg"].removeprefix(
+        "Value error, "
+    ).removeprefix("Input ")
     return f"{label} in {where} is {fault['input']!r}, but it {message}."

@@ -77,6 +77,23 @@ def test_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("command_timeout = 'x'", "is 'x', but it should be a number."),
+        ("max_requests = 1.5", "is 1.5, but it should be a whole number."),
+        ("sandbox_network = 'perhaps'", "is 'perhaps', but it should be true or false."),
+        ("model = 3", "is 3, but it should be a text in quotes."),
+        ("sandbox_write = 3", "is 3, but it should be a list."),
+    ],
+)
+def test_wrong_kinds_of_values_are_told_in_plain_words(line: str, told: str) -> None:
+    user_settings_file().write_text(line, encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).endswith(told)
+
+
 def test_unknown_key_suggests_the_right_one() -> None:
     user_settings_file().write_text("modell = 'x'\n", encoding="utf-8")
     with pytest.raises(SettingsError, match="'modell', which is no setting; did you mean 'model'"):
@@ -148,7 +165,7 @@ def test_folders_of_the_sandbox(home: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("SANDBOX", "none", "'on', 'always' or 'off'"),
         ("SANDBOX_WRITE", "data", "neither absolute nor in the home folder"),
         ("MEMORY_GB", "0", "greater than 0"),
-        ("MEMORY_GB", "much", "valid number"),
+        ("MEMORY_GB", "much", "a number"),
         ("IDLE_MINUTES", "-1", "greater than or equal to 0"),
         ("PREFIX_CACHE_GB", "-0.5", "greater than or equal to 0"),
     ],

@@ -46,5 +46,5 @@ def fullness_warning(history: HistoryBuilder, now: UsageChanged, room: int | Non
     before = 0 if history.usage is None else history.usage.context_tokens
     if not before < edge <= now.context_tokens:
         return None
-    text = _WARNING.format(used=now.context_tokens, room=room)
+    text = _WARNING.format(used=min(now.context_tokens, room), room=room)
     return Notice(severity="warning", text=text)

@@ -46,6 +46,8 @@ class Moved:
 @dataclass
 class _Outcome:
     done: list[str] = field(default_factory=list)
+    quiet: list[str] = field(default_factory=list)
+    """What is only worth telling where nothing else was done."""
     left: list[str] = field(default_factory=list)
 
 
@@ -105,7 +107,7 @@ async def _alone(journal: Journal) -> AsyncIterator[None]:
 async def _carry_out(
     plan: Plan, workspace: CheckpointedWorkspace, direction: Direction, perform: Perform
 ) -> _Outcome:
-    outcome = _Outcome([], [f"- {refusal.reason}" for refusal in plan.refusals])
+    outcome = _Outcome(left=[f"- {refusal.reason}" for refusal in plan.refusals])
     run = uuid4().hex
     for steps in _grouped(plan.steps):
 
@@ -121,16 +123,18 @@ async def _carry_out(
                     await anyio.to_thread.run_sync(
                         workspace.recorder.journal.moved, direction, run, step.ids
                     )
-                if not _is_of_folder(step):
-                    outcome.done.append(f"- {_outcome(step, workspace, direction)}")
+                told = outcome.quiet if _is_quiet(step) else outcome.done
+                told.append(f"- {_outcome(step, workspace, direction)}")
             outcome.left += [f"- {trouble}" for trouble in troubles]
             return "\n".join(troubles)
 
-        if all(_is_of_folder(step) for step in steps):
+        if all(_is_quiet(step) for step in steps):
             await work()
         else:
             shown = await _picture(steps, workspace, direction)
             await perform(steps, shown, work)
+    if not outcome.done and not outcome.left:
+        outcome.done = outcome.quiet
     return outcome
 
 
@@ -140,8 +144,8 @@ def _grouped(steps: Sequence[Step]) -> list[Sequence[Step]]:
     return [*single, steps[MOST_SHOWN:]] if len(steps) > MOST_SHOWN else [*single]
 
 
-def _is_of_folder(step: Step) -> bool:
-    return "folder" in (step.target.kind, step.now.state.kind)
+def _is_quiet(step: Step) -> bool:
+    return step.idle or "folder" in (step.target.kind, step.now.state.kind)
 
 
 def _nothing(turns: Sequence[ChangedTurn], direction: Direction) -> str:
@@ -191,7 +195,9 @@ def _outcome(step: Step, workspace: Workspace, direction: Direction) -> str:
         return f"{shown} was so already"
     if step.target.kind == "absent":
         return f"{shown} is removed"
-    return f"{shown} is as it was before" if direction == "undo" else f"{shown} is changed again"
+    if direction == "undo":
+        return f"{shown} is as it was before"
+    return f"{shown} is {'there' if step.now.state.kind == 'absent' else 'changed'} again"
 
 
 async def _picture(

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +37,7 @@ def run_typed(function: Callable[..., Any], arguments: Sequence[str], name: str)
     """Run one typer command function; it ends with `typer.Exit(code)` or returns for code 0."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name)(function)
-    return _exit_code(app, list(arguments), f"punie {name}")
+    return _exit_code_here(app, list(arguments), f"punie {name}")
 
 
 def run_group(
@@ -51,12 +52,21 @@ def run_group(
     )
     for command, function in commands.items():
         app.command(command)(function)
-    return _exit_code(app, list(arguments) or ["--help"], f"punie {name}")
+    return _exit_code_here(app, list(arguments) or ["--help"], f"punie {name}")
 
 
 def say(sentence: str) -> None:
     """Tell the person one sentence on stderr."""
     print(f"punie: {sentence}", file=sys.stderr)
+
+
+def _exit_code_here(app: typer.Typer, arguments: list[str], program: str) -> int:
+    try:
+        Path.cwd()
+    except OSError:
+        say("this folder is not there any more; change into one that is, and try again.")
+        return 1
+    return _exit_code(app, arguments, program)
 
 
 def _exit_code(app: typer.Typer, arguments: list[str], program: str) -> int:

@@ -161,10 +161,10 @@ def rm(
     """Delete a downloaded model from the hub's cache."""
     if model == BUNDLED_ID:
         _refuse(f"{BUNDLED_ID} is part of Punie and stays.")
-    if not hub.is_hub_id(model) or Path(model).expanduser().exists():
+    if Path(model).expanduser().exists():
         _refuse(f"{model} is a folder that Punie did not make; delete it yourself.")
-    found = hub.repository(model)
-    if not found.folder.is_dir():
+    found = hub.repository(model) if hub.is_hub_id(model) else None
+    if found is None or not found.folder.is_dir():
         _refuse(f"{model} is not on this machine; `punie models list` shows what is.")
     if model in used_models(_chosen_model(), Path.home()):
         _refuse(f"{model} is in use; choose another one first with `punie models use`.")

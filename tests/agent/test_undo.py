@@ -145,6 +145,28 @@ async def test_what_is_gone_or_already_so(project: Project) -> None:
     assert "`c.py` was so already" in answer
 
 
+async def test_what_a_turn_made_and_deleted_is_not_told(project: Project) -> None:
+    project.begin("Make c")
+    await project.edit("c.py", "sea\n")
+    await project.workspace.delete(project.root / "c.py")
+    await project.edit("a.py", "two\n")
+    assert await project.undo() == (
+        "The file changes of the turn “Make c” are taken back:\n\n- `a.py` is as it was before"
+    )
+    assert "c.py" not in await project.redo()
+    project.begin("Only c")
+    await project.edit("c.py", "sea\n")
+    await project.workspace.delete(project.root / "c.py")
+    assert "- `c.py` was so already" in await project.undo()
+
+
+async def test_a_file_that_is_made_again_is_there_again(project: Project) -> None:
+    project.begin("Make c")
+    await project.edit("c.py", "sea\n")
+    await project.undo()
+    assert (await project.redo()).endswith("- `c.py` is there again")
+
+
 async def test_redo_goes_as_far_as_newer_changes_allow(project: Project) -> None:
     project.begin("first")
     await project.edit("a.py", "two\n")

@@ -1,10 +1,11 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from punie import __version__
-from punie.cli.main import COMMANDS
+from punie.cli.main import COMMANDS, main
 from tests.cli.conftest import Command
 
 HEAVY = ("pydantic_ai", "mlx", "mlx_lm", "transformers", "numpy", "structlog", "rich", "typer")
@@ -93,3 +94,20 @@ def test_acp_reads_the_users_settings_file(punie: Command) -> None:
 def test_command_table_names_modules_that_exist() -> None:
     for command in COMMANDS:
         assert callable(__import__(command.module, fromlist=["main"]).main)
+
+
+@pytest.mark.parametrize("arguments", [["undo"], ["models", "list"]])
+def test_a_folder_that_is_gone_is_told_in_one_sentence(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == (
+        "punie: this folder is not there any more; change into one that is, and try again.\n"
+    )

@@ -66,7 +66,7 @@ def command_call(blocks: Sequence[PromptBlock]) -> CommandCall | None:
 
 def unknown_command(name: str) -> str:
     """Say in one sentence that there is no such command, and what there is."""
-    close = difflib.get_close_matches(name, [command.name for command in COMMANDS], n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, [command.name for command in COMMANDS], n=1, cutoff=0.6)
     nearest = f"; did you mean `/{close[0]}`?" if close else ","
     return f"There is no command `/{name[:60]}`{nearest} `/help` lists them all."
 

@@ -31,8 +31,9 @@ def _path(context: ToolContext, arguments: ValidateArguments) -> Path:
 async def present(context: ToolContext, arguments: ValidateArguments) -> Presentation:
     """Describe the call; raise `ToolError` for a path outside or a file that is not Python."""
     path = _path(context, arguments)
+    shown = context.workspace.display(path)
     return Presentation(
-        title=f"Validate {context.workspace.display(path)}",
+        title=f"Validate {'the project' if shown == '.' else shown}",
         kind="search",
         locations=(Location(path=path),),
     )

@@ -18,7 +18,8 @@ from punie.workspace.checkpoints.states import ABSENT, FileState, is_named_so
 class Step:
     """One path that is to become `target` from what it is now; `ids` are the changes moved by it.
 
-    `unlock` tells of a file that is read-only because these changes made it so.
+    `unlock` tells of a file that is read-only because these changes made it so, `idle` that all of
+    them together left the path as it had been, such as those of a file that was made and deleted.
     """
 
     path: Path
@@ -26,6 +27,7 @@ class Step:
     target: FileState
     ids: tuple[str, ...]
     unlock: bool = False
+    idle: bool = False
 
     @property
     def needless(self) -> bool:
@@ -138,7 +140,8 @@ async def _plan(turns: Sequence[ChangedTurn], looks: _Looks, direction: Directio
         if ids:
             last = changes[0].after if direction == "undo" else changes[0].before
             unlock = _is_read_only(now.state) and _is_read_only(last)
-            steps.append(Step(path, now, target, ids, unlock))
+            idle = now.state == target and now.state.same_as(last)
+            steps.append(Step(path, now, target, ids, unlock, idle))
         if reason:
             left = tuple(id_ for id_ in every if id_ not in ids)
             said = reason.format(looks.workspace.display(path))

@@ -30,6 +30,7 @@ from punie.workspace.checkpoints.tree import (
     differences,
     scan,
 )
+from punie.workspace.sandbox.view import GUARDED_NAMES
 from punie.workspace.text_files import reason
 
 MAX_CHANGED = 20_000
@@ -157,7 +158,18 @@ def _look_through(watched: _Watched, own: Path) -> None:
         watched.too_large = error
         watched.baseline.close()
         raise
-    watched.found = [] if before is None else list(differences(before, watched.tree))
+    watched.found = [] if before is None else list(_real_differences(before, watched.tree))
+
+
+def _real_differences(before: Tree, now: Tree) -> Iterable[Difference]:
+    """Leave out the empty folders that stand, while commands run, for ones they must not make."""
+    for found in differences(before, now):
+        gone = found.new is None
+        if (found.old is None or gone) and Path(found.path).name in GUARDED_NAMES:
+            entry, tree = (found.old, before) if gone else (found.new, now)
+            if entry is not None and entry.is_folder and not tree.folders.get(found.path):
+                continue
+        yield found
 
 
 def _capture(watched: _Watched) -> None:

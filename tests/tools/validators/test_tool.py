@@ -30,7 +30,7 @@ async def test_rows(bench: Bench) -> None:
         "(put await before the call)"
     )
     shown = result.presentation
-    assert shown.title == "Validate .: 1 issue"
+    assert shown.title == "Validate the project: 1 issue"
     assert [(place.path, place.line) for place in shown.locations] == [
         (bench.root / "pkg/use.py", 3)
     ]

@@ -278,6 +278,34 @@ async def test_a_command_in_the_background_counts_until_its_turn_ends(project: P
     assert not (project.root / "two").exists()
 
 
+async def test_stand_ins_of_the_sandbox_are_no_change(project: Project) -> None:
+    watch = project.workspace.watch
+    project.begin()
+    async with watch.around():
+        (project.root / ".idea").mkdir()
+        (project.root / "made").mkdir()
+    assert [change.path.name for change in project.changes()] == ["made"]
+    async with watch.around():
+        (project.root / ".idea").rmdir()
+    assert [change.path.name for change in project.changes()] == ["made"]
+    async with watch.around():
+        (project.root / ".idea").mkdir()
+        (project.root / ".idea/real.xml").write_text("<x/>")
+    await project.undo()
+    assert not (project.root / ".idea").exists()
+    assert not (project.root / "made").exists()
+
+
+async def test_a_folder_alone_is_told_of(project: Project) -> None:
+    project.begin("Make it")
+    async with project.workspace.watch.around():
+        (project.root / "made").mkdir()
+    assert await project.undo() == (
+        "The file changes of the turn “Make it” are taken back:\n\n- `made` is removed"
+    )
+    assert (await project.redo()).endswith("- `made` is there again")
+
+
 async def test_a_command_that_is_cancelled_or_fails_counts_too(project: Project) -> None:
     project.begin()
     with anyio.move_on_after(1):
