@@ -132,7 +132,7 @@ class Player:
     def __init__(self, console: Console, *, ask: bool) -> None:
         self.console = console
         self.ask = ask
-        self.tools_used: list[str] = []
+        self._unnamed: dict[str, dict[str, Any]] = {}
         self.asked = 0
         self._streaming = False
         self.agent: Agent | None = None
@@ -166,15 +166,29 @@ class Player:
                 self._streaming = True
                 self.console.print(Text(update["content"].get("text", ""), "bold"), end="")
             case "tool_call":
-                self.tools_used.append(update["title"])
-                self.note("←", f"tool call: {update['title']}", f"({update['kind']})")
-            case "tool_call_update" if update.get("status") in ("completed", "failed"):
+                # It may still be written; what it is about is known when it begins.
+                self._unnamed[update["toolCallId"]] = dict(update)
+                self._name_call(update)
+            case "tool_call_update":
+                self._name_call(update)
+                if update.get("status") not in ("completed", "failed"):
+                    return
                 colour = "green" if update["status"] == "completed" else "red"
                 self._end_stream()
                 self.console.print(f"    [{colour}]{update['status']}[/]")
                 for content in update.get("content") or ():
                     if content["type"] == "content":
                         self._lines(content["content"].get("text", ""))
+
+    def _name_call(self, update: dict[str, Any], *, asked: bool = False) -> None:
+        """Print once what a call is, when all of it is known."""
+        call = self._unnamed.get(update["toolCallId"])
+        if call is None:
+            return
+        call.update({name: value for name, value in update.items() if value is not None})
+        if asked or call.get("status") != "pending":
+            del self._unnamed[update["toolCallId"]]
+            self.note("←", f"tool call: {call['title']}", f"({call['kind']})")
 
     def _lines(self, text: str) -> None:
         lines = [line for line in text.splitlines() if not line.startswith("```")]
@@ -187,6 +201,7 @@ class Player:
         self._end_stream()
         self.asked += 1
         call, options = message["params"]["toolCall"], message["params"]["options"]
+        self._name_call(call, asked=True)
         shown = Text()
         for content in call.get("content") or ():
             if content["type"] == "diff":

@@ -19,7 +19,7 @@ class CommandOutputArguments(ToolArguments):
 async def present(context: ToolContext, arguments: CommandOutputArguments) -> Presentation:
     """Describe the call."""
     name = one_line(arguments.id, 40)
-    title = f"Stop {name}" if arguments.stop else f"Output of {name}"
+    title = f"Stop background command {name}" if arguments.stop else f"Output of {name}"
     return Presentation(title=title, kind="execute" if arguments.stop else "read")
 
 

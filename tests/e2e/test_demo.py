@@ -43,7 +43,8 @@ def test_it_shows_all_and_the_edit_reaches_the_disk(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for shown in (
         "initialize",
-        "tool call: ",
+        'tool call: Search "def load_orders" (search)',
+        "tool call: Edit app/settings.py (edit)",
         "-MAX_RETRIES = 3",
         "+MAX_RETRIES = 5",
         "the demo answers by itself",

@@ -132,7 +132,7 @@ async def test_in_the_background(bench: Bench) -> None:
     assert (await bench.present("command_output", id="bg1")).title == "Output of bg1"
     stopped = await bench.result("command_output", id="bg1", stop=True)
     assert stopped.text == "bg1 ended with exit code 143, no new output"
-    assert stopped.presentation.title == "Stop bg1: `echo ready; sleep 600`"
+    assert stopped.presentation.title == "Stop background command bg1: `echo ready; sleep 600`"
     assert await bench.text("command_output", id="bg2") == (
         "error: there is no background command 'bg2'; there are bg1 (echo ready; sleep 600)"
     )
