@@ -1,8 +1,8 @@
 """The problems that an edit brings into Python files, told with the edit's own result.
 
-ruff reads the old and the new text; ty sees files on disk only, so it is asked before the edit and
-after it. All of that has two seconds and may fail: an edit that was made has succeeded, whatever
-becomes of the checks.
+The language server is asked before the edit and after it: what it says of a file depends on all
+others. ruff reads the new text, and the old one only if the new one has problems. All of that has
+two seconds and may fail: an edit that was made has succeeded, whatever becomes of the checks.
 """
 
 import logging
@@ -15,11 +15,10 @@ import anyio
 
 from punie.tools.base import ToolContext, ToolResult
 from punie.tools.python.new_problems import in_new_lines, most_telling, new_problems
-from punie.tools.python.problems import Problem, row
+from punie.tools.python.problems import Problem, of_server, row
 from punie.tools.python.ruff import lint_file
 from punie.tools.python.targets import SUFFIXES, root_of
-from punie.tools.python.ty import check_paths
-from punie.tools.wording import fenced, split_lines
+from punie.tools.wording import fenced
 from punie.workspace.base import MissingFileError, TextFile, WorkspaceError
 
 BEFORE_SECONDS = 0.7
@@ -33,7 +32,7 @@ _SETTINGS = ("ruff.toml", ".ruff.toml", "pyproject.toml")
 _log = logging.getLogger(__name__)
 
 TypesBefore = Mapping[Path, Sequence[Problem]]
-"""What ty said of files before an edit; a file that is not in it was not looked at."""
+"""What was wrong with types in files before an edit; one that is not in it was not looked at."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +49,17 @@ class Change:
 
 
 async def types_before(context: ToolContext, paths: Sequence[Path]) -> TypesBefore:
-    """Return what ty says of the files that are about to change, if it can tell in time."""
+    """Return what is wrong with types in the files that are about to change, if known in time."""
     python = [path for path in paths if path.suffix in SUFFIXES][:_MAX_FILES]
     found: dict[Path, list[Problem]] = {}
 
     async def ask() -> None:
-        found.update(await _types(context, python))
+        found.update(await _types(context, python, {}))
 
     with anyio.move_on_after(BEFORE_SECONDS) as scope:
         await _attempt(ask)
     if scope.cancelled_caught:
-        _log.debug("ty took too long before an edit")
+        _log.debug("the language server took too long before an edit")
     return found
 
 
@@ -72,7 +71,7 @@ async def with_diagnostics(
 ) -> ToolResult:
     """Return the result of an edit with the problems that it brought; never raises for those.
 
-    `before` comes from `types_before`. Without it, ty's problems count in lines that are new.
+    `before` comes from `types_before`. Without it, what is wrong with types counts in new lines.
     """
     wanted = [change for change in changes if _is_checked(change)][:_MAX_FILES]
     if not wanted:
@@ -80,15 +79,16 @@ async def with_diagnostics(
     types: dict[Path, list[Problem]] = {}
     linted: dict[Path, list[Problem]] = {}
 
-    async def ask_ty() -> None:
-        types.update(await _types(context, await _saved(context, wanted)))
+    async def ask_server() -> None:
+        new = {change.path: change.new for change in wanted if change.new is not None}
+        types.update(await _types(context, list(new), new))
 
     async def ask_ruff(change: Change) -> None:
         linted[change.path] = await _new_lint(context, change)
 
     with anyio.move_on_after(AFTER_SECONDS) as scope:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_attempt, ask_ty)
+            tasks.start_soon(_attempt, ask_server)
             for change in wanted:
                 tasks.start_soon(_attempt, partial(ask_ruff, change))
     if scope.cancelled_caught:
@@ -110,21 +110,18 @@ async def _new_lint(context: ToolContext, change: Change) -> list[Problem]:
     """Return what ruff finds in the new text and did not find in the old one."""
     root = root_of(context, change.path)
     select = await _selection(context, change.path, root)
-    found: dict[str, list[Problem]] = {"": []}
 
-    async def read(text: str) -> None:
-        file = TextFile(change.path, text, "")
-        found[text] = await lint_file(context, file, root, extra=select)
+    async def read(text: str) -> list[Problem]:
+        return await lint_file(context, TextFile(change.path, text, ""), root, extra=select)
 
     old, new = change.old or "", change.new or ""
-    async with anyio.create_task_group() as tasks:
-        for text in {old, new} - {""}:
-            tasks.start_soon(read, text)
-    return new_problems(old, new, found[old], found[new])
+    found = await read(new) if new else []
+    before = await read(old) if found and old else []
+    return new_problems(old, new, before, found)
 
 
 def _new_types(change: Change, after: Sequence[Problem], before: TypesBefore) -> Sequence[Problem]:
-    """Return what ty finds and did not find before, as far as that is known."""
+    """Return what is wrong with types and was not before, as far as that is known."""
     if change.old is None:
         return after
     known = before.get(change.was or change.path)
@@ -133,29 +130,19 @@ def _new_types(change: Change, after: Sequence[Problem], before: TypesBefore) ->
     return new_problems(change.old, change.new or "", known, after)
 
 
-async def _types(context: ToolContext, paths: Sequence[Path]) -> dict[Path, list[Problem]]:
-    """Return what ty says of the files, by file."""
-    found: dict[Path, list[Problem]] = {path: [] for path in paths}
+async def _types(
+    context: ToolContext, paths: Sequence[Path], texts: Mapping[Path, str]
+) -> dict[Path, list[Problem]]:
+    """Return what is wrong with types in files, with `texts` in place of what they hold."""
+    found: dict[Path, list[Problem]] = {}
     for root in context.workspace.roots:
         own = [path for path in paths if root_of(context, path) == root]
-        for problem in (await check_paths(context, own, root) or []) if own else []:
-            # What is wrong with ty's settings is not of these files.
-            if problem.path in found:
-                found[problem.path].append(problem)
+        if own:
+            server = await context.workspace.language_server(root)
+            asked = await server.diagnostics(own, {path: texts[path] for path in own if texts})
+            for path, listed in asked.items():
+                found[path] = [of_server(each) for each in listed]
     return found
-
-
-async def _saved(context: ToolContext, changes: Sequence[Change]) -> list[Path]:
-    """Return the files whose new text is on disk: an IDE may not have saved it."""
-    saved: list[Path] = []
-    for change in changes:
-        text = change.new or ""
-        limit = 4 * len(text) + 100
-        disk = (await context.workspace.read_lines(change.path, 1, None, limit=limit)).lines
-        # Line ends and a byte order mark are not in the text.
-        if [line.strip("\r\ufeff") for line in disk] == split_lines(text.replace("\r", "")):
-            saved.append(change.path)
-    return saved
 
 
 async def _selection(context: ToolContext, path: Path, root: Path) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from punie.tools.base import ToolContext, ToolError
 from punie.tools.presentation import Location
 from punie.tools.wording import count, fitting_rows, one_line
 from punie.workspace.base import WorkspaceError
+from punie.workspace.lsp.model import Diagnostic
 from punie.workspace.secret_files import is_secret_path
 
 _MESSAGE_CHARS = 300
@@ -134,6 +135,19 @@ def read_ty(printed: str, root: Path) -> list[Problem]:
         )
         for row in rows
     ]
+
+
+def of_server(found: Diagnostic) -> Problem:
+    """Return what the language server says as ty prints it, which is its message's first line."""
+    said = found.message.partition("\n")[0]
+    return Problem(
+        path=found.place.path,
+        line=found.place.line,
+        column=found.place.column + 1,
+        rule=found.rule,
+        message=one_line(said.rstrip("."), _MESSAGE_CHARS),
+        severity=found.severity,
+    )
 
 
 def _inside(root: Path, name: str) -> Path:

@@ -16,7 +16,7 @@ from punie.workspace.lsp import wire
 from punie.workspace.lsp.connection import Connection, Question, ServerEndedError, connect
 from punie.workspace.lsp.disk_state import DiskState, changes, look
 from punie.workspace.lsp.documents import Documents, ReadText
-from punie.workspace.lsp.model import Edit, LanguageServerError, Place, Point, Symbol
+from punie.workspace.lsp.model import Diagnostic, Edit, LanguageServerError, Place, Point, Symbol
 from punie.workspace.lsp.positions import Encoding, SourceText
 from punie.workspace.processes import ProcessGroup, forget_group, signal_group
 from punie.workspace.programs import NO_UV
@@ -195,6 +195,32 @@ class LanguageServer:
             take,
         )
 
+    async def diagnostics(
+        self, paths: Sequence[Path], overlay: Mapping[Path, str]
+    ) -> dict[Path, list[Diagnostic]]:
+        """Return what is wrong with each of the files."""
+
+        def take(texts: _Texts, answers: list[Any]) -> dict[Path, list[Diagnostic]]:
+            return {
+                path: [
+                    Diagnostic(
+                        texts.place(path, each.range),
+                        str(each.code or ""),
+                        each.message,
+                        wire.severity_word(each.severity),
+                    )
+                    for each in wire.diagnostics(answer)
+                ]
+                for path, answer in zip(paths, answers, strict=True)
+            }
+
+        return await self._ask(
+            paths,
+            overlay,
+            lambda texts: [("textDocument/diagnostic", wire.document(path)) for path in paths],
+            take,
+        )
+
     async def aclose(self) -> None:
         """End the server for good; a question that waits for its answer is refused."""
         self._closed = True
@@ -287,9 +313,17 @@ class LanguageServer:
             await self._drop()
             running = None
         if running is None:
+            # The first use of the protocol's types takes a while.
+            hello = await anyio.to_thread.run_sync(wire.initialize, self.root)
             connection = connect(self._arguments, self.root, environment, self._groups)
             running = self._running = _Running(connection, self._read, disk)
-            (answer,) = await connection.exchange([("initialize", wire.initialize(self.root))])
+            try:
+                (answer,) = await connection.exchange([("initialize", hello)])
+            except anyio.get_cancelled_exc_class():
+                # What it says of itself would be lost.
+                with anyio.CancelScope(shield=True):
+                    await self._drop()
+                raise
             chosen = wire.server_encoding(answer)
             running.encoding = next(each for each in get_args(Encoding) if each == chosen)
             connection.notify("initialized", {})

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from punie.workspace.base import WorkspaceError
 
@@ -56,3 +57,13 @@ class Edit:
 
     place: Place
     new_text: str
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """What the server finds wrong with a stretch of a file; `rule` names the kind of fault."""
+
+    place: Place
+    rule: str
+    message: str
+    severity: Literal["error", "warning", "info"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from cattrs import BaseValidationError
@@ -143,6 +143,24 @@ def hover_text(answer: Any) -> str:
         return ""
     contents = _structured(answer, types.Hover).contents
     return contents.value.strip() if isinstance(contents, types.MarkupContent) else ""
+
+
+def diagnostics(answer: Any) -> Sequence[types.Diagnostic]:
+    """Return what a report on a document lists, apart from hints, which are no faults."""
+    items = answer.get("items", []) if isinstance(answer, dict) else []
+    listed = [_structured(each, types.Diagnostic) for each in items]
+    return [each for each in listed if each.severity != types.DiagnosticSeverity.Hint]
+
+
+def severity_word(severity: types.DiagnosticSeverity | None) -> Literal["error", "warning", "info"]:
+    """Return how bad something is; what the server does not say is an error."""
+    match severity:
+        case types.DiagnosticSeverity.Warning:
+            return "warning"
+        case types.DiagnosticSeverity.Information:
+            return "info"
+        case _:
+            return "error"
 
 
 def kind_word(kind: types.SymbolKind) -> str:

@@ -9,8 +9,11 @@ import pytest
 from punie.tools.base import ReadLedger, ToolContext
 from punie.tools.python import diagnostics
 from punie.tools.python.diagnostics import Change, with_diagnostics
+from punie.tools.python.problems import of_server
+from punie.tools.python.ty import check_paths
 from punie.workspace.base import ProgramRequest, ProgramResult, WorkspaceError
 from punie.workspace.local import LocalWorkspace
+from punie.workspace.lsp.client import LanguageServer
 from tests.tools.conftest import Bench
 
 pytestmark = pytest.mark.anyio
@@ -121,11 +124,13 @@ async def test_other_files_are_not_checked(bench: Bench, name: str) -> None:
 
 
 class Slow(LocalWorkspace):
-    """Programs take their time, or cannot be started."""
+    """The language server takes its time, and programs cannot be started."""
+
+    async def language_server(self, path: Path) -> LanguageServer:
+        await anyio.sleep_forever()
+        raise AssertionError
 
     async def run_program(self, request: ProgramRequest) -> ProgramResult:
-        if "ty" in request.arguments[0]:
-            await anyio.sleep_forever()
         raise WorkspaceError("it cannot be started")
 
 
@@ -143,17 +148,70 @@ async def test_whatever_becomes_of_the_checks_the_edit_has_succeeded(
     assert "cannot be started" in caplog.text
 
 
-async def test_what_the_ide_has_not_saved_is_not_shown_to_ty(bench: Bench) -> None:
-    bench.file("a.py", "def f() -> int:\n    return 'a'\n")
+async def test_the_edited_text_is_checked_whatever_the_ide_has_saved(bench: Bench) -> None:
+    bench.file("a.py", "def f() -> int:\n    return 1\n")
     result = await bench.result("read_file", path="a.py")
     new = "def f() -> int:\n    return 'b'\n\n\nprint(missing)\n"
-    path = bench.root / "a.py"
-    told_of = await with_diagnostics(bench.context, result, [Change(path, "", new)])
-    assert "F821" in told_of.text
-    assert "invalid-return" not in told_of.text
-    path.write_bytes(b"\xef\xbb\xbf" + new.replace("\n", "\r\n").encode())
-    told_of = await with_diagnostics(bench.context, result, [Change(path, "", new)])
-    assert "a.py:2" in told_of.text
+    change = Change(bench.root / "a.py", "def f() -> int:\n    return 1\n", new)
+    rows = (await with_diagnostics(bench.context, result, [change])).text.splitlines()[-2:]
+    assert [row.partition(": ")[0] for row in rows] == [
+        "a.py:2 invalid-explicit-return",
+        "a.py:5 F821",
+    ]
+
+
+async def test_what_comes_of_another_file_of_the_same_edit(bench: Bench) -> None:
+    bench.file("gone.py", "def f(x: int) -> int:\n    return x\n")
+    bench.file("a.py", "from gone import f\nfrom never import g\n\nprint(f(1), g)\n")
+    patch = (
+        "*** Begin Patch\n*** Delete File: gone.py\n*** Update File: a.py\n@@\n"
+        "-print(f(1), g)\n+print(f(2), g)\n*** End Patch"
+    )
+    text = await bench.text("apply_patch", patch=patch)
+    rows = text.partition("new problems:\n")[2].splitlines()
+    assert [row.partition(": ")[0] for row in rows] == ["a.py:1 import-not-found"]
+
+
+async def test_the_server_says_what_the_command_line_says(bench: Bench) -> None:
+    """In one file that is broken and in one that is not, with lines that are no lines of Python."""
+    bench.file("pyproject.toml", '[tool.ty.rules]\npossibly-unresolved-reference = "warn"\n')
+    bench.file("broken.py", "def f(:\n    '😀'; x: int = 'a'\n")
+    bench.file(
+        "a.py",
+        "\ufefffrom typing import reveal_type\r\nimport never\r\n'😀'; x: int = 'a'\r\n"
+        "def f(a: int) -> str: return a\r\nf('x', 1)\r\n'x'.nothing\r\nreveal_type(x)\r\n"
+        "if x: y = 1\r\nprint(y, missing)\r\ndef unused() -> None:\r\n    z = 1\r\n",
+    )
+    paths = [bench.root / "a.py", bench.root / "broken.py"]
+    server = await bench.context.workspace.language_server(bench.root)
+    found = await server.diagnostics(paths, {})
+    said = await check_paths(bench.context, paths, bench.root)
+    assert said is not None
+    assert {problem.severity for problem in said} == {"error", "warning", "info"}
+    for path in paths:
+        expected = [problem for problem in said if problem.path == path]
+        assert expected
+        assert sorted(map(of_server, found[path]), key=repr) == sorted(expected, key=repr)
+
+
+async def test_an_edit_asks_the_server_that_runs_and_starts_one_program(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    run = LocalWorkspace.run_program
+
+    async def counted(self: LocalWorkspace, request: ProgramRequest) -> ProgramResult:
+        started.append(Path(request.arguments[0]).name)
+        return await run(self, request)
+
+    monkeypatch.setattr(LocalWorkspace, "run_program", counted)
+    bench.file("a.py", "x: int = 1\n")
+    server = await bench.context.workspace.language_server(bench.root)
+    assert await edit(bench, "= 1", "= 2") == "edited a.py: 1 replacement"
+    number = server.process_id
+    assert number is not None
+    assert told(await edit(bench, "= 2", "= ''")) == ["a.py:1 invalid-assignment"]
+    assert (server.process_id, started) == (number, ["ruff", "ruff"])
 
 
 async def test_a_change_outside_of_every_root_is_no_error(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from punie.workspace.ide import IdeWorkspace
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.lsp import wire
 from punie.workspace.lsp.client import LanguageServer
+from punie.workspace.lsp.connection import Connection
 from punie.workspace.lsp.model import LanguageServerError, Place, Point
 from punie.workspace.lsp.positions import ENCODINGS
 from punie.workspace.processes import ProcessGroup, live_groups
@@ -68,6 +69,26 @@ async def test_it_is_told_of_what_changes_on_disk(
     first.unlink()
     with pytest.raises(MissingFileError):
         await server.references(Point(first, 3, 0))
+
+
+async def test_a_start_that_is_cancelled_is_made_again(
+    workspace: LocalWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.py").write_text("s = '😀'; one = 1; print(one)\n")
+    server = await workspace.language_server(tmp_path)
+
+    async def cut(self: Connection) -> None:
+        await anyio.wait_readable(self._stdout)
+        scope.cancel()
+        await anyio.sleep(0)
+
+    with anyio.CancelScope() as scope, monkeypatch.context() as patched:
+        patched.setattr(Connection, "_read_answers", cut)
+        await server.hover(Point(tmp_path / "a.py", 1, 0))
+    assert scope.cancelled_caught
+    assert server.process_id is None
+    place = spots(await server.references(Point(tmp_path / "a.py", 1, 9)))
+    assert place == [("a.py", 1, 9, 12), ("a.py", 1, 24, 27)]
 
 
 async def test_an_overlay_holds_for_one_question(workspace: LocalWorkspace, tmp_path: Path) -> None:
