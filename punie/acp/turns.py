@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, create_task_group, to_thread
 
 from punie.acp.changes import SessionChanges
 from punie.acp.client import ClientConnection
@@ -42,6 +43,7 @@ from punie.logs.setup import get_logger, log_context
 from punie.models.catalog import ModelUnavailable
 from punie.settings import config_dir
 from punie.tools.base import Answered, NotAnswered, Question
+from punie.workspace.environment import command_environment
 
 if TYPE_CHECKING:
     from punie.agent.turn_config import TurnConfig
@@ -74,7 +76,10 @@ class TurnRunner:
             call = command_call(message.blocks)
             try:
                 if call is None:
-                    ended = await turn.run(message)
+                    async with create_task_group() as tasks:
+                        tasks.start_soon(_ask_login_shell, session.cwd)
+                        ended = await turn.run(message)
+                        tasks.cancel_scope.cancel()
                 else:
                     change = partial(self._changes.by_agent, session)
                     ended = await turn.command(message, call, change)
@@ -86,6 +91,14 @@ class TurnRunner:
                 await turn.name()
             _log.info("turn ended", reason=ended.stop_reason)
             return ended
+
+
+async def _ask_login_shell(project: Path) -> None:
+    """Have it read its profile while the model reads the prompt: the first tool needs it."""
+    try:
+        await command_environment(project)
+    except Exception:
+        _log.exception("the environment of commands is not known yet")
 
 
 class _Turn:

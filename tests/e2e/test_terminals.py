@@ -269,6 +269,22 @@ def test_the_users_shell_and_the_projects_environment(
     assert rest == ["two", "lines", "none"]
 
 
+def test_the_shell_is_asked_while_the_model_answers(
+    ides: list[Ide], start: Start, script: Script, project: Path, environment: dict[str, str]
+) -> None:
+    home = Path(environment["HOME"])
+    (home / ".bash_profile").write_text("echo $$ > ~/pid; sleep 600\n")
+    environment["SHELL"] = "/bin/bash"
+    ide, session = open_ide(ides, start, script(DONE), project, FILES)
+    assert ide.client.prompt(session) == "end_turn"
+    pid = home / "pid"
+    assert eventually(lambda: pid.exists() and pid.read_text().endswith("\n"))
+    ide.client.close_stdin()
+    ide.client.wait_exit()
+    assert not process_exists(int(pid.read_text()))
+    pid.unlink()
+
+
 def test_a_profile_that_hangs_delays_only_the_first_command(
     ides: list[Ide], start: Start, script: Script, project: Path, environment: dict[str, str]
 ) -> None:
