@@ -16,6 +16,7 @@ from punie.tools.base import AnyTool, Effect, ToolArguments
 from punie.tools.parameters import parameters_schema
 from punie.tools.presentation import Presentation, ToolKind
 from punie.tools.shape import shape
+from punie.tools.wording import one_line
 
 MALFORMED = "malformed tool call"
 """Key in the details of a call's part, where our models say why the call cannot be read."""
@@ -179,4 +180,4 @@ def call_presentation(
     main = next((value for value in arguments.values() if isinstance(value, str)), "")
     line = main.strip().splitlines()[0] if main.strip() else ""
     title = f"{tool}: {line}" if line else tool
-    return Presentation(title=title[:_TITLE_CHARS] or "tool call", kind=kind)
+    return Presentation(title=one_line(title, _TITLE_CHARS) or "tool call", kind=kind)

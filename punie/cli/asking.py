@@ -44,6 +44,7 @@ from punie.workspace.checkpoints.recorder import Recorder
 from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.processes import end_all_process_groups
+from punie.workspace.text_files import reason
 
 TROUBLE = 1
 CANCELLED = 130
@@ -216,8 +217,14 @@ class _Recorder:
             meta = {"model": model, "mode": asking.settings.mode}
             await store.create(session_id, str(asking.cwd), meta)
             await store.update(session_id, title=title_of(asking.prompt))
-        except (StoreError, OSError) as error:
-            await recorder._give_up(error)
+        except StoreError as error:
+            await recorder._give_up(str(error))
+        except OSError as error:
+            folder = asking.settings.state_dir
+            await recorder._give_up(
+                f"the state folder {folder} cannot be used ({reason(error)}); choose another one "
+                "with --state-dir."
+            )
         return recorder
 
     async def append(self, event: TurnEvent) -> None:
@@ -226,7 +233,7 @@ class _Recorder:
             try:
                 await self._store.append(self._session_id, event.kind, encode_event(event))
             except StoreError as error:
-                await self._give_up(error)
+                await self._give_up(str(error))
 
     async def close(self) -> None:
         """Close the store."""
@@ -234,9 +241,9 @@ class _Recorder:
             await self._store.close()
             self._store = None
 
-    async def _give_up(self, error: Exception) -> None:
-        say(f"this session is not being saved: {error}")
-        _log.warning("session is not being saved", reason=str(error))
+    async def _give_up(self, why: str) -> None:
+        say(f"this session is not being saved: {why}")
+        _log.warning("session is not being saved", reason=why)
         with contextlib.suppress(StoreError, OSError):
             await self.close()
         self._store = None

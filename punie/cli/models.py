@@ -38,6 +38,7 @@ from punie.settings import SettingsError, load_settings, store_user_setting
 _Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="organisation/name, a folder, or punie-tiny.")
 ]
+_OfTheHub = Annotated[str, typer.Argument(metavar="MODEL", help="organisation/name on the hub.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 _Force = Annotated[bool, typer.Option(help="Also when the model is too big for this machine.")]
 
@@ -95,11 +96,14 @@ def info(model: _Model, as_json: _Json = False) -> None:
         print("\n".join(report_lines(found)))
 
 
-def pull(model: _Model, force: _Force = False) -> None:
+def pull(model: _OfTheHub, force: _Force = False) -> None:
     """Download a model from the hub, or go on with a download that was interrupted.
 
     Everything is checked against the hub's checksums. Afterwards no network is needed.
     """
+    if model == BUNDLED_ID:
+        print(f"{BUNDLED_ID} comes with Punie; there is nothing to download.")
+        return
     # Imported here: it takes a while, and no other command needs it.
     from punie.cli.progress import Progress
     from punie.models.download import check_space, fetch, fetch_configuration, plan_download
@@ -156,7 +160,7 @@ def use(model: _Model, force: _Force = False) -> None:
 
 
 def rm(
-    model: _Model, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
+    model: _OfTheHub, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 ) -> None:
     """Delete a downloaded model from the hub's cache."""
     if model == BUNDLED_ID:

@@ -110,7 +110,8 @@ def _rules(
         try:
             rules.append(Rule(decision, tool, _target(tool, value)))
         except RuleError as error:
-            raise _wrong(f"{error}.") from None
+            hint = "" if tool in (EDITS, READS, COMMANDS) else ", or * for any"
+            raise _wrong(f"{error}{hint}.") from None
     return rules
 
 

@@ -13,8 +13,17 @@ from pydantic_ai.models.function import FunctionModel
 
 from punie.agent.budget import Fill, message_chars
 from punie.agent.compaction import plan_compaction, plan_on_demand
-from punie.agent.events import Compacted, Notice, TurnEnded, TurnEvent, decode_event, encode_event
-from punie.agent.history import CLEARED, SUMMARY_HEAD
+from punie.agent.events import (
+    Compacted,
+    Notice,
+    TurnEnded,
+    TurnEvent,
+    UsageChanged,
+    decode_event,
+    encode_event,
+)
+from punie.agent.fitting import fullness_warning
+from punie.agent.history import CLEARED, SUMMARY_HEAD, HistoryBuilder
 from punie.agent.journal import PastTurns
 from punie.agent.summary import Summariser
 from punie.models.scripted import Script, ScriptedModel, ScriptedResponse
@@ -236,3 +245,10 @@ def test_a_whole_read_replaces_the_reads_of_parts() -> None:
     plan = plan_compaction(history.messages(), history.prompt, fill)
     assert plan is not None
     assert (plan.cleared, plan.repeated) == (("1-0",), 1)
+
+
+async def test_no_more_than_all_is_full() -> None:
+    usage = UsageChanged(context_tokens=2_048, context_size=2_048)
+    told = fullness_warning(HistoryBuilder(), usage, 1_536)
+    assert told is not None
+    assert "fills 1,536 of the 1,536 tokens" in told.text

@@ -3,7 +3,13 @@ import json
 from jsonschema import Draft202012Validator
 from pydantic_ai.messages import ToolCallPart
 
-from punie.agent.toolset import MALFORMED, BrokenCall, read_call, tool_definitions
+from punie.agent.toolset import (
+    MALFORMED,
+    BrokenCall,
+    call_presentation,
+    read_call,
+    tool_definitions,
+)
 from punie.tools.catalog import ALL_TOOLS
 from tests.agent.stage import Props
 
@@ -48,3 +54,9 @@ def test_why_a_call_could_not_be_read_is_what_the_model_reads() -> None:
         assert call.result.startswith("error: The tool call was cut off before its end; repeat it.")
         assert known in call.result
         assert "<tool_call>" not in call.result
+
+
+def test_a_long_title_shows_that_it_is_cut() -> None:
+    title = call_presentation("write_file", {"path": "word " * 40}, None).title
+    assert len(title) == 80
+    assert title.endswith("…")

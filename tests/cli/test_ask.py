@@ -267,6 +267,7 @@ def test_a_state_folder_that_cannot_be_used_is_told_once(punie: Command, script:
     assert done.returncode == 0
     assert done.stdout == "It is done.\n"
     assert done.stderr.count("not being saved") == 1
+    assert f"the state folder {punie.state} cannot be used (file exists); choose" in done.stderr
 
 
 def test_an_interrupt_cancels_the_turn_and_its_command(punie: Command, script: Script) -> None:

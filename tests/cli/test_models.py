@@ -255,6 +255,12 @@ def test_no_network_afterwards(online: Command, hub: Hub) -> None:
     assert hub.tokens == []
 
 
+def test_the_bundled_model_need_not_be_pulled(online: Command) -> None:
+    done = online("models", "pull", "punie-tiny")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "punie-tiny comes with Punie; there is nothing to download.\n"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -83,7 +83,10 @@ def test_another_project(punie: Command, tmp_path: Path) -> None:
         (["--allow", "sudo *"], "`sudo *` does not name the command that is run."),
         (["--tool", "edit", "--allow", "*.py"], "`*.py` is no path; "),
         (["--tool", "edit", "--deny", "../x"], "`../x` is not relative to the project."),
-        (["--tool", "x", "--allow", "y"], "arguments must be a JSON object."),
+        (
+            ["--tool", "x", "--allow", "y"],
+            'arguments must be a JSON object such as {"path": "a.py"}, or * for any.',
+        ),
         (["--revoke", "1"], "there is no rule 1; there are none."),
         (["2"], "numbers only follow --revoke."),
         (["--path", "--revoke", "1"], "--revoke, --path and --allow or --deny exclude each other."),

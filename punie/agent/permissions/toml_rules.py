@@ -134,7 +134,7 @@ def parse_arguments(text: str) -> ExactArguments:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise RuleError("arguments must be a JSON object")
+        raise RuleError('arguments must be a JSON object such as {"path": "a.py"}')
     return ExactArguments(canonical_arguments(value))
 
 

@@ -101,7 +101,7 @@ HEAD = '# first\n[[rules]]\ndecision = "deny"\ncommand = "rm *"\n\n'
         ),
         (
             '[[rules]]\ndecision = "allow"\ntool = "x"\narguments = "1"',
-            "line 9: arguments must be a JSON object.",
+            'line 9: arguments must be a JSON object such as {"path": "a.py"}.',
         ),
         ("[other]\nx = 1", "line 6: 'other' is not known; there are only [[rules]]."),
         ("a" * 3 + " = " + "[" * 5_000, "line "),
