@@ -27,6 +27,7 @@ END_GRACE_SECONDS = 1.0
 _CHUNK_BYTES = 65_536
 _TICK_SECONDS = 0.05
 _POLL_SECONDS = 0.01
+_SHORTEST_POLL_SECONDS = 0.001
 _AFTER_EXIT_SECONDS = 0.5
 
 
@@ -172,8 +173,11 @@ async def run_command(
 
 async def _exit_code(group: ProcessGroup, deadline: float) -> int | None:
     """Wait for the shell; return None if it is still there at the deadline."""
+    poll = _SHORTEST_POLL_SECONDS
     while (code := group.exit_code) is None and anyio.current_time() < deadline:
-        await anyio.sleep(_POLL_SECONDS)
+        await anyio.sleep(poll)
+        # Its output has ended, so in most cases it is about to end itself.
+        poll = min(poll * 1.5, _POLL_SECONDS)
     return code
 
 

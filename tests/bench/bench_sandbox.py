@@ -22,7 +22,7 @@ from punie.workspace.sandbox.detect import NoSandbox, fault_of, find_sandbox
 from punie.workspace.sandbox.view import SandboxOptions, view_of
 
 ROUNDS = 40
-MAX_ADDED_SECONDS = 0.040
+MAX_ADDED_SECONDS = 0.025
 
 
 async def run(root: Path) -> float:
