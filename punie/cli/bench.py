@@ -41,14 +41,16 @@ def main(arguments: Sequence[str]) -> int:
 def bench(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="Model to measure; the set one if left out."),
+        typer.Argument(metavar="MODEL", help="Model to measure; the set one if left out."),
     ] = None,
     only: Annotated[
         str | None, typer.Option(metavar="NAMES", help=f"Some of: {_NAMES}; with commas.")
     ] = None,
     openblas: Annotated[
         bool,
-        typer.Option(help="Linux: put OpenBLAS before MLX's own BLAS; needs punie[training]."),
+        typer.Option(
+            "--openblas", help="Linux: put OpenBLAS before MLX's own BLAS; needs punie[training]."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:

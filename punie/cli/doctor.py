@@ -23,7 +23,9 @@ def doctor(
     model: Annotated[
         str | None, typer.Option(help="Model to check instead of the set one.")
     ] = None,
-    load: Annotated[bool, typer.Option(help="Really load the model, which may take long.")] = False,
+    load: Annotated[
+        bool, typer.Option("--load", help="Really load the model, which may take long.")
+    ] = False,
     state_dir: Annotated[Path | None, typer.Option(help="Folder of sessions and logs.")] = None,
 ) -> None:
     """Check what would stop Punie from working; each line that is not ok names the cure."""

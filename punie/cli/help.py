@@ -41,10 +41,11 @@ def run_typed(function: Callable[..., Any], arguments: Sequence[str], name: str)
 
 
 def run_group(
-    commands: Mapping[str, Callable[..., Any]], arguments: Sequence[str], name: str
+    commands: Mapping[str, Callable[..., Any]], arguments: Sequence[str], name: str, summary: str
 ) -> int:
     """Run one of several typer command functions by the first argument, as `run_typed` does."""
     app = typer.Typer(
+        help=summary,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -32,8 +32,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def init(
     model: Annotated[str | None, typer.Option(help="Model that the IDE starts Punie with.")] = None,
-    dry_run: Annotated[bool, typer.Option(help="Only show what would change.")] = False,
-    remove: Annotated[bool, typer.Option(help="Take Punie out again.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change.")
+    ] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Take Punie out again.")] = False,
 ) -> None:
     """Put Punie into ~/.jetbrains/acp.json, where every JetBrains IDE finds it."""
     if remove and model is not None:

@@ -40,7 +40,9 @@ _Model = Annotated[
 ]
 _OfTheHub = Annotated[str, typer.Argument(metavar="MODEL", help="organisation/name on the hub.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
-_Force = Annotated[bool, typer.Option(help="Also when the model is too big for this machine.")]
+_Force = Annotated[
+    bool, typer.Option("--force", help="Also when the model is too big for this machine.")
+]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         "use": use,
         "rm": rm,
     }
-    return run_group(commands, arguments, "models")
+    return run_group(commands, arguments, "models", "List, download, choose and remove models.")
 
 
 def list_models(as_json: _Json = False) -> None:

@@ -35,7 +35,7 @@ def permissions(
         list[int] | None, typer.Option(help="Number of a rule to take out; may be repeated.")
     ] = None,
     more: Annotated[
-        list[int] | None, typer.Argument(metavar="[NUMBER]...", help="More numbers for --revoke.")
+        list[int] | None, typer.Argument(metavar="NUMBER", help="More numbers for --revoke.")
     ] = None,
     allow: Annotated[
         list[str] | None, typer.Option(help='Allow this from now on, as in "pytest *".')

@@ -22,7 +22,7 @@ from punie.workspace.local import LocalWorkspace
 
 _TITLE_CHARS = 60
 
-_Number = Annotated[int, typer.Argument(min=1, max=1_000, metavar="[TURNS]", help="How many.")]
+_Number = Annotated[int, typer.Argument(min=1, max=1_000, metavar="TURNS", help="How many.")]
 _Session = Annotated[str | None, typer.Option("--session", help="Beginning of a session id.")]
 _Project = Annotated[
     Path | None, typer.Option("--project", help="Folder of the project; usually the current one.")

@@ -60,6 +60,8 @@ def test_every_command_explains_itself(punie: Command, command: str) -> None:
     done = punie(command, "--help")
     assert done.returncode == 0
     assert f"punie {command}" in done.stdout
+    assert "[[" not in done.stdout
+    assert "--no-" not in done.stdout  # What can be said need not have an opposite.
     assert done.stderr == ""
 
 
