@@ -1,6 +1,9 @@
 """Consults the rules of a project about one call, as they are at that moment."""
 
+import os
+import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from anyio import to_thread
 
@@ -53,8 +56,13 @@ async def consult(
     subject = None if tool.subject is None else tool.subject(arguments)
     runs = isinstance(subject, CommandSubject)
     confinement = await workspace.confinement() if runs else Confinement()
-    own = () if permissions is None else (permissions.config_dir,)
-    place = Place(workspace, own, confined=confinement.active)
+    # What Punie runs itself is started without a question, and not all of it in the sandbox.
+    installed = Path(os.path.realpath(sys.prefix))
+    inside = any(installed.is_relative_to(os.path.realpath(root)) for root in workspace.roots)
+    own = [installed] if inside else []
+    if permissions is not None:
+        own.append(permissions.config_dir)
+    place = Place(workspace, tuple(own), confined=confinement.active)
     call = await to_thread.run_sync(describe_call, tool, arguments, place)
 
     def look() -> Consulted:
