@@ -198,6 +198,7 @@ class ToolContext:
     """What a running tool may use; `show_terminal` is told where its output can be watched.
 
     Results are masked with `secrets` without a tool's doing; an edit asks it what was not shown.
+    `check_edits` tells whether edits look for the problems that they bring into Python files.
     """
 
     workspace: Workspace
@@ -210,6 +211,7 @@ class ToolContext:
     secrets: Credentials = BY_SHAPE
     call: CallTool = call_nothing
     explore: Explore = explore_nothing
+    check_edits: bool = True
 
 
 @dataclass(frozen=True)

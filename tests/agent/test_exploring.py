@@ -150,7 +150,7 @@ async def test_changes_after_it_belong_to_the_sessions_turn(
 
     def script(done: int, messages: Sequence[ModelMessage]) -> Sequence[Piece | float]:
         if done == 1 and flat(messages)[0] != ("user", TASK):
-            return [call("write_file", json.dumps({"path": "new.py", "content": "1"}))]
+            return [call("write_file", json.dumps({"path": "new.txt", "content": "1"}))]
         return exploring(looks)(done, messages)
 
     class Recorded(InProject):
@@ -160,7 +160,7 @@ async def test_changes_after_it_belong_to_the_sessions_turn(
 
     stage = Recorded(scripted(script), root=project)
     events = await stage.turn("go")
-    assert (project / "new.py").read_text() == "1"
+    assert (project / "new.txt").read_text() == "1"
     assert events[0].kind == "user_message"
     assert [turn.id for turn in recorder.journal.turns()] == [events[0].message_id]
 

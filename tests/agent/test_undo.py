@@ -1,7 +1,7 @@
 """Turns are taken back and brought back with what was kept of them, byte for byte."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import anyio
@@ -21,11 +21,12 @@ NOTHING_TO_REDO = "There are no file changes to bring back in this session."
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+async def project(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Project]:
     project = Project(tmp_path / "project", tmp_path / "kept")
     (project.root / "a.py").write_bytes(b"one\n")
     (project.root / "b.py").write_bytes(b"bee\n")
-    return project
+    yield project
+    await project.aclose()
 
 
 async def test_turns_go_back_and_come_again(project: Project) -> None:

@@ -52,6 +52,8 @@ async def types_before(context: ToolContext, paths: Sequence[Path]) -> TypesBefo
     """Return what is wrong with types in the files that are about to change, if known in time."""
     python = [path for path in paths if path.suffix in SUFFIXES][:_MAX_FILES]
     found: dict[Path, list[Problem]] = {}
+    if not context.check_edits:
+        return found
 
     async def ask() -> None:
         found.update(await _types(context, python, {}))
@@ -74,7 +76,7 @@ async def with_diagnostics(
     `before` comes from `types_before`. Without it, what is wrong with types counts in new lines.
     """
     wanted = [change for change in changes if _is_checked(change)][:_MAX_FILES]
-    if not wanted:
+    if not wanted or not context.check_edits:
         return result
     types: dict[Path, list[Problem]] = {}
     linted: dict[Path, list[Problem]] = {}

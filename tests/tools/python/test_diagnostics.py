@@ -1,6 +1,7 @@
 """Edits that bring problems say so, with the real ruff and ty."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -62,6 +63,12 @@ async def test_what_the_edit_brought_and_nothing_else(bench: Bench) -> None:
     bench.file("a.py", "import os\n\nprint(os)\n")
     bench.context.reads.digests.clear()
     assert told(await edit(bench, "print(os)", "print(1)")) == ["a.py:1 F401"]
+
+
+async def test_where_nobody_wants_to_know(bench: Bench) -> None:
+    bench.file("a.py", OLD)
+    bench.context = replace(bench.context, check_edits=False)
+    assert await edit(bench, "x * 2", "y * 2") == "edited a.py: 1 replacement"
 
 
 async def test_a_signature_that_no_longer_fits_its_calls(bench: Bench) -> None:
