@@ -28,6 +28,8 @@ ANSWER_SECONDS = 60.0
 """How long a question may take, the server's start and its reading of the project included."""
 
 _MAX_DOUBTFUL = 20
+# Of the time of questions that come with every edit, looking at the disk takes a tenth at most.
+_LOOK_SHARE = 10
 _log = get_logger(__name__)
 
 Doubtful = Callable[[], Sequence[Path]]
@@ -85,6 +87,8 @@ class _Running:
         self.documents = Documents(connection, read)
         self.disk = disk
         self.encoding: Encoding = "utf-16"
+        self.look_at = 0.0
+        """When the disk is to be looked at again even for questions that come all the time."""
 
 
 class LanguageServer:
@@ -198,7 +202,11 @@ class LanguageServer:
     async def diagnostics(
         self, paths: Sequence[Path], overlay: Mapping[Path, str]
     ) -> dict[Path, list[Diagnostic]]:
-        """Return what is wrong with each of the files."""
+        """Return what is wrong with each of the files, whose texts are looked at.
+
+        It is asked around every edit, so a change of other files is noticed a little later where
+        looking at all of them takes long.
+        """
 
         def take(texts: _Texts, answers: list[Any]) -> dict[Path, list[Diagnostic]]:
             return {
@@ -219,6 +227,7 @@ class LanguageServer:
             overlay,
             lambda texts: [("textDocument/diagnostic", wire.document(path)) for path in paths],
             take,
+            often=True,
         )
 
     async def aclose(self) -> None:
@@ -249,6 +258,8 @@ class LanguageServer:
         overlay: Mapping[Path, str],
         build: Callable[[_Texts], list[Question]],
         take: Callable[[_Texts, list[Any]], _Answer],
+        *,
+        often: bool = False,
     ) -> _Answer:
         async with self._asking:
             with self._guard:
@@ -257,7 +268,8 @@ class LanguageServer:
                 for _ in range(2):
                     try:
                         with anyio.fail_after(self._answer_seconds):
-                            return await self._answer(wanted, overlay, build, take)
+                            running = await self._started(often=often)
+                            return await self._answer(running, wanted, overlay, build, take)
                     except ServerEndedError as error:
                         _log.warning("the language server ended", reason=str(error))
                         await self._drop()
@@ -277,12 +289,12 @@ class LanguageServer:
 
     async def _answer(
         self,
+        running: _Running,
         wanted: Sequence[Path],
         overlay: Mapping[Path, str],
         build: Callable[[_Texts], list[Question]],
         take: Callable[[_Texts, list[Any]], _Answer],
     ) -> _Answer:
-        running = await self._started()
         doubtful = list(self._doubtful())[:_MAX_DOUBTFUL] if self._doubtful is not None else []
         await running.documents.update(wanted, doubtful, overlay)
         while True:
@@ -301,13 +313,17 @@ class LanguageServer:
             if not more or not await running.documents.update(wanted, doubtful, overlay):
                 return result
 
-    async def _started(self) -> _Running:
+    async def _started(self, *, often: bool) -> _Running:
         """Return the running server, told of what has changed on disk; start it if need be."""
         if self._closed:
             raise LanguageServerError("the session has ended, and with it the language server")
+        running = self._running
+        began = anyio.current_time()
+        if often and running is not None and began < running.look_at:
+            return running
         environment = {**await command_environment(self.root), **NO_UV}
         disk = await anyio.to_thread.run_sync(look, self.root, environment)
-        running = self._running
+        took = anyio.current_time() - began
         if running is not None and running.disk.packages != disk.packages:
             # Installed packages are not watched one by one.
             await self._drop()
@@ -330,6 +346,7 @@ class LanguageServer:
         elif kinds := changes(running.disk, disk):
             running.connection.notify("workspace/didChangeWatchedFiles", wire.watched(kinds))
             running.disk = disk
+        running.look_at = began + _LOOK_SHARE * took
         return running
 
     async def _drop(self) -> None:

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import anyio
@@ -11,9 +12,10 @@ import pytest
 from punie.workspace.base import MissingFileError
 from punie.workspace.ide import IdeWorkspace
 from punie.workspace.local import LocalWorkspace
-from punie.workspace.lsp import wire
+from punie.workspace.lsp import client, wire
 from punie.workspace.lsp.client import LanguageServer
 from punie.workspace.lsp.connection import Connection
+from punie.workspace.lsp.disk_state import DiskState, look
 from punie.workspace.lsp.model import LanguageServerError, Place, Point
 from punie.workspace.lsp.positions import ENCODINGS
 from punie.workspace.processes import ProcessGroup, live_groups
@@ -48,6 +50,29 @@ async def test_places_are_right_in_files_of_every_form(
             ("b.py", 1, 23, 26),
             ("b.py", 2, 11, 14),
         ]
+
+
+async def test_a_large_tree_is_not_looked_through_for_every_edit(
+    workspace: LocalWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+
+    def slowly(root: Path, environment: Mapping[str, str]) -> DiskState:
+        looked.append(root)
+        time.sleep(0.5)
+        return look(root, environment)
+
+    monkeypatch.setattr(client, "look", slowly)
+    file = tmp_path / "a.py"
+    file.write_text("one: int = ''\n")
+    server = await workspace.language_server(file)
+    (found,) = (await server.diagnostics([file], {})).values()
+    assert [each.rule for each in found] == ["invalid-assignment"]
+    file.write_text("one: int = 1\n")
+    assert await server.diagnostics([file], {}) == {file: []}
+    assert len(looked) == 1
+    await server.references(Point(file, 1, 0))
+    assert len(looked) == 2
 
 
 async def test_it_is_told_of_what_changes_on_disk(
