@@ -356,3 +356,18 @@ async def test_trouble_of_one_file_is_a_workspace_error(project: Project) -> Non
     with pytest.raises(WorkspaceError):
         await project.workspace.move(project.root / "nothing", project.root / "x")
     assert {change.path.name for change in project.changes()} == {"a.py"}
+
+
+async def test_a_folder_that_stayed_for_what_a_person_put_in_is_no_turn_of_its_own(
+    project: Project,
+) -> None:
+    project.begin()
+    await project.edit("d/c.txt", "sea")
+    project.begin()
+    await project.edit("a.py", "two\n")
+    (project.root / "d/c.txt").write_text("mine")
+    assert "Not taken back" in await project.undo(2)
+    assert (project.root / "a.py").read_text() == "one\n"
+    await project.redo()
+    assert (project.root / "a.py").read_text() == "two\n"
+    assert (project.root / "d/c.txt").read_text() == "mine"

@@ -60,7 +60,8 @@ async def plan_moves(
 ) -> Plan:
     """Choose the next turns to move, at most `most`, and work out how, without touching anything.
 
-    A turn all of whose changes are in conflict, as the person was told before, is passed over.
+    A turn all of whose changes are in conflict, as the person was told before, is passed over, and
+    so is one of which nothing is left but folders that are as they are to be.
     """
     looks = _Looks(workspace)
     chosen: list[ChangedTurn] = []
@@ -73,7 +74,7 @@ async def plan_moves(
             for change in changes
             if change.sure or (await looks.state(change.path)) == change.after
         ]
-        if not real:
+        if not real or all([await _is_folder_as_wanted(each, looks, direction) for each in real]):
             continue
         if (
             all(direction in change.left for change in real)
@@ -117,6 +118,13 @@ class _Looks:
     async def state(self, path: Path) -> FileState | None:
         found = await self.at(path)
         return found.state if isinstance(found, Observed) else None
+
+
+async def _is_folder_as_wanted(change: Change, looks: _Looks, direction: Direction) -> bool:
+    target = change.before if direction == "undo" else change.after
+    of_folder = "folder" in (change.before.kind, change.after.kind)
+    now = await looks.state(change.path)
+    return of_folder and now is not None and now.same_as(target)
 
 
 async def _plan(turns: Sequence[ChangedTurn], looks: _Looks, direction: Direction) -> Plan:
