@@ -61,12 +61,14 @@ async def plan_moves(
     """Choose the next turns to move, at most `most`, and work out how, without touching anything.
 
     A turn all of whose changes are in conflict, as the person was told before, is passed over, and
-    so is one of which nothing is left but folders that are as they are to be.
+    so is one of which nothing is left but folders that are as they are to be. One of which only
+    other folders are left does not count.
     """
     looks = _Looks(workspace)
     chosen: list[ChangedTurn] = []
+    counted = 0
     for turn in _in_order(turns, direction):
-        if len(chosen) == most:
+        if counted == most:
             break
         changes = _open_changes(turn, direction)
         real = [
@@ -82,6 +84,8 @@ async def plan_moves(
         ):
             continue
         chosen.append(turn)
+        # Folders that are left over of a turn come along with the next one.
+        counted += all(map(_of_folder, turn.changes)) or not all(map(_of_folder, real))
     return await _plan(chosen, looks, direction)
 
 
@@ -120,11 +124,14 @@ class _Looks:
         return found.state if isinstance(found, Observed) else None
 
 
+def _of_folder(change: Change) -> bool:
+    return "folder" in (change.before.kind, change.after.kind)
+
+
 async def _is_folder_as_wanted(change: Change, looks: _Looks, direction: Direction) -> bool:
     target = change.before if direction == "undo" else change.after
-    of_folder = "folder" in (change.before.kind, change.after.kind)
     now = await looks.state(change.path)
-    return of_folder and now is not None and now.same_as(target)
+    return _of_folder(change) and now is not None and now.same_as(target)
 
 
 async def _plan(turns: Sequence[ChangedTurn], looks: _Looks, direction: Direction) -> Plan:
