@@ -1,7 +1,6 @@
 """`punie mcp`: the MCP servers that a session was given, and what came of them."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +9,8 @@ import typer
 from pydantic import ValidationError
 
 from punie.cli.help import run_typed, say
-from punie.cli.stored import chosen_session, stored_sessions
-from punie.sessions.store import SessionRecord, StoreError
-from punie.settings import SettingsError, load_settings
+from punie.cli.stored import asked_session
+from punie.sessions.store import SessionRecord
 from punie.tools.mcp.report import MCP_META, ServerReport, decoded, state_line
 from punie.tools.wording import one_line
 
@@ -33,21 +31,9 @@ def mcp(
     state_dir: Annotated[Path | None, typer.Option(help="Folder of sessions and logs.")] = None,
 ) -> None:
     """Show the MCP servers and tools of a session, of the project's latest one if none is named."""
+    _, record = asked_session(session, project, state_dir)
     try:
-        settings = load_settings(state_dir=state_dir)
-    except SettingsError as error:
-        say(str(error))
-        raise typer.Exit(2) from None
-    folder = Path(os.path.abspath(project or Path.cwd()))  # noqa: PTH100, keeps links
-    try:
-        record = chosen_session(stored_sessions(settings), session, folder)
         reports = decoded(record.meta.get(MCP_META, []))
-    except StoreError as error:
-        say(str(error))
-        raise typer.Exit(1) from None
-    except LookupError as error:
-        say(str(error.args[0]))
-        raise typer.Exit(1) from None
     except ValidationError:
         say("the MCP servers of this session were noted by another version of Punie.")
         raise typer.Exit(1) from None

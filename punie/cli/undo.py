@@ -1,6 +1,5 @@
 """`punie undo` and `punie redo`: file changes of a session taken back, and brought back."""
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +9,10 @@ import anyio
 import typer
 
 from punie.agent.undo import just_do, move_turns, turns_with_changes
-from punie.cli.help import run_typed, say
-from punie.cli.stored import chosen_session, stored_sessions
-from punie.sessions.store import SessionRecord, StoreError
-from punie.settings import Settings, SettingsError, load_settings
+from punie.cli.help import run_typed
+from punie.cli.stored import asked_session
+from punie.sessions.store import SessionRecord
+from punie.settings import Settings
 from punie.tools.wording import count, one_line
 from punie.workspace.checkpoints.journal import ChangedTurn, Direction, Journal
 from punie.workspace.checkpoints.recorder import Recorder
@@ -71,25 +70,9 @@ def _run(
     listed: bool,
     state_dir: Path | None,
 ) -> None:
-    try:
-        settings = load_settings(state_dir=state_dir)
-    except SettingsError as error:
-        say(str(error))
-        raise typer.Exit(2) from None
-    folder = Path(os.path.abspath(project or Path.cwd()))  # noqa: PTH100, keeps links
-    try:
-        record = chosen_session(
-            stored_sessions(settings),
-            session,
-            folder,
-            lambda record: bool(_turns(settings, record)),
-        )
-    except StoreError as error:
-        say(str(error))
-        raise typer.Exit(1) from None
-    except LookupError as error:
-        say(str(error.args[0]))
-        raise typer.Exit(1) from None
+    settings, record = asked_session(
+        session, project, state_dir, lambda settings, record: bool(_turns(settings, record))
+    )
     if listed:
         print("\n".join(_lines(record, _turns(settings, record))))
         return

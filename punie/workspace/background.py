@@ -126,7 +126,7 @@ class BackgroundCommands:
             )
         read_end, write_end = os.pipe()
         try:
-            group = start_launch(launch, write_end)
+            group = start_launch(launch, stdout=write_end, stderr=write_end)
         except BaseException:
             os.close(read_end)
             raise

@@ -101,16 +101,16 @@ def start(
         ) from error
 
 
-def start_launch(launch: Launch, output: int) -> ProcessGroup:
-    """Start a command, with all it prints going to the descriptor `output`.
-
-    Raises `WorkspaceError`.
-    """
+def start_launch(
+    launch: Launch, *, stdout: int, stderr: int, stdin: int = subprocess.DEVNULL
+) -> ProcessGroup:
+    """Start a command with these descriptors; raise `WorkspaceError`."""
     return start(
         launch.arguments,
         launch.cwd,
-        stdout=output,
-        stderr=output,
+        stdout=stdout,
+        stderr=stderr,
+        stdin=stdin,
         environment=launch.environment,
         monitored=launch.monitored,
     )
@@ -141,7 +141,7 @@ async def run_command(
     read_end, write_end = os.pipe()
     try:
         try:
-            group = start_launch(launch, write_end)
+            group = start_launch(launch, stdout=write_end, stderr=write_end)
         finally:
             os.close(write_end)
         groups.add(group)

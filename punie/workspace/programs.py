@@ -11,7 +11,7 @@ from typing import IO, assert_never
 import anyio
 
 from punie.workspace.base import ProgramRequest, ProgramResult, ProgramSource
-from punie.workspace.commands import END_GRACE_SECONDS, start
+from punie.workspace.commands import END_GRACE_SECONDS, start_launch
 from punie.workspace.environment import project_venv
 from punie.workspace.processes import ProcessGroup, end_group
 from punie.workspace.sandbox.confining import Launch
@@ -74,14 +74,8 @@ async def run_program(
     ):
         given.write(request.stdin)
         given.seek(0)
-        group = start(
-            launch.arguments,
-            launch.cwd,
-            stdout=stdout.fileno(),
-            stderr=stderr.fileno(),
-            stdin=given.fileno(),
-            environment=launch.environment,
-            monitored=launch.monitored,
+        group = start_launch(
+            launch, stdout=stdout.fileno(), stderr=stderr.fileno(), stdin=given.fileno()
         )
         groups.add(group)
         try:

@@ -3,11 +3,10 @@
 from punie.tools.base import Returns, Tool, ToolContext, ToolResult, noted
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Presentation
-from punie.tools.python.problems import ProblemData, data, found_text, locations, problem_count
+from punie.tools.python.problems import ProblemData, reported
 from punie.tools.python.targets import PathArguments, described, find_target
 from punie.tools.python.ty import check_paths
 from punie.tools.subjects import ReadSubject
-from punie.tools.wording import fenced
 
 
 async def present(context: ToolContext, arguments: PathArguments) -> Presentation:
@@ -21,17 +20,9 @@ async def run(context: ToolContext, arguments: PathArguments) -> ToolResult:
     target = await find_target(context, arguments.path)
     with workspace_errors():
         problems = await check_paths(context, [target.path], target.root)
-    text = found_text(context, problems, context.limits.result_chars)
-    found = problems or []
-    shown = presentation.model_copy(
-        update={
-            "title": f"{presentation.title}: {problem_count(problems)}",
-            "locations": locations(found) or presentation.locations,
-            "content": (fenced(text),),
-        }
-    )
+    result = reported(context, presentation, problems, context.limits.result_chars)
     note = "" if target.file is None else target.file.note
-    return noted(ToolResult(text, shown, data=data(context, found)), note)
+    return noted(result, note)
 
 
 CHECK_TYPES = Tool(

@@ -40,7 +40,6 @@ async def run_checker(
     root: Path,
     *,
     stdin: bytes = b"",
-    timeout: float = TIMEOUT_SECONDS,
 ) -> ProgramResult:
     """Run a checker in a root of the workspace and return what it printed.
 
@@ -55,14 +54,14 @@ async def run_checker(
         ProgramRequest(
             arguments=(str(program), subcommand, *_ALWAYS[command], *arguments),
             cwd=root,
-            timeout=timeout,
+            timeout=TIMEOUT_SECONDS,
             stdin=stdin,
             # The folder that ty's paths are relative to.
             environment={"CI_PROJECT_DIR": str(root), **NO_UV, "NO_COLOR": "1"},
         )
     )
     if result.timed_out:
-        raise ToolError(f"{name} took longer than {timeout:g} seconds; name a smaller path")
+        raise ToolError(f"{name} took longer than {TIMEOUT_SECONDS:g} seconds; name a smaller path")
     if result.flooded:
         raise ToolError(f"{name} has too much to say about this; name a smaller path")
     return result

@@ -5,14 +5,7 @@ from dataclasses import replace
 from punie.tools.base import Returns, Tool, ToolContext, ToolResult, noted
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Presentation
-from punie.tools.python.problems import (
-    Problem,
-    ProblemData,
-    data,
-    found_text,
-    locations,
-    problem_count,
-)
+from punie.tools.python.problems import Problem, ProblemData, reported
 from punie.tools.python.rewriting import (
     Rewriting,
     changed_names,
@@ -23,7 +16,6 @@ from punie.tools.python.rewriting import (
 from punie.tools.python.ruff import fixed_text, lint_target
 from punie.tools.python.targets import PathArguments, Target, described, find_target
 from punie.tools.subjects import FilesSubject, ReadSubject, Subject
-from punie.tools.wording import fenced
 
 _NAMES_CHARS = 600
 
@@ -74,16 +66,8 @@ async def run(context: ToolContext, arguments: LintArguments) -> ToolResult:
 async def _lint(context: ToolContext, target: Target, presentation: Presentation) -> ToolResult:
     with workspace_errors():
         problems = await lint_target(context, target)
-    text = found_text(context, problems, context.limits.result_chars - 2 * _NAMES_CHARS)
-    found = problems or []
-    shown = presentation.model_copy(
-        update={
-            "title": f"{presentation.title}: {problem_count(problems)}",
-            "locations": locations(found) or presentation.locations,
-            "content": (fenced(text),),
-        }
-    )
-    return ToolResult(text, shown, data=data(context, found))
+    room = context.limits.result_chars - 2 * _NAMES_CHARS
+    return reported(context, presentation, problems, room)
 
 
 def _subject(arguments: LintArguments) -> Subject:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from punie.tools.base import ToolContext, ToolError
-from punie.tools.presentation import Location
-from punie.tools.wording import count, fitting_rows, one_line
+from punie.tools.base import ToolContext, ToolError, ToolResult
+from punie.tools.presentation import Location, Presentation
+from punie.tools.wording import count, fenced, fitting_rows, one_line
 from punie.workspace.base import WorkspaceError
 from punie.workspace.lsp.model import Diagnostic
 from punie.workspace.secret_files import is_secret_path
@@ -83,6 +83,8 @@ class _TyRow(BaseModel):
     location: _TyLocation
 
 
+_Row = TypeVar("_Row")
+
 _RUFF = TypeAdapter(list[_RuffRow])
 _TY = TypeAdapter(list[_TyRow])
 _TY_SEVERITIES: dict[str, Literal["error", "warning", "info"]] = {
@@ -96,10 +98,6 @@ def read_ruff(printed: str, root: Path) -> list[Problem]:
 
     `root` is the folder that ruff ran in.
     """
-    try:
-        rows = _RUFF.validate_json(printed.encode("utf-8", "replace"))
-    except ValidationError as error:
-        raise ToolError("ruff printed something else than its JSON") from error
     return [
         Problem(
             path=_inside(root, row.filename),
@@ -109,7 +107,7 @@ def read_ruff(printed: str, root: Path) -> list[Problem]:
             message=one_line(row.message, _MESSAGE_CHARS),
             fixable=row.fix is not None and row.fix.applicability == "safe",
         )
-        for row in rows
+        for row in _rows("ruff", _RUFF, printed)
     ]
 
 
@@ -118,10 +116,6 @@ def read_ty(printed: str, root: Path) -> list[Problem]:
 
     `root` is the folder that ty ran in.
     """
-    try:
-        rows = _TY.validate_json(printed.encode("utf-8", "replace"))
-    except ValidationError as error:
-        raise ToolError("ty printed something else than its JSON") from error
     return [
         Problem(
             path=_inside(root, row.location.path),
@@ -133,8 +127,15 @@ def read_ty(printed: str, root: Path) -> list[Problem]:
             ),
             severity=_TY_SEVERITIES.get(row.severity, "error"),
         )
-        for row in rows
+        for row in _rows("ty", _TY, printed)
     ]
+
+
+def _rows(program: str, adapter: TypeAdapter[list[_Row]], printed: str) -> list[_Row]:
+    try:
+        return adapter.validate_json(printed.encode("utf-8", "replace"))
+    except ValidationError as error:
+        raise ToolError(f"{program} printed something else than its JSON") from error
 
 
 def of_server(found: Diagnostic) -> Problem:
@@ -192,8 +193,29 @@ def row(context: ToolContext, problem: Problem) -> str:
     return f"{place} {problem.rule}{severity}: {problem.message}{fixable}"
 
 
-def found_text(context: ToolContext, problems: Sequence[Problem] | None, room: int) -> str:
-    """Return the rows that fit into `room` characters, and what was left out; None: no files."""
+def reported(
+    context: ToolContext,
+    presentation: Presentation,
+    problems: Sequence[Problem] | None,
+    room: int,
+) -> ToolResult:
+    """Return the result of a check, with the rows that fit into `room` characters; None: no files.
+
+    `presentation` is that of the call.
+    """
+    text = _found_text(context, problems, room)
+    found = problems or []
+    shown = presentation.model_copy(
+        update={
+            "title": f"{presentation.title}: {_problem_count(problems)}",
+            "locations": _locations(found) or presentation.locations,
+            "content": (fenced(text),),
+        }
+    )
+    return ToolResult(text, shown, data=_data(context, found))
+
+
+def _found_text(context: ToolContext, problems: Sequence[Problem] | None, room: int) -> str:
     if problems is None:
         return "there are no Python files"
     if not problems:
@@ -204,15 +226,13 @@ def found_text(context: ToolContext, problems: Sequence[Problem] | None, room: i
     return "\n".join(rows)
 
 
-def problem_count(problems: Sequence[Problem] | None) -> str:
-    """Return how many there are, for a title; None: no files."""
+def _problem_count(problems: Sequence[Problem] | None) -> str:
     if problems is None:
         return "no Python files"
     return count(len(problems), "problem") if problems else "no problems"
 
 
-def data(context: ToolContext, problems: Iterable[Problem]) -> JsonValue:
-    """Return the problems as code gets them, a list of `ProblemData`."""
+def _data(context: ToolContext, problems: Iterable[Problem]) -> JsonValue:
     return [
         {
             "path": context.workspace.display(each.path),
@@ -224,8 +244,7 @@ def data(context: ToolContext, problems: Iterable[Problem]) -> JsonValue:
     ]
 
 
-def locations(problems: Sequence[Problem]) -> tuple[Location, ...]:
-    """Return the places of the first problems."""
+def _locations(problems: Sequence[Problem]) -> tuple[Location, ...]:
     return tuple(
         Location(path=each.path, line=each.line or None) for each in problems[:_MAX_LOCATIONS]
     )

@@ -3,13 +3,7 @@
 from pathlib import Path
 
 from punie.tools.base import ToolContext, ToolError
-from punie.tools.python.checkers import (
-    TIMEOUT_SECONDS,
-    CheckerCommand,
-    failure,
-    refuse_failure,
-    run_checker,
-)
+from punie.tools.python.checkers import CheckerCommand, failure, refuse_failure, run_checker
 from punie.tools.python.problems import Problem, of_the_project, read_ruff
 from punie.tools.python.targets import Target
 from punie.workspace.base import TextFile
@@ -43,12 +37,11 @@ async def lint_file(
     root: Path,
     *,
     extra: tuple[str, ...] = (),
-    timeout: float = TIMEOUT_SECONDS,
 ) -> list[Problem]:
     """Return what ruff finds in a text at a place; `extra` are further arguments."""
     data = encode_text(str(file.path), file.text, newline=file.newline, bom=file.bom)
     arguments = (*_CHECK, *extra, f"--stdin-filename={file.path}", "-")
-    result = await run_checker(context, "ruff check", arguments, root, stdin=data, timeout=timeout)
+    result = await run_checker(context, "ruff check", arguments, root, stdin=data)
     refuse_failure("ruff check", result)
     return read_ruff(result.stdout, root)
 

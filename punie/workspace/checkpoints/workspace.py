@@ -1,5 +1,7 @@
 """A workspace whose file changes are written down, so that they can be taken back."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ from punie.workspace.base import (
     Workspace,
     WorkspaceError,
 )
-from punie.workspace.checkpoints.recorder import Recorder
+from punie.workspace.checkpoints.recorder import Pending, Recorder
 from punie.workspace.checkpoints.watching import CommandWatch
 
 if TYPE_CHECKING:
@@ -49,28 +51,26 @@ class CheckpointedWorkspace(_Rest):
     async def remove(self, file: TextFile) -> None:
         """Delete a file as it was read; raise `WorkspaceError` if it has changed since."""
         pending = await self.recorder.before_removal(self.inner, file.path, file)
-        try:
+        async with self._changing(pending):
             await self.inner.remove(file)
-        except WorkspaceError:
-            await self.recorder.not_made(pending)
-            raise
-        await self.recorder.after_change(pending)
 
     async def delete(self, path: Path) -> None:
         """Delete a file of any kind or an empty folder; raise `WorkspaceError` if it cannot be."""
         pending = await self.recorder.before_removal(self.inner, path, None)
-        try:
+        async with self._changing(pending):
             await self.inner.delete(path)
-        except WorkspaceError:
-            await self.recorder.not_made(pending)
-            raise
-        await self.recorder.after_change(pending)
 
     async def move(self, path: Path, to: Path) -> None:
         """Move a file or folder as the inner workspace does; raise `WorkspaceError`."""
         pending = await self.recorder.before_move(path, to)
-        try:
+        async with self._changing(pending):
             await self.inner.move(path, to)
+
+    @asynccontextmanager
+    async def _changing(self, pending: Pending) -> AsyncIterator[None]:
+        """Write down whether what is done meanwhile was done."""
+        try:
+            yield
         except WorkspaceError:
             await self.recorder.not_made(pending)
             raise

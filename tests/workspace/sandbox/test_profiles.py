@@ -11,7 +11,7 @@ from punie.workspace.sandbox.view import SandboxOptions, View, view_of
 
 SERVICES = "services of this machine"
 LOCAL = "network, servers on this machine included"
-ROOT, SCRATCH = Path("/work/project"), Path("/scratch")
+ROOT, SCRATCH = Path("/code/project"), Path("/scratch")
 
 
 def view(**changed: object) -> View:
@@ -38,11 +38,11 @@ def test_seatbelt_forbids_before_it_allows_and_guards_last() -> None:
     text = profile(view(), strict=True)
     assert text.startswith("(version 1)\n(allow default)\n")
     everything = position(text, "(deny file-write*)\n")
-    root = position(text, '(allow file-write* (subpath "/work/project"))')
-    hooks = position(text, '(deny file-write* (subpath "/work/project/.git/hooks"))')
-    missing = position(text, '(deny file-write* (subpath "/work/project/.vscode"))')
+    root = position(text, '(allow file-write* (subpath "/code/project"))')
+    hooks = position(text, '(deny file-write* (subpath "/code/project/.git/hooks"))')
+    missing = position(text, '(deny file-write* (subpath "/code/project/.vscode"))')
     assert everything < root < min(hooks, missing)
-    position(text, '(deny file-write-unlink (literal "/work/project/.git"))')
+    position(text, '(deny file-write-unlink (literal "/code/project/.git"))')
     position(text, '(deny file-read* file-write* (subpath "/home/u/.ssh"))')
     assert position(text, "(deny network*)") < position(text, '(remote ip "localhost:*")')
     assert text.count("(") == text.count(")")
@@ -129,7 +129,7 @@ def test_a_view_follows_links_and_leaves_out_what_is_not_there(tmp_path: Path) -
         ("socket.gaierror: [Errno -2] Name or service not known", False, "network"),
         ("socket.gaierror: [Errno -2] Name or service not known", True, None),
         ('server at "localhost" failed: Connection refused', False, LOCAL),
-        ("bash: /work/project/run.sh: Permission denied", False, None),
+        ("bash: /code/project/run.sh: Permission denied", False, None),
         ("AssertionError: 'Connection refused' not raised", False, None),
         ("", False, None),
     ],
