@@ -85,7 +85,7 @@ async def run(context: ToolContext, arguments: AskUserArguments) -> ToolResult:
 
 ASK_USER = Tool(
     name="ask_user",
-    description="Ask the user what only they can decide; never for secrets.",
+    description="Ask what only the user can decide; never for secrets.",
     arguments=AskUserArguments,
     effect="read",
     present=present,

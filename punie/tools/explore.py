@@ -37,7 +37,7 @@ async def run(context: ToolContext, arguments: ExploreArguments) -> ToolResult:
 
 EXPLORE = Tool(
     name="explore",
-    description="Let a helper that knows only the task read and report, to save your context.",
+    description="Have a helper that knows only the task read and report; saves context.",
     arguments=ExploreArguments,
     effect="read",
     present=present,

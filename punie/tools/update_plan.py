@@ -71,7 +71,7 @@ def _title(steps: list[Step]) -> str:
 
 UPDATE_PLAN = Tool(
     name="update_plan",
-    description="Show your plan: all steps, done ones too.",
+    description="Show your plan for work of several steps: all, done ones too.",
     arguments=UpdatePlanArguments,
     effect="read",
     present=present,

@@ -191,7 +191,7 @@ def _subject(arguments: GitArguments) -> ReadSubject | None:
 
 GIT = Tool(
     name="git",
-    description="Ask git. ref: commit, a..b, staged; blame path: a.py:1-9.",
+    description="ref: commit, a..b, staged; blame path: a.py:1-9.",
     arguments=GitArguments,
     effect="read",
     present=present,
