@@ -69,6 +69,17 @@ class ReadLedger:
         return self.digests.get(path, digest) != digest
 
 
+@dataclass
+class WorkedOut:
+    """What the last call was shown to do, so that it is not worked out again when it is run.
+
+    `key` is all that it depends on: whoever takes it out compares that first.
+    """
+
+    key: object = None
+    plan: object = None
+
+
 class Progress(Protocol):
     """Receives growing output of a running tool."""
 
@@ -199,6 +210,7 @@ class ToolContext:
 
     Results are masked with `secrets` without a tool's doing; an edit asks it what was not shown.
     `check_edits` tells whether edits look for the problems that they bring into Python files.
+    `worked_out` is the room for a plan that is costly to make.
     """
 
     workspace: Workspace
@@ -212,6 +224,7 @@ class ToolContext:
     call: CallTool = call_nothing
     explore: Explore = explore_nothing
     check_edits: bool = True
+    worked_out: WorkedOut = field(default_factory=WorkedOut)
 
 
 @dataclass(frozen=True)

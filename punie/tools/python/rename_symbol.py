@@ -1,8 +1,11 @@
 """rename_symbol: another name for a symbol, everywhere that it is meant, in one step."""
 
 from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
 
 from punie.tools.base import Tool, ToolContext, ToolResult, noted
+from punie.tools.guards import refuse_stale, workspace_errors
 from punie.tools.presentation import Presentation
 from punie.tools.python.diagnostics import Change, types_before, with_diagnostics
 from punie.tools.python.locating import SymbolArguments, locate, title
@@ -24,26 +27,62 @@ class RenameSymbolArguments(SymbolArguments):
     """The new name, without what qualifies it."""
 
 
-async def _plan(
-    context: ToolContext, arguments: RenameSymbolArguments
-) -> tuple[Rename, Presentation]:
-    """Work the rename out without touching anything; raise `ToolError` if it cannot be done."""
+@dataclass(frozen=True)
+class _Planned:
+    """A rename as it is shown, and the files that it was made from."""
+
+    rename: Rename
+    shown: Presentation
+    digests: dict[Path, str]
+
+
+async def _plan(context: ToolContext, arguments: RenameSymbolArguments) -> _Planned:
+    """Work the rename out without touching anything; raise `ToolError` if it cannot be done.
+
+    What was shown is what is done: it is worked out anew only if something has changed since.
+    """
     new = arguments.new_name
     shown = title(context, "Rename", arguments, "edit")
+    with workspace_errors():
+        servers = [
+            await context.workspace.language_server(each) for each in context.workspace.roots
+        ]
+        key = (arguments, [await server.state() for server in servers])
+    kept = context.worked_out
+    plan = kept.plan if kept.key == key else None
+    if isinstance(plan, _Planned) and await _is_current(context, plan):
+        return plan
     located = await locate(context, arguments)
     rename = await plan_rename(context, located, new)
     shown = shown.model_copy(update={"title": f"{shown.title} to {one_line(new, _TITLE_CHARS)}"})
-    return rename, with_diffs(shown, Rewriting(rename.changes))
+    shown = with_diffs(shown, Rewriting(rename.changes))
+    planned = _Planned(rename, shown, {file.path: file.digest for file in rename.looked_at})
+    kept.key, kept.plan = key, planned
+    return planned
+
+
+async def _is_current(context: ToolContext, planned: _Planned) -> bool:
+    """Tell whether all files that hold the name are what they were, as an editor has them too."""
+    for path, digest in planned.digests.items():
+        with workspace_errors():
+            file = await context.workspace.read_text(path)
+        if file.digest != digest:
+            return False
+    for change in planned.rename.changes:
+        if change.old is not None:
+            refuse_stale(context, change.old)
+    return True
 
 
 async def present(context: ToolContext, arguments: RenameSymbolArguments) -> Presentation:
     """Describe the rename with all files' diffs; raise `ToolError` if it cannot be done."""
-    return (await _plan(context, arguments))[1]
+    return (await _plan(context, arguments)).shown
 
 
 async def run(context: ToolContext, arguments: RenameSymbolArguments) -> ToolResult:
     """Rename the symbol in the files as they are now."""
-    rename, shown = await _plan(context, arguments)
+    planned = await _plan(context, arguments)
+    rename, shown = planned.rename, planned.shown
     types = await types_before(context, [change.path for change in rename.changes])
     rewriting = Rewriting(rename.changes)
     notes = await write_rewriting(context, rewriting)

@@ -27,6 +27,7 @@ from punie.tools.python.rename_state import (
     point_of,
     shown_place,
 )
+from punie.workspace.base import TextFile
 from punie.workspace.lsp.model import Place, Point
 
 MAX_PLACES = 3_000
@@ -45,11 +46,15 @@ class Left:
 
 @dataclass(frozen=True)
 class Rename:
-    """The files as they will be, how many places change, and where the old name stays."""
+    """The files as they will be, how many places change, and where the old name stays.
+
+    `looked_at` are all files that hold the old name.
+    """
 
     changes: tuple[FileChange, ...]
     places: int
     left: tuple[Left, ...] = ()
+    looked_at: tuple[TextFile, ...] = ()
 
 
 async def plan_rename(context: ToolContext, located: Located, new: str) -> Rename:
@@ -85,7 +90,7 @@ async def plan_rename(context: ToolContext, located: Located, new: str) -> Renam
         if Point(each.path, each.line, each.column) not in search.edits
         and _may_be_meant(each.within, search.meanings.get(point_of(each), ()))
     )
-    return Rename(tuple(changes), len(search.edits), left)
+    return Rename(tuple(changes), len(search.edits), left, tuple(search.files.values()))
 
 
 def _refuse_names(old: str, new: str) -> None:

@@ -11,6 +11,7 @@ import anyio.to_thread
 from lsprotocol import types
 
 from punie.logs.setup import get_logger
+from punie.workspace.base import WorkspaceError
 from punie.workspace.environment import command_environment
 from punie.workspace.lsp import wire
 from punie.workspace.lsp.connection import Connection, Question, ServerEndedError, connect
@@ -130,6 +131,18 @@ class LanguageServer:
         """The number of the server's process, None while there is none."""
         running = self._running
         return None if running is None else running.connection.group.number
+
+    async def state(self) -> object:
+        """Return what is equal for as long as all answers stay the same, as far as files tell."""
+        environment = {**await command_environment(self.root), **NO_UV}
+        disk = await anyio.to_thread.run_sync(look, self.root, environment)
+        unsaved: list[tuple[Path, str]] = []
+        for path in self._unsaved_paths():
+            try:
+                unsaved.append((path, (await self._read(path)).digest))
+            except WorkspaceError:
+                continue
+        return disk, unsaved
 
     async def definitions(
         self, points: Sequence[Point], overlay: Mapping[Path, str] | None = None
@@ -295,7 +308,7 @@ class LanguageServer:
         build: Callable[[_Texts], list[Question]],
         take: Callable[[_Texts, list[Any]], _Answer],
     ) -> _Answer:
-        doubtful = list(self._doubtful())[:_MAX_DOUBTFUL] if self._doubtful is not None else []
+        doubtful = self._unsaved_paths()
         await running.documents.update(wanted, doubtful, overlay)
         while True:
             texts = _Texts(running.documents, running.encoding)
@@ -312,6 +325,10 @@ class LanguageServer:
             doubtful += more
             if not more or not await running.documents.update(wanted, doubtful, overlay):
                 return result
+
+    def _unsaved_paths(self) -> list[Path]:
+        """Return the files of which an editor may hold another text than the disk."""
+        return [] if self._doubtful is None else list(self._doubtful())[:_MAX_DOUBTFUL]
 
     async def _started(self, *, often: bool) -> _Running:
         """Return the running server, told of what has changed on disk; start it if need be."""

@@ -1,11 +1,14 @@
 """rename_symbol: everything that is meant and nothing else, or nothing at all."""
 
 import re
+from typing import Any
 
 import pytest
 
+from punie.tools.base import ToolError
 from punie.tools.presentation import DiffContent
-from tests.tools.conftest import Bench
+from punie.tools.python import rename_symbol, renaming
+from tests.tools.conftest import Bench, tool_named
 
 pytestmark = pytest.mark.anyio
 
@@ -286,3 +289,58 @@ async def test_an_alias_cannot_become_that_of_another_module(bench: Bench) -> No
     bench.file("a.py", "import os as o\nimport sys\nprint(o.sep, sys.path)\n")
     text = await bench.text("rename_symbol", symbol="o", path="a.py:1", new_name="sys")
     assert text.startswith("error: there is a sys already: a.py:")
+
+
+@pytest.fixture
+def worked_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list to which every working out of a rename adds its new name."""
+    names: list[str] = []
+    plan = renaming.plan_rename
+
+    async def counted(*arguments: Any) -> Any:
+        names.append(arguments[2])
+        return await plan(*arguments)
+
+    monkeypatch.setattr(rename_symbol, "plan_rename", counted)
+    return names
+
+
+async def test_what_was_shown_is_done_without_working_it_out_again(
+    bench: Bench, worked_out: list[str]
+) -> None:
+    bench.file("a.py", "one = 1\nprint(one)\n")
+    arguments = {"symbol": "one", "new_name": "two"}
+    await bench.present("rename_symbol", **arguments)
+    await bench.result("rename_symbol", **arguments)
+    assert worked_out == ["two"]
+    assert (bench.root / "a.py").read_text() == "two = 1\nprint(two)\n"
+    # The same call again finds other files.
+    assert "the project defines no one" in await bench.text("rename_symbol", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ("a.py", "one = 1\nprint(one, one)\n"),
+        ("b.py", "from a import one\nprint(one)\n"),
+        ("c.py", "from a import A\nclass B(A):\n    two = 2\n"),
+    ],
+)
+async def test_what_changed_since_it_was_shown_has_it_worked_out_anew(
+    bench: Bench, worked_out: list[str], changed: str, text: str
+) -> None:
+    bench.file("a.py", "class A:\n    one = 1\none = 1\n" if changed == "c.py" else "one = 1\n")
+    bench.file("c.py", "")
+    where = {"symbol": "A.one"} if changed == "c.py" else {"symbol": "one", "path": "a.py"}
+    arguments = {**where, "new_name": "two"}
+    await bench.present("rename_symbol", **arguments)
+    bench.file(changed, text)
+    tool = tool_named("rename_symbol")
+    parsed = tool.arguments.model_validate(arguments)
+    if changed == "c.py":
+        with pytest.raises(ToolError, match=r"A or a class below it has a two already: c\.py:3"):
+            await tool.run(bench.context, parsed)
+    else:
+        await tool.run(bench.context, parsed)
+        assert (bench.root / changed).read_text() == text.replace("one", "two")
+    assert worked_out == ["two", "two"]
