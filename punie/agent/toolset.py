@@ -11,7 +11,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
 from punie.agent.instructions import INSTRUCTIONS
-from punie.agent.nearest_call import closest_tool, nearest_arguments, shown_call
+from punie.agent.nearest_call import closest_call, nearest_arguments, shown_call
 from punie.tools.base import AnyTool, Effect, ToolArguments
 from punie.tools.parameters import parameters_schema
 from punie.tools.presentation import Presentation, ToolKind
@@ -110,14 +110,15 @@ def read_call(part: ToolCallPart, tools: Sequence[AnyTool]) -> ReadyCall | Broke
 
 def _instead(part: ToolCallPart, tools: Sequence[AnyTool]) -> str:
     """Say what could have been called in place of a tool that there is not."""
-    closest = closest_tool(part.tool_name, tools)
-    if closest is None:
-        return f"the tools are {', '.join(tool.name for tool in tools) or 'none'}"
     try:
         raw = part.args_as_dict(raise_if_invalid=True)
     except (ValueError, AssertionError):
         raw = {}
-    return f"use {closest.name}: {_right_call(closest, raw)}"
+    closest = closest_call(part.tool_name, raw, tools)
+    if closest is None:
+        return f"the tools are {', '.join(tool.name for tool in tools) or 'none'}"
+    tool, given = closest
+    return f"use {tool.name}: {_right_call(tool, given)}"
 
 
 def _right_call(tool: AnyTool, raw: dict[str, Any]) -> str:
