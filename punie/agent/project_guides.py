@@ -19,6 +19,7 @@ from punie.logs.credentials import BY_SHAPE, Credentials
 from punie.tools.presentation import DiffContent, Presentation
 from punie.tools.wording import fenced, fitting_rows
 from punie.workspace.base import Workspace, WorkspaceError
+from punie.workspace.roots import root_around
 from punie.workspace.secret_files import is_secret_path
 
 GUIDE_NAMES = (GUIDE_FILE, "CLAUDE.md")
@@ -117,10 +118,9 @@ class ProjectGuides:
     def _folders(self, path: Path) -> list[Path]:
         """Return the folders above a file, from the outermost, that may have their own guide."""
         roots = self.workspace.roots
-        inside = [root for root in roots if path.is_relative_to(root)]
-        if not inside:
+        root = root_around(roots, path)
+        if root is None:
             return []
-        root = max(inside, key=lambda root: len(root.parts))
         folders = [folder for folder in path.parents if folder.is_relative_to(root)]
         return [folder for folder in reversed(folders) if folder != roots[0]]
 

@@ -99,7 +99,7 @@ class IdeWorkspace:
         self._watches: dict[str, Watch] = {}
         self._servers = LanguageServers(
             local.roots,
-            local.find_trusted,
+            local.find_program,
             self.read_text,
             self._python_of_the_session if reader is not None else None,
         )

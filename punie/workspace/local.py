@@ -76,7 +76,8 @@ class LocalWorkspace:
         self._groups: set[ProcessGroup] = set()
         self._sandbox = Sandbox(self._boundary.roots, sandbox)
         self._background = BackgroundCommands(self._groups, self._sandbox.blocked)
-        self._servers = LanguageServers(self.roots, self.find_trusted, self.read_text)
+        # Made when they are first asked for, which an `IdeWorkspace` never does.
+        self._servers: LanguageServers | None = None
         # Between checking the old file and replacing it no other write of ours may come.
         self._writing = threading.Lock()
 
@@ -325,10 +326,6 @@ class LocalWorkspace:
         environment = await command_environment(self.roots[0])
         return await anyio.to_thread.run_sync(locate_program, name, self.roots, environment, source)
 
-    async def find_trusted(self, name: str) -> Path | None:
-        """Return where a program is that the project has not brought."""
-        return await self.find_program(name, "trusted")
-
     async def run_program(self, request: ProgramRequest) -> ProgramResult:
         """Run a program without a shell, in the environment of commands; cancelling ends it.
 
@@ -347,11 +344,14 @@ class LocalWorkspace:
 
     async def language_server(self, path: Path) -> "LanguageServer":
         """Return what answers questions about the Python code of the root that `path` is in."""
+        if self._servers is None:
+            self._servers = LanguageServers(self.roots, self.find_program, self.read_text)
         return await self._servers.of(path)
 
     async def aclose(self) -> None:
         """End the language servers and every process group that commands left running."""
-        await self._servers.aclose()
+        if self._servers is not None:
+            await self._servers.aclose()
         groups = tuple(self._groups)
         self._groups.clear()
         async with anyio.create_task_group() as tasks:

@@ -8,6 +8,7 @@ import pytest
 from punie.tools.base import ReadLedger, ToolContext
 from punie.workspace.base import OutsideWorkspaceError
 from punie.workspace.local import LocalWorkspace
+from punie.workspace.roots import root_of
 from tests.tools.conftest import Bench
 
 pytestmark = pytest.mark.anyio
@@ -102,3 +103,34 @@ async def test_commands_start_in_the_first_root(tools: Bench) -> None:
     assert await tools.text("run_command", command="ls; ls ../library") == (
         "exit code 0\napp.py\nshared.py"
     )
+
+
+@pytest.fixture
+async def nested(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Bench]:
+    """A project with another one in a hidden folder of it, both of them roots."""
+    inner = tmp_path / ".packages" / "inner"
+    inner.mkdir(parents=True)
+    (tmp_path / "app.py").write_text("from lib import helper\n\nhelper()\n")
+    (inner / "lib.py").write_text("def helper() -> int:\n    return 1\n")
+    (inner / "test_lib.py").write_text(
+        "from pathlib import Path\n\n\ndef test_here() -> None:\n    assert not Path.cwd()\n"
+    )
+    workspace = LocalWorkspace([tmp_path, inner])
+    yield Bench(tmp_path, ToolContext(workspace, ReadLedger()))
+    await workspace.aclose()
+
+
+async def test_a_file_belongs_to_the_innermost_root(nested: Bench) -> None:
+    inner = nested.root / ".packages" / "inner"
+    assert root_of((nested.root, inner), inner / "lib.py") == inner
+    assert root_of((inner, nested.root), inner / "lib.py") == inner
+    assert root_of((nested.root, inner), inner.parent) == nested.root
+    with pytest.raises(ValueError, match="is in no root"):
+        root_of((inner,), nested.root)
+    ran = await nested.text("run_tests", paths=[".packages/inner/test_lib.py"])
+    assert f"PosixPath('{inner}')" in ran
+    # What is in it is neither hidden nor found once for each root.
+    found = await nested.text("symbols", symbol="helper")
+    assert found == ".packages/inner/lib.py:1:def helper() -> int:"
+    renamed = await nested.text("rename_symbol", symbol="helper", new_name="aid")
+    assert renamed == "renamed to aid: 3 places in 2 files: .packages/inner/lib.py, app.py"

@@ -17,9 +17,10 @@ from punie.tools.base import ToolContext, ToolResult
 from punie.tools.python.new_problems import in_new_lines, most_telling, new_problems
 from punie.tools.python.problems import Problem, of_server, row
 from punie.tools.python.ruff import lint_file
-from punie.tools.python.targets import SUFFIXES, root_of
+from punie.tools.python.targets import SUFFIXES
 from punie.tools.wording import fenced
 from punie.workspace.base import MissingFileError, TextFile, WorkspaceError
+from punie.workspace.roots import root_of
 
 BEFORE_SECONDS = 0.7
 AFTER_SECONDS = 1.3
@@ -110,7 +111,7 @@ def _is_checked(change: Change) -> bool:
 
 async def _new_lint(context: ToolContext, change: Change) -> list[Problem]:
     """Return what ruff finds in the new text and did not find in the old one."""
-    root = root_of(context, change.path)
+    root = root_of(context.workspace.roots, change.path)
     select = await _selection(context, change.path, root)
 
     async def read(text: str) -> list[Problem]:
@@ -138,7 +139,7 @@ async def _types(
     """Return what is wrong with types in files, with `texts` in place of what they hold."""
     found: dict[Path, list[Problem]] = {}
     for root in context.workspace.roots:
-        own = [path for path in paths if root_of(context, path) == root]
+        own = [path for path in paths if root_of(context.workspace.roots, path) == root]
         if own:
             server = await context.workspace.language_server(root)
             asked = await server.diagnostics(own, {path: texts[path] for path in own if texts})

@@ -15,6 +15,7 @@ from punie.tools.subjects import ReadSubject
 from punie.tools.wording import one_line, split_lines
 from punie.workspace.base import TextFile
 from punie.workspace.lsp.model import Point, Symbol
+from punie.workspace.roots import root_around
 
 _NAMED = 5
 _MAX_FILES = 40
@@ -126,13 +127,14 @@ async def find_named(context: ToolContext, name: str) -> list[Named]:
     """
     last = name.rpartition(".")[2]
     found: dict[Point, Named] = {}
-    for root in context.workspace.roots:
+    roots = context.workspace.roots
+    for root in roots:
         with workspace_errors():
             server = await context.workspace.language_server(root)
             near = await server.symbols_named(last)
         paths = [each.place.path for each in near if each.name == last]
         for path in list(dict.fromkeys(paths))[:_MAX_FILES]:
-            if not path.is_relative_to(root):
+            if root_around(roots, path) != root:
                 continue
             with workspace_errors():
                 outline = await server.symbols_of(path)

@@ -11,6 +11,7 @@ from punie.tools.patch.planning import FileChange
 from punie.tools.python.occurrences import Occurrence
 from punie.workspace.base import TextFile
 from punie.workspace.lsp.model import Place, Point
+from punie.workspace.roots import root_around
 
 if TYPE_CHECKING:
     from punie.workspace.lsp.client import LanguageServer
@@ -69,11 +70,11 @@ def changed_files(search: Search) -> list[FileChange]:
 
 def in_project(search: Search, path: Path) -> bool:
     """Tell whether a file is the project's own: in a root, and not hidden or installed there."""
-    for root in search.context.workspace.roots:
-        if path.is_relative_to(root):
-            parts = path.relative_to(root).parts
-            return not any(part.startswith(".") or part == "site-packages" for part in parts)
-    return False
+    root = root_around(search.context.workspace.roots, path)
+    if root is None:
+        return False
+    parts = path.relative_to(root).parts
+    return not any(part.startswith(".") or part == "site-packages" for part in parts)
 
 
 def _at_name(place: Place, name: str) -> Place:

@@ -10,10 +10,10 @@ from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolErro
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.python.pytest_report import Failure, RunReport, counted, read_report
-from punie.tools.python.targets import root_of
 from punie.tools.subjects import CommandSubject
 from punie.tools.wording import cut, fenced, in_backticks, one_line, plain_output
 from punie.workspace.base import ProgramRequest, ProgramResult
+from punie.workspace.roots import root_of
 
 _LAUNCHER = Path(__file__).parent / "in_project" / "punie_pytest_report.py"
 _MESSAGE_CHARS = 800
@@ -90,7 +90,8 @@ async def run(context: ToolContext, arguments: RunTestsArguments) -> ToolResult:
     """Run the tests; that some fail is a result and no error."""
     presentation = await present(context, arguments)
     targets = _targets(context, arguments)
-    root = root_of(context, targets[0][0]) if targets else context.workspace.roots[0]
+    roots = context.workspace.roots
+    root = root_of(roots, targets[0][0]) if targets else roots[0]
     seconds = context.limits.command_seconds
     with workspace_errors():
         result = await context.workspace.run_program(

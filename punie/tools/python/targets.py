@@ -7,6 +7,7 @@ from punie.tools.base import ToolArguments, ToolContext, ToolError
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation, ToolKind
 from punie.workspace.base import IsFolderError, TextFile
+from punie.workspace.roots import root_of
 
 SUFFIXES = (".py", ".pyi")
 
@@ -31,7 +32,7 @@ async def find_target(context: ToolContext, path: str) -> Target:
     """Return what is there; raise `ToolError` if nothing is, or no Python."""
     with workspace_errors():
         resolved = context.workspace.resolve(path)
-        root = root_of(context, resolved)
+        root = root_of(context.workspace.roots, resolved)
         try:
             file = await context.workspace.read_text(resolved)
         except IsFolderError:
@@ -39,11 +40,6 @@ async def find_target(context: ToolContext, path: str) -> Target:
     if resolved.suffix not in SUFFIXES:
         raise ToolError(f"{context.workspace.display(resolved)} is not a Python file")
     return Target(resolved, root, file)
-
-
-def root_of(context: ToolContext, path: Path) -> Path:
-    """Return the root of the workspace that a path is in."""
-    return next(root for root in context.workspace.roots if path.is_relative_to(root))
 
 
 def described(context: ToolContext, verb: str, path: str, kind: ToolKind) -> Presentation:

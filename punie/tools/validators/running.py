@@ -13,6 +13,7 @@ import anyio.to_thread
 from punie.tools.validators.base import ENTRY_POINTS, Issue, Validator
 from punie.tools.wording import count, one_line
 from punie.workspace.base import Workspace, WorkspaceError
+from punie.workspace.roots import root_of
 
 MAX_PROJECT_FILES = 2_000
 MAX_FILE_CHARS = 400_000
@@ -128,7 +129,7 @@ async def validate(
 
     The other modules of the same root are there for them to look at.
     """
-    root = next(root for root in workspace.roots if target.is_relative_to(root))
+    root = root_of(workspace.roots, target)
     said = list(notes)
     around, more = await python_files(workspace, root)
     wanted = around

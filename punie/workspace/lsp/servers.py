@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
+from punie.workspace.base import ProgramSource
 from punie.workspace.lsp.model import LanguageServerError
 from punie.workspace.processes import ProcessGroup
+from punie.workspace.roots import root_of
 
 if TYPE_CHECKING:
     from punie.workspace.lsp.client import Doubtful, LanguageServer
     from punie.workspace.lsp.documents import ReadText
 
 PROGRAM = "ty"
-FindTrusted = Callable[[str], Awaitable[Path | None]]
-"""Finds a program that the project has not brought."""
+FindProgram = Callable[[str, ProgramSource], Awaitable[Path | None]]
+"""Finds a program, as `Workspace.find_program` does."""
 
 
 class LanguageServers:
@@ -25,7 +27,7 @@ class LanguageServers:
     def __init__(
         self,
         roots: Sequence[Path],
-        find: FindTrusted,
+        find: FindProgram,
         read: "ReadText",
         doubtful: "Doubtful | None" = None,
     ) -> None:
@@ -39,13 +41,9 @@ class LanguageServers:
 
     async def of(self, path: Path) -> "LanguageServer":
         """Return the server for a path; raise `LanguageServerError` if there is no program."""
-        root = max(
-            (root for root in self._roots if path.is_relative_to(root)),
-            key=lambda root: len(root.parts),
-            default=self._roots[0],
-        )
+        root = root_of(self._roots, path)
         if root not in self._servers:
-            program = await self._find(PROGRAM)
+            program = await self._find(PROGRAM, "trusted")
             if program is None:
                 raise LanguageServerError(
                     f"{PROGRAM}, which Python questions need, is not installed beside Punie"

@@ -151,7 +151,7 @@ async def test_it_ends_when_idle_and_starts_again(tmp_path: Path) -> None:
     workspace = LocalWorkspace([tmp_path])
     path = tmp_path / "a.py"
     path.write_text("one = 1\n")
-    program = await workspace.find_trusted("ty")
+    program = await workspace.find_program("ty", "trusted")
     server = LanguageServer(
         (str(program), "server"), tmp_path, set(), workspace.read_text, idle_seconds=0.05
     )

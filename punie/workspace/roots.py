@@ -1,0 +1,18 @@
+"""Which of a workspace's roots a file belongs to: the innermost, where roots lie in each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def root_around(roots: Sequence[Path], path: Path) -> Path | None:
+    """Return the innermost root that a path is in, None if it is in none."""
+    holding = (root for root in roots if path.is_relative_to(root))
+    return max(holding, key=lambda root: len(root.parts), default=None)
+
+
+def root_of(roots: Sequence[Path], path: Path) -> Path:
+    """Return the innermost root of a path of the workspace; raise `ValueError` for another one."""
+    root = root_around(roots, path)
+    if root is None:
+        raise ValueError(f"{path} is in no root")
+    return root
