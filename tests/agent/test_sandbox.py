@@ -84,6 +84,20 @@ async def test_auto_mode_lets_a_command_out_unless_the_user_wants_to_decide(
     assert not made.exists()
 
 
+async def test_a_file_that_others_run_is_no_way_out_where_the_user_wants_to_decide(
+    confined: Confined,
+) -> None:
+    hook = use("write_file", path=".git/hooks/post-checkout", content="touch ../made\n")
+    plain = use("write_file", path="a.py", content="a = 1\n")
+    confined.wanting("always")
+    events = await play(confined, hook, plain, answer="reject_once")
+    assert confined.titles == ["Create .git/hooks/post-checkout"]
+    assert results(events) == ["error: the user did not allow this call", "created a.py: 1 line"]
+    confined.wanting("on")
+    await play(confined, hook)
+    assert confined.titles == []
+
+
 @pytest.mark.parametrize("mode", ["ask", "accept_edits"])
 async def test_a_rule_that_allows_a_command_does_not_let_it_out(
     confined: Confined, mode: Mode

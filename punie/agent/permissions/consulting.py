@@ -39,8 +39,9 @@ class Malformed:
 class Consulted:
     """What the rules say of a call, and the answers to offer should a person be asked.
 
-    `unconfined` tells that it is a command that would run outside of the sandbox which the user
-    wants, and `missing` why that is so if none works.
+    `unconfined` tells that it would run something outside of the sandbox which the user wants: a
+    command, or an edit of a file that others run later. `missing` tells why a command would if no
+    sandbox works.
     """
 
     verdict: Unruled | Unclear | Permitted | Forbidden | Malformed
@@ -83,6 +84,9 @@ async def consult(
         return Consulted(verdict, offers(call, rules, place))
 
     consulted = await to_thread.run_sync(look)
-    leaves = isinstance(call, CommandCall) and call.unsandboxed and confinement.wanted == "always"
-    missing = confinement.missing
-    return replace(consulted, unconfined=leaves or bool(missing), missing=missing)
+    leaves = isinstance(call, CommandCall) and call.unsandboxed
+    if isinstance(consulted.verdict, Unruled) and consulted.verdict.guarded:
+        # What runs a file such as a git hook later does so outside.
+        confinement, leaves = await workspace.confinement(), True
+    unconfined = bool(confinement.missing) or (leaves and confinement.wanted == "always")
+    return replace(consulted, unconfined=unconfined, missing=confinement.missing if runs else "")
