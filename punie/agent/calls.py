@@ -3,20 +3,18 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 import anyio
-import anyio.to_thread
 from pydantic_ai.messages import ToolCallPart
 
+from punie.agent.asking import Asking
 from punie.agent.coalesce import Coalescer
 from punie.agent.events import (
     Mode,
     Notice,
-    PermissionAnswered,
-    PermissionAsked,
     ToolFinished,
     ToolProgress,
     ToolRunning,
@@ -24,11 +22,9 @@ from punie.agent.events import (
 )
 from punie.agent.journal import Journal
 from punie.agent.open_call import OpenCall
-from punie.agent.permissions.choices import Offer
 from punie.agent.permissions.consulting import Malformed, consult
 from punie.agent.permissions.judging import Unruled, Verdict
-from punie.agent.permissions.store import Permissions, PermissionsError
-from punie.agent.policy import DENIED, Allow, Ask, Deny, decide, forbidden_result
+from punie.agent.policy import Allow, Ask, Deny, decide
 from punie.agent.project_guides import ProjectGuides
 from punie.agent.secret_values import SecretValues, masked_presentation
 from punie.agent.toolset import BrokenCall, ReadyCall, plain_presentation, read_call
@@ -47,12 +43,8 @@ from punie.tools.base import (
     ToolResult,
 )
 from punie.tools.presentation import TextContent
-from punie.tools.wording import one_line
 from punie.workspace.base import WorkspaceError
 from punie.workspace.checkpoints.watching import CommandWatch
-
-AskPermission = Callable[[PermissionAsked], Awaitable[str | None]]
-"""Asks the person; returns the id of the chosen answer, or None when the question was cancelled."""
 
 AskUser = Callable[[str, Question], Awaitable[Answered | NotAnswered]]
 """Puts the question of a call, named by its id, to the person; see `AskPerson`."""
@@ -63,16 +55,6 @@ _PROGRESS_SECONDS = 0.2
 _PROGRESS_CHARS = 64_000
 # Tools cut their results themselves and say how to go on; this only guards the context window.
 _RESULT_SLACK = 500
-
-_BROKEN_RULES = "Nothing but reading runs until this is corrected: {}"
-_NO_SANDBOX = (
-    "No sandbox works here ({}), so commands are asked about that no rule allows; "
-    "`punie doctor` says what would help."
-)
-_REMEMBERED = "Remembered: {}; `punie permissions` lists and revokes it."
-_NOT_REMEMBERED = "Your answer holds for this call only and was not remembered: {}"
-
-_NAMED_CHARS = 160
 
 Remark = Callable[[OpenCall, str, bool], str]
 """Says what the model reads below the result of a call of its own, which may have failed."""
@@ -90,24 +72,18 @@ ExploreCall = Callable[[OpenCall, Progress, str], Awaitable[str]]
 
 @dataclass(frozen=True)
 class CallRunner:
-    """What running the calls of one turn needs; `told` are faults that the person knows of.
-
-    `warned` is what the person needs to know only once in a session.
-    """
+    """What running the calls of one turn needs."""
 
     journal: Journal
     context: ToolContext
     mode: Callable[[], Mode]
-    ask: AskPermission
+    asking: Asking
     ask_user: AskUser | None = None
-    permissions: Permissions | None = None
     guides: ProjectGuides | None = None
     explore: ExploreCall | None = None
-    told: set[str] = field(default_factory=set)
     remark: Remark = _no_remark
     secrets: SecretValues | None = None
     watch: CommandWatch | None = None
-    warned: set[str] = field(default_factory=set)
 
     async def start(
         self,
@@ -152,7 +128,7 @@ class CallRunner:
             return await self._fail(open_call, call.result)
         try:
             consulted = await consult(
-                self.permissions, self.context.workspace, call.tool, call.arguments
+                self.asking.permissions, self.context.workspace, call.tool, call.arguments
             )
         except Exception as error:
             # Whatever kept the rules from being applied, the call must not run.
@@ -166,14 +142,14 @@ class CallRunner:
         match decision:
             case Deny():
                 if isinstance(consulted.verdict, Malformed):
-                    await self._tell_once(consulted.verdict.sentence)
+                    await self.asking.tell_of_broken_rules(consulted.verdict.sentence)
                 return await self._fail(open_call, decision.result, denied=True)
             case Ask():
-                await self._warn_of(consulted.missing)
+                await self.asking.warn_of(consulted.missing)
                 fault = await self._show_again(open_call, call, consulted.verdict)
                 if fault is not None:
                     return await self._fail(open_call, fault)
-                answer = await self._ask(open_call, consulted.offers)
+                answer = await self.asking.about(open_call, consulted.offers)
                 if answer is None:
                     return None
                 if isinstance(answer, str):
@@ -219,65 +195,6 @@ class CallRunner:
             # The reason may quote the file, so it is told only after a yes.
             open_call.presentation = plain_presentation(open_call.part, call)
         return None
-
-    async def _ask(
-        self, open_call: OpenCall, offers: tuple[Offer, ...]
-    ) -> Literal[True] | str | None:
-        """Ask the person and store what is answered for good.
-
-        Returns True for a yes, what the model reads for a no, and None when the question was
-        cancelled. An answer that was not offered is a no.
-        """
-        if not open_call.may_ask:
-            return DENIED
-        call_id = open_call.part.tool_call_id
-        asked = PermissionAsked(
-            call_id=call_id,
-            presentation=open_call.presentation,
-            choices=tuple(offer.choice for offer in offers),
-        )
-        await self.journal.emit(asked)
-        try:
-            choice = await self.ask(asked)
-        except Exception:
-            _log.exception("asking for permission failed")
-            choice = None
-        taken = next((offer for offer in offers if offer.choice.id == choice), None)
-        allowed = taken is not None and taken.allowed
-        await self.journal.emit(PermissionAnswered(call_id=call_id, choice=choice, allowed=allowed))
-        if choice is None:
-            return None
-        if taken is not None and taken.rules:
-            await self._remember(taken)
-        if allowed:
-            return True
-        return forbidden_result(taken.rules[0]) if taken is not None and taken.rules else DENIED
-
-    async def _remember(self, taken: Offer) -> None:
-        """Store the rules of an answer; if that fails, the answer holds for this call alone."""
-        if self.permissions is None:
-            raise ValueError("an answer for good was offered without a place to store it")
-        try:
-            await anyio.to_thread.run_sync(self.permissions.add, taken.rules)
-        except PermissionsError as error:
-            await self.journal.emit(Notice(severity="warning", text=_NOT_REMEMBERED.format(error)))
-            return
-        named = ", ".join(rule.about for rule in taken.rules)
-        said = one_line(f"{taken.rules[0].decision} {named}", _NAMED_CHARS)
-        await self.journal.emit(Notice(severity="info", text=_REMEMBERED.format(said)))
-
-    async def _warn_of(self, missing: str) -> None:
-        """Say once why no sandbox works, if that is what `missing` tells."""
-        if missing and missing not in self.warned:
-            self.warned.add(missing)
-            text = _NO_SANDBOX.format(missing)
-            await self.journal.emit(Notice(severity="warning", text=text))
-
-    async def _tell_once(self, sentence: str) -> None:
-        if sentence not in self.told:
-            self.told.add(sentence)
-            text = _BROKEN_RULES.format(sentence)
-            await self.journal.emit(Notice(severity="error", text=text))
 
     async def _call_within(
         self, outer: OpenCall, tool: AnyTool, arguments: Mapping[str, Any], *, may_ask: bool

@@ -7,7 +7,8 @@ from uuid import uuid4
 import anyio
 from pydantic_ai.messages import ToolCallPart
 
-from punie.agent.calls import AskPermission, CallRunner
+from punie.agent.asking import Asking, AskPermission
+from punie.agent.calls import CallRunner
 from punie.agent.cancel import CancelSignal
 from punie.agent.events import Mode
 from punie.agent.journal import Emit, Journal, PastTurns
@@ -34,7 +35,7 @@ async def run_direct_call(
     A call that is cut off by a cancel is finished as failed.
     """
     journal = Journal(emit, cancel, PastTurns())
-    runner = CallRunner(journal, context, mode, ask, permissions=permissions)
+    runner = CallRunner(journal, context, mode, Asking(journal, ask, permissions))
     part = ToolCallPart(
         tool_name=tool.name, args=dict(arguments), tool_call_id=f"direct-{uuid4().hex}"
     )

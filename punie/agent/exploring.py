@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from punie.agent.calls import AskPermission
+from punie.agent.asking import AskPermission
 from punie.agent.cancel import CancelSignal
 from punie.agent.events import (
     Notice,

@@ -26,8 +26,9 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import StreamedResponse
 from pydantic_ai.usage import RequestUsage
 
+from punie.agent.asking import Asking, AskPermission
 from punie.agent.budget import Budget, context_window, fit_limits
-from punie.agent.calls import AskPermission, CallRunner
+from punie.agent.calls import CallRunner
 from punie.agent.cancel import CancelSignal
 from punie.agent.coalesce import Coalescer
 from punie.agent.events import (
@@ -171,15 +172,13 @@ class _Turn:
                 plan=self._show_plan,
             ),
             config.mode,
-            ask,
+            Asking(journal, ask, config.permissions, config.warned),
             config.ask_user,
-            config.permissions,
             self._guides,
             Explorer(config, journal, ask, run_turn).explore,
             remark=self._remark,
             secrets=self._secrets,
             watch=config.watch,
-            warned=config.warned,
         )
         self._guard = LoopGuard()
         self._was_cut = False
