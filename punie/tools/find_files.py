@@ -6,7 +6,8 @@ from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolErro
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.wording import count, fenced, fitting_rows, one_line
-from punie.workspace.base import FoundFiles, WorkspaceError
+from punie.workspace.base import WorkspaceError
+from punie.workspace.found import FoundFiles
 
 MAX_FILES = 100
 """More files of one call are never returned."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import anyio
 
-from punie.workspace.base import SearchOptions, Workspace, WorkspaceError
+from punie.workspace.base import Workspace, WorkspaceError
+from punie.workspace.found import SearchOptions
 
 _SECONDS = 3.0
 # What means something else in a regular expression and is common in code that is searched for.

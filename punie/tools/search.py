@@ -13,13 +13,8 @@ from punie.tools.nearest_matches import nearest
 from punie.tools.presentation import Location, Presentation
 from punie.tools.subjects import ReadSubject
 from punie.tools.wording import count, fenced, fitting_rows, one_line
-from punie.workspace.base import (
-    MatchCounts,
-    MissingFileError,
-    SearchMatch,
-    SearchOptions,
-    SearchResult,
-)
+from punie.workspace.base import MissingFileError
+from punie.workspace.found import MatchCounts, SearchMatch, SearchOptions, SearchResult
 
 MAX_MATCHES = 50
 """More matches of one search are never returned."""

@@ -16,13 +16,8 @@ from typing import Any
 
 from anyio import to_thread
 
-from punie.workspace.base import (
-    MatchCounts,
-    SearchMatch,
-    SearchOptions,
-    SearchResult,
-    WorkspaceError,
-)
+from punie.workspace.base import WorkspaceError
+from punie.workspace.found import MatchCounts, SearchMatch, SearchOptions, SearchResult
 from punie.workspace.ripgrep import EVERYWHERE, NOT_GIT, only_names, run_ripgrep
 from punie.workspace.secret_files import is_secret_name, is_secret_path
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from punie.workspace.base import FoundFiles, WorkspaceError
+from punie.workspace.base import WorkspaceError
+from punie.workspace.found import FoundFiles
 from punie.workspace.ignore_files import IgnoreRules
 from punie.workspace.ripgrep import EVERYWHERE, NOT_GIT, only_names, run_ripgrep
 

@@ -10,23 +10,18 @@ import anyio.to_thread
 
 from punie.logs.setup import get_logger
 from punie.workspace.base import (
-    DEFAULT_SEARCH,
     BackgroundOutput,
     CommandRequest,
     CommandResult,
     Confinement,
     DirEntry,
-    FoundFiles,
     LineRange,
-    MatchCounts,
     MissingFileError,
     OutputSink,
     PathInfo,
     ProgramRequest,
     ProgramResult,
     ProgramSource,
-    SearchOptions,
-    SearchResult,
     TerminalSink,
     TextFile,
     WorkspaceError,
@@ -38,6 +33,13 @@ from punie.workspace.editor import (
     EditorRefusedError,
     EditorWriter,
     Terminals,
+)
+from punie.workspace.found import (
+    DEFAULT_SEARCH,
+    FoundFiles,
+    MatchCounts,
+    SearchOptions,
+    SearchResult,
 )
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.lsp.servers import LanguageServers

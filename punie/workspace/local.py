@@ -13,23 +13,18 @@ import anyio.to_thread
 
 from punie.workspace.background import BackgroundCommands
 from punie.workspace.base import (
-    DEFAULT_SEARCH,
     BackgroundOutput,
     CommandRequest,
     CommandResult,
     Confinement,
     DirEntry,
-    FoundFiles,
     LineRange,
-    MatchCounts,
     MissingFileError,
     OutputSink,
     PathInfo,
     ProgramRequest,
     ProgramResult,
     ProgramSource,
-    SearchOptions,
-    SearchResult,
     TerminalSink,
     TextFile,
     WorkspaceError,
@@ -41,6 +36,13 @@ from punie.workspace.content_search import count_in_files, search_files
 from punie.workspace.entries import delete_entry, list_entries, look_at, move_entry
 from punie.workspace.environment import command_environment
 from punie.workspace.file_search import find_files
+from punie.workspace.found import (
+    DEFAULT_SEARCH,
+    FoundFiles,
+    MatchCounts,
+    SearchOptions,
+    SearchResult,
+)
 from punie.workspace.line_ranges import read_line_range
 from punie.workspace.lsp.servers import LanguageServers
 from punie.workspace.processes import ProcessGroup, end_group, is_alive

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from punie.workspace import file_search
-from punie.workspace.base import FoundFiles, WorkspaceError
+from punie.workspace.base import WorkspaceError
 from punie.workspace.file_search import _compiled
+from punie.workspace.found import FoundFiles
 from punie.workspace.local import LocalWorkspace
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from punie.workspace import content_search, processes, ripgrep
-from punie.workspace.base import SearchResult, WorkspaceError
+from punie.workspace.base import WorkspaceError
+from punie.workspace.found import SearchResult
 from punie.workspace.local import LocalWorkspace
 
 pytestmark = pytest.mark.anyio
