@@ -16,7 +16,8 @@ from punie.workspace.base import (
     WorkspaceError,
 )
 from punie.workspace.editor import EditorError, EditorRefusedError
-from punie.workspace.ide import NOT_SAVED, SAVED_DIFFERENTLY, UNSAVED, IdeWorkspace
+from punie.workspace.ide import IdeWorkspace
+from punie.workspace.ide_files import NOT_SAVED, SAVED_DIFFERENTLY, UNSAVED
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.text_files import MAX_TEXT_BYTES
 from tests.tools.conftest import Bench
