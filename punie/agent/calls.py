@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, assert_never
 
 import anyio
@@ -22,8 +23,8 @@ from punie.agent.events import (
 )
 from punie.agent.journal import Journal
 from punie.agent.open_call import OpenCall
-from punie.agent.permissions.consulting import Malformed, consult
-from punie.agent.permissions.judging import Unruled, Verdict
+from punie.agent.permissions.consulting import Consulted, Malformed, consult
+from punie.agent.permissions.judging import Unruled
 from punie.agent.policy import Allow, Ask, Deny, decide
 from punie.agent.project_guides import ProjectGuides
 from punie.agent.secret_values import SecretValues, masked_presentation
@@ -45,6 +46,7 @@ from punie.tools.base import (
 from punie.tools.presentation import TextContent
 from punie.workspace.base import WorkspaceError
 from punie.workspace.checkpoints.watching import CommandWatch
+from punie.workspace.pinned import PinnedWorkspace
 
 AskUser = Callable[[str, Question], Awaitable[Answered | NotAnswered]]
 """Puts the question of a call, named by its id, to the person; see `AskPerson`."""
@@ -146,7 +148,7 @@ class CallRunner:
                 return await self._fail(open_call, decision.result, denied=True)
             case Ask():
                 await self.asking.warn_of(consulted.missing)
-                fault = await self._show_again(open_call, call, consulted.verdict)
+                fault = await self._show_again(open_call, call, consulted)
                 if fault is not None:
                     return await self._fail(open_call, fault)
                 answer = await self.asking.about(open_call, consulted.offers)
@@ -161,7 +163,7 @@ class CallRunner:
         await self.journal.emit(ToolRunning(call_id=open_call.part.tool_call_id))
         try:
             async with self._watched(call.tool):
-                result = await self._run_tool(open_call, call)
+                result = await self._run_tool(open_call, call, consulted.located)
         except QuestionCancelled:
             return None
         except Exception as error:
@@ -181,14 +183,17 @@ class CallRunner:
             yield
 
     async def _show_again(
-        self, open_call: OpenCall, call: ReadyCall, verdict: Verdict | Malformed
+        self, open_call: OpenCall, call: ReadyCall, consulted: Consulted
     ) -> str | None:
         """Present a call anew, because earlier calls may have changed what it would do.
 
         Returns what is wrong with it, if it cannot be done.
         """
+        verdict = consulted.verdict
+        pinned = PinnedWorkspace(self.context.workspace, consulted.located)
+        context = replace(self.context, workspace=pinned)
         try:
-            open_call.presentation = await call.tool.present(self.context, call.arguments)
+            open_call.presentation = await call.tool.present(context, call.arguments)
         except Exception as error:
             if not (isinstance(verdict, Unruled) and verdict.secret):
                 return _sentence(call, error)
@@ -209,7 +214,9 @@ class CallRunner:
             raise QuestionCancelled
         return outcome
 
-    async def _run_tool(self, open_call: OpenCall, call: ReadyCall) -> ToolResult:
+    async def _run_tool(
+        self, open_call: OpenCall, call: ReadyCall, located: Mapping[str, Path | None]
+    ) -> ToolResult:
         call_id = open_call.part.tool_call_id
 
         async def send(_key: str, text: str) -> None:
@@ -236,6 +243,7 @@ class CallRunner:
 
         context = replace(
             self.context,
+            workspace=PinnedWorkspace(self.context.workspace, located),
             secrets=secrets,
             progress=progress,
             show_terminal=show_terminal,

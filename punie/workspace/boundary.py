@@ -86,12 +86,19 @@ class Boundary:
 
     @contextlib.contextmanager
     def hold(self, path: Path, *, create: bool = False) -> Iterator[HeldPath]:
-        """Hold the real path as it is now, however links change; make its folders with `create`.
+        """Hold a path as `locate` gave it, however links change; make its folders with `create`.
 
-        Links may have changed after `locate`. Raises `OutsideWorkspaceError` if it leads out, and
-        `OSError`.
+        Links may have been made after `locate`. Raises `OutsideWorkspaceError` if one is on the way
+        now, for it leads to what nobody has looked at, and `OSError`.
         """
         root, real = self._real_below(path)
+        if not any(
+            path.is_relative_to(given) and real == below / path.relative_to(given)
+            for given, below in zip(
+                (*self.roots, *self.real_roots), self.real_roots * 2, strict=True
+            )
+        ):
+            raise OutsideWorkspaceError(f"{self.display(path)} became a symbolic link just now")
         with hold(root, real, create=create) as held:
             yield held
 

@@ -110,6 +110,18 @@ def test_verify_notices_a_link_made_after_locate(project: Path, tmp_path: Path) 
         boundary.verify(path)
 
 
+def test_nothing_is_held_through_a_link_made_after_locate(project: Path) -> None:
+    boundary = boundary_around([project])
+    located = boundary.locate("src/new/file")
+    (project / "other").mkdir()
+    (project / "src" / "new").symlink_to("../other")
+    with (
+        pytest.raises(OutsideWorkspaceError, match="became a symbolic link"),
+        boundary.hold(located),
+    ):
+        pass
+
+
 def test_no_roots_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="at least one root"):
         boundary_around([])

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anyio import to_thread
@@ -41,13 +42,14 @@ class Consulted:
 
     `unconfined` tells that it would run something outside of the sandbox which the user wants: a
     command, or an edit of a file that others run later. `missing` tells why a command would if no
-    sandbox works.
+    sandbox works. `located` is where the paths that were judged led.
     """
 
     verdict: Unruled | Unclear | Permitted | Forbidden | Malformed
     offers: tuple[Offer, ...] = ONCE
     unconfined: bool = False
     missing: str = ""
+    located: Mapping[str, Path | None] = field(default_factory=dict)
 
 
 async def consult(
@@ -89,4 +91,9 @@ async def consult(
         # What runs a file such as a git hook later does so outside.
         confinement, leaves = await workspace.confinement(), True
     unconfined = bool(confinement.missing) or (leaves and confinement.wanted == "always")
-    return replace(consulted, unconfined=unconfined, missing=confinement.missing if runs else "")
+    return replace(
+        consulted,
+        unconfined=unconfined,
+        missing=confinement.missing if runs else "",
+        located=dict(place.located),
+    )

@@ -113,18 +113,24 @@ Call = CommandCall | FilesCall | ReadCall | OtherCall
 class Place:
     """The workspace as rules see it. Edits below the `own` folders, Punie's, are guarded.
 
-    `confined` tells that commands run in a sandbox unless a call says otherwise.
+    `confined` tells that commands run in a sandbox unless a call says otherwise. `located` is where
+    each path that was asked about led, None outside: what is judged once stays so.
     """
 
     workspace: Workspace
     own: tuple[Path, ...] = field(default=())
     confined: bool = False
+    located: dict[str, Path | None] = field(default_factory=dict, compare=False)
 
     def name(self, path: str) -> str | None:
         """Return the name that rules use for a path, of the file it really is; None outside."""
-        try:
-            real = self.workspace.resolve(path)
-        except WorkspaceError:
+        if path not in self.located:
+            try:
+                self.located[path] = self.workspace.resolve(path)
+            except WorkspaceError:
+                self.located[path] = None
+        real = self.located[path]
+        if real is None:
             return None
         root = self.workspace.roots[0]
         return (real.relative_to(root) if real.is_relative_to(root) else real).as_posix()
