@@ -147,7 +147,6 @@ class CommandRequest:
     cwd: Path
     timeout: float
     output_limit: int = 64_000
-    environment: Mapping[str, str] = field(default_factory=dict)
     unsandboxed: bool = False
 
 

@@ -299,10 +299,7 @@ class LocalWorkspace:
         """Return how a command line is started here."""
         environment = await command_environment(self.roots[0])
         return await self._sandbox.launch(
-            shell_command(request),
-            request.cwd,
-            {**environment, **request.environment},
-            unsandboxed=request.unsandboxed,
+            shell_command(request), request.cwd, environment, unsandboxed=request.unsandboxed
         )
 
     def blocked(self, launch: Launch, exit_code: int | None, output: str) -> str | None:

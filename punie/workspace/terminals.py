@@ -106,7 +106,7 @@ class TerminalRunner:
             arguments=arguments,
             cwd=request.cwd,
             output_bytes=max(KEPT_BYTES, request.output_limit),
-            environment={**chosen, **request.environment},
+            environment=chosen,
         )
         try:
             return await self._terminals.create(command)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import anyio
 
+from punie.tools.python.targets import Target
 from punie.tools.validators.running import load_validators, validate
 from punie.tools.validators.tool import row
 from punie.workspace.local import LocalWorkspace
@@ -33,7 +34,7 @@ async def run(package: str) -> tuple[int, int, float]:
         workspace = LocalWorkspace([root])
         validators, notes = load_validators(())
         started = time.perf_counter()
-        outcome = await validate(workspace, root, validators, notes)
+        outcome = await validate(workspace, Target(root, root), validators, notes)
         seconds = time.perf_counter() - started
         await workspace.aclose()
     print(f"{package}: {outcome.checked} files, {seconds:.1f} s, {len(outcome.found)} issues")

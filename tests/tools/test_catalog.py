@@ -31,6 +31,17 @@ def _rendered() -> str:
     )
 
 
+def test_rules_can_speak_of_every_path() -> None:
+    """What only names files, and never what is in them, needs no rule."""
+    named = {"path", "paths", "patch", "command"}
+    without = {
+        tool.name
+        for tool in ALL_TOOLS
+        if named & set(tool.arguments.model_fields) and tool.subject is None
+    }
+    assert without == {"list_dir", "find_files"}
+
+
 def test_names_and_effects() -> None:
     assert {tool.name: tool.effect for tool in ALL_TOOLS} == {
         "read_file": "read",

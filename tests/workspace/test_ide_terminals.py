@@ -50,8 +50,7 @@ async def test_a_command_runs_in_a_terminal(
     async def on_terminal(terminal: str) -> None:
         shown.append(terminal)
 
-    request = CommandRequest("echo hi; echo $EXTRA >&2; pwd -P; exit 3", tmp_path, 30.0)
-    request = replace(request, environment={"EXTRA": "more"})
+    request = CommandRequest("echo hi; echo more >&2; pwd -P; exit 3", tmp_path, 30.0)
     result = await workspace.run(request, None, on_terminal)
     assert result.exit_code == 3
     assert result.output == f"hi\nmore\n{tmp_path.resolve()}\n"

@@ -56,12 +56,12 @@ class RunCodeArguments(ToolArguments):
     code: str = Field(description="Python code")
 
 
-def run_code_tool(tools: Sequence[AnyTool], limits: CodeLimits | None = None) -> AnyTool:
+def run_code_tool(tools: Sequence[AnyTool]) -> AnyTool:
     """Return the one tool of code mode, whose code can call these tools."""
     functions = library(tools)
 
     async def run(context: ToolContext, arguments: RunCodeArguments) -> ToolResult:
-        return await _run(context, arguments, functions, limits)
+        return await _run(context, arguments, functions)
 
     return Tool(
         name="run_code",
@@ -96,11 +96,9 @@ def _plain(code: str) -> str:
     return textwrap.dedent(inside[1]).rstrip() if inside else plain
 
 
-async def _run(
-    context: ToolContext, arguments: RunCodeArguments, library: Library, limits: CodeLimits | None
-) -> ToolResult:
+async def _run(context: ToolContext, arguments: RunCodeArguments, library: Library) -> ToolResult:
     presentation = await present(context, arguments)
-    limits = limits or CodeLimits(output=context.limits.result_chars)
+    limits = CodeLimits(output=context.limits.result_chars)
     calls = _Calls(context, limits.memory // _RESULT_SHARE)
     functions: dict[str, Call] = {
         function.name: partial(calls.make, function) for function in library.functions

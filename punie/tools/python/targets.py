@@ -6,7 +6,7 @@ from pathlib import Path
 from punie.tools.base import ToolArguments, ToolContext, ToolError
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation, ToolKind
-from punie.workspace.base import IsFolderError, TextFile
+from punie.workspace.base import IsFolderError, MissingFileError, TextFile
 from punie.workspace.roots import root_of
 
 SUFFIXES = (".py", ".pyi")
@@ -37,6 +37,10 @@ async def find_target(context: ToolContext, path: str) -> Target:
             file = await context.workspace.read_text(resolved)
         except IsFolderError:
             return Target(resolved, root)
+        except MissingFileError:
+            if resolved.suffix not in SUFFIXES:
+                await context.workspace.info(resolved)  # Says that there is no folder either.
+            raise
     if resolved.suffix not in SUFFIXES:
         raise ToolError(f"{context.workspace.display(resolved)} is not a Python file")
     return Target(resolved, root, file)

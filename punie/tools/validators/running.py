@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 import anyio
 import anyio.to_thread
 
+from punie.tools.python.targets import Target
 from punie.tools.validators.base import ENTRY_POINTS, Issue, Validator
 from punie.tools.wording import count, one_line
 from punie.workspace.base import Workspace, WorkspaceError
-from punie.workspace.roots import root_of
 
 MAX_PROJECT_FILES = 2_000
 MAX_FILE_CHARS = 400_000
@@ -123,21 +123,19 @@ def module_name(relative: str) -> tuple[str, str]:
 
 
 async def validate(
-    workspace: Workspace, target: Path, validators: Sequence[Validator], notes: Sequence[str]
+    workspace: Workspace, target: Target, validators: Sequence[Validator], notes: Sequence[str]
 ) -> Outcome:
     """Run the validators over the Python files at a path; raise `WorkspaceError`.
 
     The other modules of the same root are there for them to look at.
     """
-    root = root_of(workspace.roots, target)
     said = list(notes)
-    around, more = await python_files(workspace, root)
+    around, more = await python_files(workspace, target.root)
     wanted = around
-    if target.suffix == ".py":
-        await workspace.read_text(target)
-        wanted, more = [target], False
-    elif target != root:
-        wanted, more = await python_files(workspace, target)
+    if target.file is not None:
+        wanted, more = [target.path], False
+    elif target.path != target.root:
+        wanted, more = await python_files(workspace, target.path)
     if more:
         said.append(f"only the first {MAX_PROJECT_FILES} files were looked at")
     texts = await read_texts(workspace, sorted({*wanted, *around}))
@@ -147,7 +145,7 @@ async def validate(
         said.append(f"{_files(len(unread), 'is', 'are')} too large or no text")
 
     def work() -> Outcome:
-        return _run(root, wanted, texts, shown, validators, said)
+        return _run(target.root, wanted, texts, shown, validators, said)
 
     return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 

@@ -1,10 +1,10 @@
 """validate: mistakes that linters and type checkers do not know of."""
 
-from pathlib import Path
-
-from punie.tools.base import Tool, ToolArguments, ToolContext, ToolError, ToolResult
+from punie.tools.base import Tool, ToolContext, ToolResult
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
+from punie.tools.python.targets import PathArguments, described, find_target
+from punie.tools.subjects import ReadSubject
 from punie.tools.validators.running import Found, Outcome, load_validators, validate
 from punie.tools.wording import count, fenced, fitting_rows
 
@@ -13,38 +13,18 @@ _MAX_LOCATIONS = 20
 _MAX_NOTES = 5
 
 
-class ValidateArguments(ToolArguments):
-    """Which file, or which folder."""
-
-    path: str | None = None
-    """The file or folder; without it the whole project."""
+async def present(context: ToolContext, arguments: PathArguments) -> Presentation:
+    """Describe the call; raise `ToolError` for a path outside."""
+    return described(context, "Validate", arguments.path, "search")
 
 
-def _path(context: ToolContext, arguments: ValidateArguments) -> Path:
-    with workspace_errors():
-        path = context.workspace.resolve(arguments.path or ".")
-    if path.suffix and path.suffix != ".py":
-        raise ToolError(f"{context.workspace.display(path)} is not a Python file")
-    return path
-
-
-async def present(context: ToolContext, arguments: ValidateArguments) -> Presentation:
-    """Describe the call; raise `ToolError` for a path outside or a file that is not Python."""
-    path = _path(context, arguments)
-    shown = context.workspace.display(path)
-    return Presentation(
-        title=f"Validate {'the project' if shown == '.' else shown}",
-        kind="search",
-        locations=(Location(path=path),),
-    )
-
-
-async def run(context: ToolContext, arguments: ValidateArguments) -> ToolResult:
+async def run(context: ToolContext, arguments: PathArguments) -> ToolResult:
     """Run every validator and return what they found, a row for each issue."""
     presentation = await present(context, arguments)
+    target = await find_target(context, arguments.path)
     with workspace_errors():
         validators, notes = load_validators()
-        outcome = await validate(context.workspace, _path(context, arguments), validators, notes)
+        outcome = await validate(context.workspace, target, validators, notes)
     text = _text(outcome, context.limits.result_chars)
     number = count(len(outcome.found), "issue")
     places = tuple(
@@ -83,8 +63,9 @@ def _text(outcome: Outcome, limit: int) -> str:
 VALIDATE = Tool(
     name="validate",
     description="Check Python beyond linting.",
-    arguments=ValidateArguments,
+    arguments=PathArguments,
     effect="read",
     present=present,
     run=run,
+    subject=lambda arguments: ReadSubject((arguments.path,)),
 )

@@ -145,7 +145,7 @@ async def test_what_changed_since_it_was_read_is_not_rewritten(bench: Bench) -> 
     [
         ("lint", {"path": "notes.txt"}, "error: notes.txt is not a Python file"),
         ("check_types", {"path": "nope.py"}, "error: there is no file nope.py"),
-        ("format", {"path": "nope"}, "error: there is no file nope"),
+        ("format", {"path": "nope"}, "error: there is no file or folder nope"),
         ("lint", {"path": "empty"}, "there are no Python files"),
         ("lint", {"path": "empty", "fix": True}, "nothing to fix; left: there are no Python files"),
         ("check_types", {"path": "empty"}, "there are no Python files"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from punie.tools.base import ReadLedger, ToolContext
+from punie.tools.python.targets import Target
 from punie.tools.validators import running
 from punie.tools.validators.base import Validator
 from punie.tools.validators.running import Outcome, load_validators, module_name, validate
@@ -44,12 +45,14 @@ async def test_paths_and_texts_that_cannot_be_checked(bench: Bench) -> None:
     (bench.root / "binary.py").write_bytes(b"\0\1")
     bench.file("a.txt", "")
     assert await bench.text("validate", path="a.txt") == "error: a.txt is not a Python file"
-    assert "no file gone.py" in await bench.text("validate", path="gone.py")
+    bench.file("a.pkg/fine.py", "")
+    assert await bench.text("validate", path="a.pkg") == "no issues in 1 file"
+    assert "there is no file gone.py" in await bench.text("validate", path="gone.py")
     assert "there is no file or folder gone" in await bench.text("validate", path="gone")
     assert "outside the workspace" in await bench.text("validate", path="../x.py")
     text = await bench.text("validate")
     assert text == (
-        "no issues in 1 file\n(1 file is too large or no text)\n(broken.py is not valid Python)"
+        "no issues in 2 files\n(1 file is too large or no text)\n(broken.py is not valid Python)"
     )
 
 
@@ -102,7 +105,8 @@ def _point(name: str, value: str) -> EntryPoint:
 
 async def outcome_with(bench: Bench, *points: EntryPoint) -> Outcome:
     validators, notes = load_validators(points)
-    return await validate(bench.context.workspace, bench.root, validators, notes)
+    whole = Target(bench.root, bench.root)
+    return await validate(bench.context.workspace, whole, validators, notes)
 
 
 async def test_validators_that_are_broken(bench: Bench, tmp_path: Path) -> None:
