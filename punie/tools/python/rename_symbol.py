@@ -1,12 +1,13 @@
 """rename_symbol: another name for a symbol, everywhere that it is meant, in one step."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from punie.tools.base import Tool, ToolContext, ToolResult, noted
 from punie.tools.guards import refuse_stale, workspace_errors
-from punie.tools.presentation import Presentation
+from punie.tools.presentation import Presentation, TextContent
 from punie.tools.python.diagnostics import Change, types_before, with_diagnostics
 from punie.tools.python.locating import SymbolArguments, locate, title
 from punie.tools.python.renaming import Left, Rename, plan_rename
@@ -56,9 +57,25 @@ async def _plan(context: ToolContext, arguments: RenameSymbolArguments) -> _Plan
     rename = await plan_rename(context, located, new)
     shown = shown.model_copy(update={"title": f"{shown.title} to {one_line(new, _TITLE_CHARS)}"})
     shown = with_diffs(shown, Rewriting(rename.changes))
+    if rename.guessed:
+        shown = shown.model_copy(update={"content": (_warning(context, rename), *shown.content)})
     planned = _Planned(rename, shown, {file.path: file.digest for file in rename.looked_at})
     kept.key, kept.plan = key, planned
     return planned
+
+
+def _warning(context: ToolContext, rename: Rename) -> TextContent:
+    """Tell the person which places are in the diff without proof."""
+    places = _places(context, rename.guessed)
+    named = ", ".join(places[:_LEFT_ROWS])
+    more = f" and {len(places) - _LEFT_ROWS} more" if len(places) > _LEFT_ROWS else ""
+    return TextContent(text=f"By elimination, as the type is not known: {named}{more}.")
+
+
+def _places(context: ToolContext, left: Sequence[Left]) -> list[str]:
+    display = context.workspace.display
+    lines = [f"{display(each.occurrence.path)}:{each.occurrence.line}" for each in left]
+    return list(dict.fromkeys(lines))
 
 
 async def _is_current(context: ToolContext, planned: _Planned) -> bool:
@@ -100,13 +117,12 @@ async def run(context: ToolContext, arguments: RenameSymbolArguments) -> ToolRes
 
 
 def _left_rows(context: ToolContext, rename: Rename) -> list[str]:
-    """Return where the old name stays and may have to change as well."""
-    if not rename.left:
-        return []
+    """Return what is not certain: what changed, and where the old name stays, by elimination."""
     unknown = [each for each in rename.left if each.occurrence.within == "code"]
     texts = [each for each in rename.left if each.occurrence.within != "code"]
     rows: list[str] = []
     for told, left in (
+        ("renamed by elimination, as its type is not known", rename.guessed),
         ("left, as its type is not known", unknown),
         ("left in strings and comments", texts),
     ):
@@ -116,7 +132,7 @@ def _left_rows(context: ToolContext, rename: Rename) -> list[str]:
     return rows
 
 
-def _rows(context: ToolContext, left: list[Left]) -> list[str]:
+def _rows(context: ToolContext, left: Sequence[Left]) -> list[str]:
     lines = Counter((each.occurrence.path, each.occurrence.line, each.text) for each in left)
     rows = [
         f"{context.workspace.display(path)}:{line}:{one_line(text, _LINE_CHARS)}"

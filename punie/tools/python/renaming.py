@@ -17,6 +17,7 @@ from punie.tools.patch.planning import FileChange
 from punie.tools.python.locating import Located
 from punie.tools.python.occurrences import In, Occurrence, files_with, occurrences
 from punie.tools.python.rename_family import overrides
+from punie.tools.python.rename_guesses import guesses
 from punie.tools.python.rename_proof import prove
 from punie.tools.python.rename_state import (
     Search,
@@ -48,12 +49,14 @@ class Left:
 class Rename:
     """The files as they will be, how many places change, and where the old name stays.
 
-    `looked_at` are all files that hold the old name.
+    `guessed` are places that change because they can mean nothing else, though their type is not
+    known; `looked_at` are all files that hold the old name.
     """
 
     changes: tuple[FileChange, ...]
     places: int
     left: tuple[Left, ...] = ()
+    guessed: tuple[Left, ...] = ()
     looked_at: tuple[TextFile, ...] = ()
 
 
@@ -81,16 +84,23 @@ async def plan_rename(context: ToolContext, located: Located, new: str) -> Renam
             raise ToolError(f"nothing is known of {old} there; references shows what is")
         await _widen(search)
         await _export(search)
+        guessed = await guesses(search, found)
+        search.edits.update(guessed)
     changes = changed_files(search)
     with workspace_errors():
         await prove(search, changes)
+    by_point = {point_of(each): each for each in found}
+    told = tuple(
+        Left(by_point[point], search.line(point.path, point.line))
+        for point in sorted(guessed, key=order)
+    )
     left = tuple(
         Left(each, search.line(each.path, each.line))
         for each in found
         if Point(each.path, each.line, each.column) not in search.edits
         and _may_be_meant(each.within, search.meanings.get(point_of(each), ()))
     )
-    return Rename(tuple(changes), len(search.edits), left, tuple(search.files.values()))
+    return Rename(tuple(changes), len(search.edits), left, told, tuple(search.files.values()))
 
 
 def _refuse_names(old: str, new: str) -> None:

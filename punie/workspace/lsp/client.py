@@ -18,6 +18,7 @@ from punie.workspace.lsp.connection import Connection, Question, ServerEndedErro
 from punie.workspace.lsp.disk_state import DiskState, changes, look
 from punie.workspace.lsp.documents import Documents, ReadText
 from punie.workspace.lsp.model import Diagnostic, Edit, LanguageServerError, Place, Point, Symbol
+from punie.workspace.lsp.other_code import texts_with
 from punie.workspace.lsp.positions import Encoding, SourceText
 from punie.workspace.processes import ProcessGroup, forget_group, signal_group
 from punie.workspace.programs import NO_UV
@@ -242,6 +243,12 @@ class LanguageServer:
             take,
             often=True,
         )
+
+    async def other_code(self, modules: Sequence[Path], word: str) -> dict[Path, list[str]] | None:
+        """Return by module the texts with a word in code outside of the project, in the whole of
+        the package that a module is of; None if those are too many files to look at.
+        """
+        return await anyio.to_thread.run_sync(texts_with, modules, word)
 
     async def aclose(self) -> None:
         """End the server for good; a question that waits for its answer is refused."""
