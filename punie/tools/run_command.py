@@ -1,5 +1,7 @@
 """run_command: a shell command in the workspace."""
 
+import re
+
 from typing_extensions import TypedDict
 
 from punie.tools.base import Returns, Tool, ToolArguments, ToolContext, ToolError, ToolResult
@@ -7,7 +9,7 @@ from punie.tools.command_status import background_text, blocked_hint, terminal_h
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Presentation
 from punie.tools.subjects import CommandSubject
-from punie.tools.wording import fenced, in_backticks, one_line, plain_output
+from punie.tools.wording import fenced, in_backticks, one_line, plain_output, visible
 from punie.workspace.base import CommandRequest, CommandResult
 
 _STATUS_ROOM = 300
@@ -48,7 +50,9 @@ async def present(context: ToolContext, arguments: RunCommandArguments) -> Prese
         raise ToolError("timeout must be more than 0 seconds")
     if "\0" in arguments.command:
         raise ToolError("the command holds a NUL character, which no command can hold")
-    title = in_backticks(one_line(arguments.command, 120))
+    command = visible(arguments.command)
+    # Blanks would push what follows out of sight.
+    title = in_backticks(one_line(re.sub(r"[ \t]{4,}", " ", command), 120))
     if arguments.background:
         title += " in the background"
     if arguments.unsandboxed and (await context.workspace.confinement()).active:
@@ -57,7 +61,7 @@ async def present(context: ToolContext, arguments: RunCommandArguments) -> Prese
         title=title,
         kind="execute",
         # The whole of it: a title shows only the beginning, and this is what a person allows.
-        content=(fenced(arguments.command, "sh"),),
+        content=(fenced(command, "sh"),),
     )
 
 

@@ -10,6 +10,8 @@ from punie.tools.presentation import DiffContent, TextContent
 _TERMINAL_SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])"
 )
+# Letters and signs for the purpose of printing that look like nothing.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -54,6 +56,19 @@ def one_line(text: str, limit: int) -> str:
     if len(clean) > limit:
         return clean[: limit - 1] + "…"
     return clean if first == stripped else clean + " …"
+
+
+def visible(text: str) -> str:
+    """Return a text that a person decides by, with all that hides or reorders others escaped.
+
+    Line ends and tabs stay, and so does every character that shows as what it is.
+    """
+    return "".join(
+        character
+        if character in "\n\t" or (character.isprintable() and character not in _BLANK)
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def cut(text: str, limit: int) -> str:

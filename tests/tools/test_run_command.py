@@ -120,6 +120,20 @@ def test_a_long_command_is_cut_to_one_line() -> None:
     assert in_backticks("echo `date`") == "`` echo `date` ``"
 
 
+@pytest.mark.parametrize("hidden", ["\u202e", "\u200b", "\u2066", "\r", "\x1b", "\x85", "\u3164"])
+async def test_nothing_of_a_command_is_hidden_from_who_allows_it(bench: Bench, hidden: str) -> None:
+    shown = await bench.present("run_command", command=f"ls {hidden} # ok\n\techo é 例 👍")
+    [content] = shown.content
+    assert isinstance(content, TextContent)
+    assert (
+        content.text
+        == f"```sh\nls {hidden.encode('unicode_escape').decode()} # ok\n\techo é 例 👍\n```"
+    )
+    assert hidden not in shown.title
+    shown = await bench.present("run_command", command=f"ls {' ' * 300}; rm x")
+    assert shown.title == "`ls ; rm x`"
+
+
 async def test_in_the_background(bench: Bench) -> None:
     shown = await bench.present("run_command", command="sleep 600", background=True)
     assert shown.title == "`sleep 600` in the background"

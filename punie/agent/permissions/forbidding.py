@@ -7,8 +7,21 @@ from typing import Literal
 
 from punie.agent.permissions.rules import CommandPattern, ExactCommand, Rule
 from punie.agent.permissions.shell import CommandLine, SimpleCommand, Word, read_command_line
-from punie.agent.permissions.wrappers import RUNNERS, program
+from punie.agent.permissions.words import names
+from punie.agent.permissions.wrappers import OTHER_SHELLS, RUNNERS, SHELLS, program
 
+# They run what stands in their arguments as text, or comes in on their input.
+_RUN_TEXT = (
+    RUNNERS
+    | SHELLS
+    | OTHER_SHELLS
+    | names(
+        "awk gawk mawk nawk sed perl ruby node deno bun php lua luajit tclsh osascript Rscript R "
+        "ghci vi vim nvim ex ed emacs m4 dc gnuplot tar make gmake just npm pnpm yarn bundle conda "
+        "mamba micromamba direnv mise asdf nix tox ipython ipython3 ninja tmux screen"
+    )
+)
+_PYTHON = re.compile(r"(?:python|pypy)\d*(?:\.\d+)?")
 _TOKEN = re.compile(r"[\w./+@:-]+")
 
 Says = Literal["no", "maybe", "yes"]
@@ -23,7 +36,8 @@ def denies_line(rule: Rule, line: CommandLine) -> Says:
             found = {_denies_command(rule.target, command) for command in line.each()}
             if "yes" in found or (line.opaque and _mentions(line.text, rule.target)):
                 return "yes"
-            return "maybe" if "maybe" in found else "no"
+            told = any(map(_runs_text, line.each())) and _mentions(line.text, rule.target)
+            return "maybe" if told or "maybe" in found else "no"
         case _:
             return "no"
 
@@ -42,6 +56,17 @@ def _is_same(text: str, line: CommandLine) -> bool:
 @lru_cache(maxsize=256)
 def _read(text: str) -> CommandLine:
     return read_command_line(text)
+
+
+def _runs_text(command: SimpleCommand) -> bool:
+    """Tell whether a command may run others that are not found by reading the line."""
+    if command.inner:
+        return False
+    name = program(command.words[0])
+    if name == "git":
+        # It may be given an alias.
+        return any(word.text.startswith(("-c", "--config-env")) for word in command.words[1:])
+    return name in _RUN_TEXT or bool(_PYTHON.fullmatch(name))
 
 
 def _denies_command(pattern: CommandPattern, command: SimpleCommand) -> Says:

@@ -10,15 +10,20 @@ from punie.agent.permissions.words import names, unknown
 Words = tuple[Word, ...]
 
 RUNNERS = names(
-    "builtin busybox chroot command coproc daemonize dbus-run-session doas docker entr env eval "
-    "exec firejail flock gdb gtimeout hatch kubectl ltrace nice nohup npx nsenter parallel pdm "
-    "pipenv pipx podman rye script setarch setsid ssh stdbuf strace su sudo systemd-run time "
-    "timeout toybox unshare uvx watch xargs"
+    "aws-vault builtin busybox bwrap catchsegv chrt chronic chroot command coproc cpulimit "
+    "daemonize dbus-launch dbus-run-session doas docker doppler dotenv entr env envdir eval exec "
+    "expect fakeroot faketime firejail flock gdb gtimeout hatch hyperfine ifne ionice kubectl "
+    "linux32 linux64 ltrace nice nix-shell nodemon nohup npx nsenter numactl op parallel pdm perf "
+    "pipenv pipx pixi pkexec podman prlimit proot pyenv rbenv rlwrap run-parts runuser rustup rye "
+    "script setarch setpriv setsid ssh ssh-agent start-stop-daemon stdbuf strace su sudo "
+    "systemd-inhibit systemd-run taskset time timeout toybox unbuffer unshare uvx valgrind watch "
+    "watchexec xargs xvfb-run"
 )
 """Programs that run a command which may stand anywhere in their arguments."""
 
 SHELLS = frozenset({"sh", "bash", "dash"})
-_OTHER_SHELLS = names("ash csh elvish fish ksh mksh nu osh tcsh xonsh yash zsh")
+OTHER_SHELLS = names("ash csh elvish fish ksh mksh nu osh tcsh xonsh yash zsh")
+"""Shells with a grammar that is not read here."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +284,7 @@ def _run(words: Words, at: int | None) -> Unwrapped:
 _WRAPPERS: dict[str, Callable[[Words], Unwrapped]] = {
     **dict.fromkeys(_PLAIN, _plain),
     **dict.fromkeys(SHELLS, _shell),
-    **dict.fromkeys(_OTHER_SHELLS, _other_shell),
+    **dict.fromkeys(OTHER_SHELLS, _other_shell),
     "timeout": _timeout,
     "gtimeout": _timeout,
     "env": _env,

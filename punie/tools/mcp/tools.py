@@ -12,7 +12,7 @@ from punie.tools.mcp.offers import PromptTool, ToolOffer
 from punie.tools.mcp.results import LongResults, for_person
 from punie.tools.mcp.schemas import without
 from punie.tools.presentation import Location, Presentation, TextContent, ToolKind
-from punie.tools.wording import fenced, one_line
+from punie.tools.wording import fenced, one_line, visible
 from punie.workspace.base import Workspace, WorkspaceError
 
 _TITLE_CHARS = 60
@@ -86,14 +86,14 @@ def _kind(offer: ToolOffer) -> ToolKind:
 
 
 def _title(offer: ToolOffer, arguments: Mapping[str, Any]) -> str:
-    name = one_line(offer.title, _TITLE_CHARS)
+    name = one_line(visible(offer.title), _TITLE_CHARS)
     subject = next((value for value in arguments.values() if isinstance(value, str) and value), "")
-    return f"{name} {one_line(subject, _SUBJECT_CHARS)}" if subject.strip() else name
+    return f"{name} {one_line(visible(subject), _SUBJECT_CHARS)}" if subject.strip() else name
 
 
 def _asked(offer: ToolOffer, values: Mapping[str, Any]) -> tuple[TextContent, ...]:
     """Return what a person has to know to allow the call: the tool's own name and all it gets."""
-    text = json.dumps(values, ensure_ascii=False, indent=1)
+    text = visible(json.dumps(values, ensure_ascii=False, indent=1))
     if len(text) > _ARGUMENTS_CHARS:
         text = f"{text[:_ARGUMENTS_CHARS]}\n… {len(text) - _ARGUMENTS_CHARS} characters more"
     return (fenced(f"{offer.name} {text}"),)

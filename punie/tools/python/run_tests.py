@@ -11,7 +11,7 @@ from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.python.pytest_report import Failure, RunReport, counted, read_report
 from punie.tools.subjects import CommandSubject
-from punie.tools.wording import cut, fenced, in_backticks, one_line, plain_output
+from punie.tools.wording import cut, fenced, in_backticks, one_line, plain_output, visible
 from punie.workspace.base import ProgramRequest, ProgramResult
 from punie.workspace.roots import root_of
 
@@ -68,11 +68,12 @@ def _paths(arguments: RunTestsArguments) -> list[str]:
 async def present(context: ToolContext, arguments: RunTestsArguments) -> Presentation:
     """Describe the call; raise `ToolError` for a path outside."""
     places = [path for path, _ in _targets(context, arguments)]
+    line = visible(_line(arguments))
     return Presentation(
-        title=in_backticks(one_line(_line(arguments), 120)),
+        title=in_backticks(one_line(line, 120)),
         kind="execute",
         locations=tuple(Location(path=path) for path in places[:_MAX_LOCATIONS]),
-        content=(fenced(_line(arguments), "sh"),),
+        content=(fenced(line, "sh"),),
     )
 
 

@@ -274,6 +274,9 @@ def test_a_pattern_for_a_wrapper_must_name_what_it_runs(place: Place) -> None:
         ("rm *", "zsh -c 'rm x'"),
         ("rm *", "eval rm x"),
         ("rm *", "busybox rm x"),
+        ("rm *", "ionice -c 3 rm x"),
+        ("rm *", "taskset 1 rm x"),
+        ("rm *", "setpriv rm x"),
         ("rm *", "ssh host rm x"),
         ("rm *", "f() { rm x; }; f"),
         ("rm *", "$(echo rm) x"),
@@ -302,7 +305,20 @@ def test_not_forbidden(text: str, place: Place) -> None:
     assert verdict(deny("git push *"), command(text), place) == "Unruled"
 
 
-@pytest.mark.parametrize("text", ["$x y", "git $x", "ls | xargs git", "a '", "eval $x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("$x y", "git $x", "ls | xargs git", "a '", "eval $x"),
+        *(
+            "echo 'git push' | sh",
+            "bash <<< 'git push'",
+            "script -c 'git push'",
+            "npm exec git push",
+        ),
+        *("watch 'git push'", "hyperfine 'git push'", "awk 'BEGIN{system(\"git push\")}'"),
+        *("python3 -c 'import os; os.system(\"git push\")'", "git -c alias.x=push x"),
+    ],
+)
 def test_what_may_be_forbidden_is_unclear(text: str, place: Place) -> None:
     rules = [*deny("git push *"), *allow("git *", "ls *")]
     assert verdict(rules, command(text), place) == "Unclear"

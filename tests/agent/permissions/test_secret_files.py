@@ -50,6 +50,7 @@ def secrets(place: Place) -> Place:
     (root / "link").symlink_to(".env")
     (root / "deploy").mkdir()
     (root / "deploy" / "id_rsa").write_text("key\n")
+    (root / "deploy" / "key").symlink_to("id_rsa")
     (root / "notes.txt").write_text("notes\n")
     return place
 
@@ -210,12 +211,25 @@ GENEROUS = [
         "cat -- .env",
         "cat .ENV",
         "cat .e\\\nnv",
+        "cat .e{n..n}v",
+        "cat .e{l..o}v",
+        "cat .en[^x]",
+        "cat .en[[:alpha:]]",
+        "cat .e$1nv",
+        "cat .e$(echo $(true))nv",
+        "cat .e${X:-${Y}}nv",
+        "cd deploy && cat i*",
+        "cd deploy && cat key",
+        "pushd ./deploy; cat ?d_rsa",
+        "cat ~/.netr*",
         "head -c100 .env.local",
     ],
 )
 def test_a_command_that_names_one_is_asked_about_whatever_is_allowed(
-    secrets: Place, line: str
+    secrets: Place, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("HOME", str(secrets.workspace.roots[0].parent))
+    (secrets.workspace.roots[0].parent / ".netrc").touch()
     call = CommandCall(COMMANDS, read_command_line(line))
     verdict = judge(GENEROUS, call, secrets)
     assert not isinstance(verdict, Permitted)
@@ -238,6 +252,8 @@ def test_a_command_that_names_one_is_asked_about_whatever_is_allowed(
         "git diff HEAD~1",
         "grep -n environment src/a.py",
         "cat ~/.ssh/id_ed25519.pub",
+        "cd . && cat src/*",
+        "cat src/{a..b}.py",
     ],
 )
 def test_other_commands_are_allowed_as_before(secrets: Place, line: str) -> None:
