@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
@@ -14,7 +14,7 @@ import anyio.to_thread
 from punie.workspace.base import Confinement, WorkspaceError
 from punie.workspace.sandbox.blocked import what_was_blocked
 from punie.workspace.sandbox.detect import Mechanism, NoSandbox, find_sandbox
-from punie.workspace.sandbox.repository import strays_in
+from punie.workspace.sandbox.repository import repositories_below, strays_in
 from punie.workspace.sandbox.view import SandboxOptions, View, view_of
 
 _PREFIX = "punie-commands-"
@@ -45,7 +45,7 @@ class Sandbox:
 
     def __init__(self, roots: Sequence[Path], options: SandboxOptions) -> None:
         self._roots = tuple(roots)
-        self._options = options
+        self._options = replace(options, own=(*options.own, *_own_environment(roots)))
         self._scratch: Path | None = None
         self._places: set[Path] = set()
 
@@ -121,8 +121,8 @@ class Sandbox:
             with contextlib.suppress(OSError):
                 place.rmdir()
         for root in self._roots if self._scratch is not None else ():
-            if (root / ".git").is_dir():
-                for stray in strays_in(root / ".git"):
+            for git in (root / ".git", *repositories_below(root)):
+                for stray in strays_in(git) if git.is_dir() else ():
                     with contextlib.suppress(OSError):
                         stray.unlink()
 
@@ -141,6 +141,16 @@ class Sandbox:
             except OSError as error:
                 raise WorkspaceError(f"there is no folder for temporary files: {error}") from error
         return self._scratch
+
+
+def _own_environment(roots: Sequence[Path]) -> list[Path]:
+    """Return the environment that this process runs from, if a root holds it.
+
+    It imports from there as long as it runs, and what it imports is not confined.
+    """
+    prefix = Path(os.path.realpath(sys.prefix))
+    inside = any(prefix.is_relative_to(os.path.realpath(root)) for root in roots)
+    return [prefix] if inside else []
 
 
 def _remove_left_behind() -> None:

@@ -1,5 +1,6 @@
 """What of a git repository a confined command may change: all but what runs programs later."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,6 +8,33 @@ from pathlib import Path
 _RUNS_PROGRAMS = ("config", "config.worktree", "hooks")
 _LEADS_TO_SETTINGS = ("commondir", "gitdir", "config.worktree")
 _MAX_MODULES = 200
+_DEEPEST = 2
+_MAX_FOLDERS = 200
+_NO_PROJECTS = frozenset({"node_modules", "venv", "__pycache__"})
+
+
+def repositories_below(root: Path) -> list[Path]:
+    """Return the `.git` of repositories in a root's folders and in theirs, files included."""
+    found: list[Path] = []
+    level = [root]
+    seen = 0
+    for _ in range(_DEEPEST):
+        below: list[Path] = []
+        for folder in level:
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
+                below += [
+                    Path(entry.path)
+                    for entry in entries
+                    if not entry.name.startswith(".")
+                    and entry.name not in _NO_PROJECTS
+                    and entry.is_dir(follow_symlinks=False)
+                ]
+            seen += 1
+            if seen >= _MAX_FOLDERS:
+                break
+        level = sorted(below)[:_MAX_FOLDERS]
+        found += [folder / ".git" for folder in level if os.path.lexists(folder / ".git")]
+    return found
 
 
 def guarded_in(git: Path) -> Iterable[Path]:

@@ -1,12 +1,14 @@
 """What a confined command of one workspace may see, change and reach."""
 
 import os
+import re
+import stat
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from punie.workspace.sandbox.repository import guarded_in, worktree_folder
+from punie.workspace.sandbox.repository import guarded_in, repositories_below, worktree_folder
 
 Wanted = Literal["on", "always", "off"]
 """`always` confines what auto mode would run outside too, unless a person says yes."""
@@ -22,6 +24,10 @@ _SECRETS = (
     ".kube",
     ".docker",
     ".colima",
+    ".lima",
+    ".orbstack",
+    ".rd",
+    ".1password",
     ".netrc",
     ".npmrc",
     ".pypirc",
@@ -45,6 +51,7 @@ _SECRETS = (
     "Library/Application Support/Google/Chrome",
 )
 _CACHES = (".npm", ".cargo")
+_APART = re.compile(r"[:;,=]")
 
 
 @dataclass(frozen=True)
@@ -97,8 +104,9 @@ def view_of(
     """
     home = Path(os.path.realpath(environment.get("HOME") or Path.home()))
     real = _real(roots)
-    gits = [(root / ".git") for root in real]
+    gits = [root / ".git" for root in real]
     outside = [folder for git in gits if (folder := worktree_folder(git)) is not None]
+    gits += [git for root in real for git in repositories_below(root) if git not in gits]
     repositories = [git for git in gits if git.is_dir() and not git.is_symlink()] + outside
     names = [root / name for root in real for name in GUARDED_NAMES]
     names += [git / "hooks" for git in repositories]
@@ -109,8 +117,7 @@ def view_of(
         *options.own,
     ]
     secrets = [home / name for name in _SECRETS]
-    if agent := environment.get("SSH_AUTH_SOCK"):
-        secrets.append(Path(agent))
+    secrets += _named_sockets(environment)
     cache = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
     return View(
         writable=_real([*roots, *options.write, *repositories]),
@@ -128,6 +135,18 @@ def _is_absent(path: Path, stand_ins: Set[Path]) -> bool:
     if path in stand_ins and path.is_dir() and not path.is_symlink():
         return not any(path.iterdir())
     return not os.path.lexists(path)
+
+
+def _named_sockets(environment: Mapping[str, str]) -> Iterable[Path]:
+    """Return the sockets that variables name, such as SSH_AUTH_SOCK and DOCKER_HOST."""
+    for value in environment.values():
+        for text in _APART.split(value):
+            path = Path(text)
+            try:
+                if path.is_absolute() and stat.S_ISSOCK(path.stat().st_mode):
+                    yield path
+            except (OSError, ValueError):
+                continue
 
 
 def _is_of_the_workspace(path: Path, roots: Iterable[Path], home: Path) -> bool:

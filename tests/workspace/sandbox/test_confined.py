@@ -1,7 +1,9 @@
 """Commands in a real sandbox: what they may do, what they may not, and how that is told."""
 
 import os
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import anyio
@@ -171,6 +173,51 @@ async def test_git_works_and_cannot_be_led_to_other_settings(confine: Confine) -
     result = await box.run(command)
     assert (result.exit_code, result.output) == (0, "")
     assert not (box.root / ".git" / "commondir").exists()
+
+
+async def test_repositories_in_folders_cannot_be_led_to_other_settings(confine: Confine) -> None:
+    box = confine()
+    for name in ("one", "libs/two"):
+        subprocess.run(["git", "init", "-q", str(box.root / name)], check=True)
+    (box.root / "three").mkdir()
+    (box.root / "three" / ".git").write_text("gitdir: ../one/.git\n")
+    for command in (
+        "git -C one config core.fsmonitor ./evil",
+        "touch libs/two/.git/hooks/post-checkout",
+        "mv one/.git one/other",
+        "rm three/.git",
+    ):
+        assert (await box.run(command)).exit_code != 0, command
+    done = (
+        "cd one && echo a > a && git add a && git status --short && echo ../evil > .git/commondir"
+    )
+    assert (await box.run(done)).output == "A  a\n"
+    assert not (box.root / "one" / ".git" / "commondir").exists()
+
+
+async def test_the_environment_that_punie_runs_from_stays_as_it_is(
+    confine: Confine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "project" / ".venv"
+    own.mkdir()
+    monkeypatch.setattr(sys, "prefix", str(own))
+    result = await confine().run("touch made && touch .venv/evil.pth")
+    assert (result.exit_code, result.blocked) == (1, f"writing to {own}/evil.pth")
+
+
+async def test_sockets_that_variables_name_are_not_reached(
+    confine: Confine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = confine()
+    connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+    with socket.socket(socket.AF_UNIX) as server:
+        path = box.home / "engine.sock"
+        server.bind(str(path))
+        server.listen()
+        command = f"python3 -c '{connect}' {path}"
+        assert (await box.run(command)).exit_code == 0
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+        assert (await box.run(command)).exit_code != 0
 
 
 async def test_a_worktree_can_commit_and_not_change_the_repository_settings(
