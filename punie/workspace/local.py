@@ -46,7 +46,8 @@ from punie.workspace.found import (
 from punie.workspace.line_ranges import read_line_range
 from punie.workspace.lsp.servers import LanguageServers
 from punie.workspace.processes import ProcessGroup, end_group, is_alive
-from punie.workspace.programs import locate_program, run_program
+from punie.workspace.program_lookup import locate_program
+from punie.workspace.programs import run_program
 from punie.workspace.sandbox.confining import Launch, Sandbox
 from punie.workspace.sandbox.view import UNCONFINED, SandboxOptions
 from punie.workspace.text_files import (

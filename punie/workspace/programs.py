@@ -1,18 +1,13 @@
 """Running programs without a shell, for what they print: linters, type checkers, git, pytest."""
 
 import os
-import shutil
-import sysconfig
 import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import IO, assert_never
+from typing import IO
 
 import anyio
 
-from punie.workspace.base import ProgramRequest, ProgramResult, ProgramSource
+from punie.workspace.base import ProgramRequest, ProgramResult
 from punie.workspace.commands import END_GRACE_SECONDS, start_launch
-from punie.workspace.environment import project_venv
 from punie.workspace.processes import ProcessGroup, end_group
 from punie.workspace.sandbox.confining import Launch
 
@@ -22,39 +17,6 @@ uv: that runs the code of any package, and the uv that comes first on PATH is th
 
 _SHORTEST_POLL_SECONDS = 0.001
 _LONGEST_POLL_SECONDS = 0.02
-
-
-def locate_program(
-    name: str, roots: Sequence[Path], environment: Mapping[str, str], source: ProgramSource
-) -> Path | None:
-    """Return where a program is; `environment` is that of commands, see `ProgramSource`."""
-    beside = sysconfig.get_path("scripts")
-    path = environment.get("PATH", "").split(os.pathsep)
-    # Punie's own needs are looked for without a project.
-    venv = project_venv(roots[0], environment) if roots else None
-    own = [] if venv is None else [str(venv / "bin")]
-    match source:
-        case "any":
-            folders = [*own, beside, *path]
-        case "project":
-            folders = [*own, *path]
-        case "trusted":
-            folders = [beside, *(folder for folder in path if not _is_inside(folder, roots))]
-        case _:
-            assert_never(source)
-    # An empty PATH would be the system's own for `which`, and is none.
-    found = shutil.which(name, path=os.pathsep.join(folders) or os.devnull)
-    return None if found is None else Path(found)
-
-
-def _is_inside(folder: str, roots: Sequence[Path]) -> bool:
-    real = Path(os.path.realpath(folder))
-    return any(
-        place.is_relative_to(below)
-        for root in roots
-        for below in (root, Path(os.path.realpath(root)))
-        for place in (Path(folder), real)
-    )
 
 
 async def run_program(

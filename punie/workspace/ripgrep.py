@@ -16,7 +16,7 @@ import anyio.to_thread
 from punie.workspace.base import WorkspaceError
 from punie.workspace.commands import start
 from punie.workspace.processes import ProcessGroup, end_group, forget_group, signal_group
-from punie.workspace.programs import locate_program
+from punie.workspace.program_lookup import locate_program
 
 MAX_ROW_BYTES = 32_000_000
 """Longer rows, of files that are one endless line, are left out."""

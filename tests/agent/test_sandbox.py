@@ -152,7 +152,7 @@ async def test_plan_mode_lets_nothing_out(confined: Confined) -> None:
 async def test_without_a_sandbox_auto_mode_asks_and_says_why_once(
     confined: Confined, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(confining, "find_sandbox", lambda: NoSandbox(REASON))
+    monkeypatch.setattr(confining, "find_sandbox", lambda roots: NoSandbox(REASON))
     confined.permissions.add([Rule("allow", "run_command", parse_command_pattern("echo *"))])
     allowed = use("run_command", command="echo one")
     other = use("run_command", command="printf two")

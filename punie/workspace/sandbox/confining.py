@@ -53,7 +53,7 @@ class Sandbox:
         """Tell whether commands run confined; the first call in a process tries it out."""
         if self._options.wanted == "off":
             return Confinement("off")
-        found = await anyio.to_thread.run_sync(find_sandbox, abandon_on_cancel=True)
+        found = await anyio.to_thread.run_sync(find_sandbox, self._roots, abandon_on_cancel=True)
         missing = found.reason if isinstance(found, NoSandbox) else ""
         return Confinement(self._options.wanted, missing)
 
@@ -73,7 +73,7 @@ class Sandbox:
             return Launch(list(arguments), environment, cwd)
 
         def prepare() -> Launch:
-            mechanism = find_sandbox()
+            mechanism = find_sandbox(self._roots)
             if isinstance(mechanism, NoSandbox):
                 return Launch(list(arguments), environment, cwd)
             return self._confined(mechanism, arguments, cwd, environment)
@@ -105,7 +105,7 @@ class Sandbox:
 
     def blocked(self, launch: Launch, exit_code: int | None, output: str) -> str | None:
         """Return what the sandbox kept a command from; see `what_was_blocked`."""
-        mechanism = find_sandbox()
+        mechanism = find_sandbox(self._roots)
         if launch.view is None or isinstance(mechanism, NoSandbox):
             return None
         temporary = mechanism.temporary(launch.view)

