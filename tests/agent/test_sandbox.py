@@ -26,7 +26,8 @@ REASON = "bwrap: no user namespaces"
 
 
 class Confined(Scene):
-    def wanting(self, wanted: Wanted) -> None:
+    async def wanting(self, wanted: Wanted) -> None:
+        await self.workspace.aclose()
         self.workspace = LocalWorkspace(self.workspace.roots, SandboxOptions(wanted))
 
     @property
@@ -76,7 +77,7 @@ async def test_auto_mode_lets_a_command_out_unless_the_user_wants_to_decide(
     events = await play(confined, OUTSIDE)
     assert (confined.titles, results(events)) == ([], ["exit code 0\ndone"])
     assert made.exists()
-    confined.wanting("always")
+    await confined.wanting("always")
     made.unlink()
     events = await play(confined, OUTSIDE, answer="reject_once")
     assert confined.titles == ["`touch ../made; echo done` outside the sandbox"]
@@ -89,11 +90,11 @@ async def test_a_file_that_others_run_is_no_way_out_where_the_user_wants_to_deci
 ) -> None:
     hook = use("write_file", path=".git/hooks/post-checkout", content="touch ../made\n")
     plain = use("write_file", path="a.py", content="a = 1\n")
-    confined.wanting("always")
+    await confined.wanting("always")
     events = await play(confined, hook, plain, answer="reject_once")
     assert confined.titles == ["Create .git/hooks/post-checkout"]
     assert results(events) == ["error: the user did not allow this call", "created a.py: 1 line"]
-    confined.wanting("on")
+    await confined.wanting("on")
     await play(confined, hook)
     assert confined.titles == []
 
@@ -167,7 +168,7 @@ async def test_without_a_sandbox_auto_mode_asks_and_says_why_once(
 
 
 async def test_off_is_as_it_was(confined: Confined) -> None:
-    confined.wanting("off")
+    await confined.wanting("off")
     events = await play(confined, use("run_command", command="touch ../made", unsandboxed=True))
     assert (confined.asked, results(events)) == ([], ["exit code 0"])
     confined.mode = "ask"
@@ -178,7 +179,7 @@ async def test_off_is_as_it_was(confined: Confined) -> None:
 
 
 async def test_only_commands_are_consulted_about_the_sandbox(confined: Confined) -> None:
-    confined.wanting("always")
+    await confined.wanting("always")
     consulted = await consult(
         None, confined.workspace, RUN_COMMAND, RunCommandArguments(command="x", unsandboxed=True)
     )
