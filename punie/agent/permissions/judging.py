@@ -8,7 +8,7 @@ from typing import assert_never
 
 from punie.agent.permissions.forbidding import Says, denies_line
 from punie.agent.permissions.named_files import named_words, secret_files_named
-from punie.agent.permissions.path_rules import concerns, hides, is_below, may_read, names_secret
+from punie.agent.permissions.path_rules import concerns, hides, is_below, may_read, texts_in
 from punie.agent.permissions.programs import reaches
 from punie.agent.permissions.rules import (
     COMMANDS,
@@ -147,6 +147,11 @@ class Place:
                 found.add(name)
         return frozenset(found)
 
+    def is_there(self, path: str) -> bool:
+        """Tell whether a text is the path of something in the workspace."""
+        name = self.name(path)
+        return name is not None and os.path.lexists(self.workspace.roots[0] / name)
+
     def is_root(self, path: str) -> bool:
         """Tell whether a path is the folder that commands run in anyway."""
         root = os.path.realpath(self.workspace.roots[0])
@@ -175,8 +180,15 @@ def describe_call(tool: AnyTool, arguments: ToolArguments, place: Place) -> Call
             names = tuple(place.name(path) for path in subject.paths)
             secrets = place.secrets(subject.paths)
             return ReadCall(tool.name, names, secrets, canonical_arguments(plain))
+        case None if tool.effect == "read" and arguments.model_extra is not None:
+            # One of the IDE's: which of its arguments are files shows only on the disk.
+            paths = [text for text in texts_in(plain) if place.is_there(text)]
+            names = tuple(map(place.name, paths))
+            return ReadCall(tool.name, names, place.secrets(paths), canonical_arguments(plain))
         case None:
-            secret = tool.effect == "external" and names_secret(plain)
+            secret = tool.effect == "external" and any(
+                is_secret_path(text) or place.secrets([text]) for text in texts_in(plain)
+            )
             return OtherCall(tool.name, canonical_arguments(plain), secret)
         case _:
             assert_never(subject)

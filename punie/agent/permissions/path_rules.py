@@ -1,6 +1,6 @@
 """What rules say of paths: which files a rule means, and which of them look secret."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import JsonValue
 
@@ -51,14 +51,17 @@ def may_read(name: str, allows: Sequence[Rule]) -> bool:
     return False
 
 
-def names_secret(value: JsonValue) -> bool:
-    """Tell whether a text among the arguments is the path of a file that looks secret."""
+def texts_in(value: JsonValue) -> Iterator[str]:
+    """Yield each text among the arguments that could be a path."""
     match value:
         case str():
-            return len(value) < _LONGEST_PATH and is_secret_path(value.replace("\\", "/"))
+            if 0 < len(value) < _LONGEST_PATH:
+                yield value.removeprefix("file://").replace("\\", "/")
         case list():
-            return any(map(names_secret, value))
+            for each in value:
+                yield from texts_in(each)
         case dict():
-            return any(map(names_secret, value.values()))
+            for each in value.values():
+                yield from texts_in(each)
         case _:
-            return False
+            pass

@@ -14,7 +14,7 @@ from typing import Any
 from punie.tools.base import Effect
 from punie.tools.mcp.servers import HttpServer, McpServer, SseServer, StdioServer
 from punie.tools.presentation import ToolKind
-from punie.tools.wording import one_line
+from punie.tools.wording import one_line, visible
 
 ROUTER_NOTE = (
     "it is in router mode, in which it does not tell what its tools do; "
@@ -165,4 +165,4 @@ def _shown(value: object) -> str:
         more = f" and {len(value) - 1} more" if len(value) > 1 else ""
         return f"{_shown(value[0])}{more}"
     text = value if isinstance(value, str) else json.dumps(value)
-    return one_line(text, 80)
+    return one_line(visible(text), 80)

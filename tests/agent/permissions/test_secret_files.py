@@ -1,6 +1,7 @@
 """What rules and modes say of calls about files that are likely to hold secrets."""
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -37,8 +38,9 @@ from punie.agent.permissions.rules import (
 from punie.agent.permissions.shell import read_command_line
 from punie.agent.permissions.toml_rules import parse_rules
 from punie.agent.policy import Allow, Ask, Deny, decide
-from punie.tools.base import Effect
+from punie.tools.base import AnyTool, Effect, Tool
 from punie.tools.catalog import ALL_TOOLS
+from punie.tools.mcp.arguments import JsonArguments
 
 MODES: tuple[Mode, ...] = ("ask", "accept_edits", "plan", "auto")
 
@@ -161,6 +163,28 @@ def test_tools_of_servers_that_name_a_secret_file(secrets: Place) -> None:
     assert judge([every], call, secrets) == Unruled(secret=True)
     exactly = Rule("allow", "idea_get_text", ExactArguments('{"path": ".env"}'))
     assert judge([exactly], call, secrets) == Permitted()
+
+
+def test_tools_of_the_ide_show_no_secret_file_unasked(secrets: Place) -> None:
+    async def never(*_: object) -> NoReturn:
+        raise AssertionError
+
+    looks = Tool("ide_look", "Look.", JsonArguments, "read", never, never)
+    sends = Tool("post_send", "Send.", JsonArguments, "external", never, never)
+
+    def judged(tool: AnyTool, *rules: Rule, **arguments: object) -> Verdict:
+        call = describe_call(tool, JsonArguments.model_validate(arguments), secrets)
+        return judge(rules, call, secrets)
+
+    for path in (".env", "link", "src/../.env", f"file://{secrets.workspace.roots[0]}/.env"):
+        for given in ({"filePath": path, "line": 1}, {"file_paths": ["src/a.py", path]}):
+            assert judged(looks, **given) == Unruled(secret=True)
+            assert judged(sends, **given) == Unruled(secret=True)
+    assert judged(looks, filePath="src/a.py") == Unruled()
+    assert judged(looks, q="item.key") == Unruled()
+    [never_read] = reading("deny", "src/**")
+    assert judged(looks, never_read, filePath="src/a.py") == Forbidden(never_read)
+    assert judged(looks, *reading("allow", ".env"), filePath=".env") == Unruled()
 
 
 GENEROUS = [
