@@ -23,7 +23,10 @@ from pydantic import (
     field_validator,
 )
 
+from punie.plain_files import read_plain
+
 PREFIX = "PUNIE_"
+_MOST_BYTES = 1 << 20
 FILE_NAME = "settings.toml"
 # A cloned repository must not be able to switch permission questions off or move the user's data.
 _MODES_OF_A_PROJECT = frozenset({"ask", "plan"})
@@ -241,7 +244,7 @@ def store_user_setting(name: str, value: str) -> Path:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        raw = path.read_bytes()
+        raw = read_plain(path, _MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:

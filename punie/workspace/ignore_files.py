@@ -6,17 +6,24 @@ filtering", and gitignore(5). A user's own excludes file is not looked at.
 """
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from punie.plain_files import read_plain
+
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 _OWN = (".rgignore", ".ignore")
 _MAX_BYTES = 1 << 20
+# Each further star takes a regular expression a hundred times as long, with all else waiting.
+_PATTERN_CHARS = 500
+_MOST_STARS = 4
+_STARS = re.compile(r"\*+")
 
 
 @dataclass(frozen=True)
@@ -106,8 +113,7 @@ def _first(known: bool | None, specs: Sequence["GitIgnoreSpec"], name: str) -> b
 
 def _read(path: str) -> "GitIgnoreSpec | None":
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
-            data = file.read(_MAX_BYTES)
+        data = read_plain(path, _MAX_BYTES, cut=True)
     except OSError:
         return None
     return _compiled(data.decode("utf-8", errors="surrogateescape").removeprefix("\ufeff"))
@@ -120,6 +126,8 @@ def _compiled(text: str) -> "GitIgnoreSpec | None":
 
     lines = []
     for line in text.splitlines():
+        if len(line) > _PATTERN_CHARS or len(_STARS.findall(line)) > _MOST_STARS:
+            continue
         try:
             GitIgnoreSpec.from_lines([line])
         except ValueError:

@@ -72,3 +72,11 @@ def test_a_repository_ends_the_reach_of_gitignore_and_has_its_own_excludes(tmp_p
     (info / "exclude").write_text("c\n")
     names = [(name, False) for name in ("a", "b", "c", ".git")]
     assert ignored_names(tmp_path / "repo", names) == {"b", "c", ".git"}
+
+
+def test_no_pattern_takes_for_ever(tmp_path: Path) -> None:
+    """Regular expressions made of these would try every way in which a name can be cut."""
+    slow = ["*a" * 30 + "b", "**/a/" * 30 + "b", "\0" * 1_000_000]
+    (tmp_path / ".gitignore").write_text("\n".join([*slow, "*.pyc", "**/build/**/*.py[co]"]))
+    entries = [("a" * 200, False), ("x.pyc", False)]
+    assert ignored_names(tmp_path, entries) == {"x.pyc"}

@@ -64,7 +64,10 @@ async def _plan(context: ToolContext, arguments: AddImportArguments) -> _Planned
     file = await python_file(context, arguments.path)
     refuse_stale(context, file)
     shown = context.workspace.display(file.path)
-    text = await anyio.to_thread.run_sync(with_imports, file.text, wanted, shown)
+    try:
+        text = await anyio.to_thread.run_sync(with_imports, file.text, wanted, shown)
+    except RecursionError as error:
+        raise ToolError(f"{shown} is too deeply nested; use edit_file") from error
     title = f"Import {', '.join(each.name for each in wanted)} in {shown}"
     if text == file.text:
         presentation = Presentation(title=title, kind="edit", locations=(Location(path=file.path),))
@@ -93,16 +96,16 @@ def with_imports(text: str, wanted: Sequence[Imported], shown: str) -> str:
     something else at the top of it.
     """
     # Slow to import, and only needed here.
-    import libcst
     from libcst.codemod import CodemodContext
     from libcst.codemod.visitors import AddImportsVisitor
 
+    from punie.tools.python.concrete import NotPythonError, parse_module
     from punie.tools.python.top_names import top_names
 
     try:
-        module = libcst.parse_module(text)
-    except libcst.ParserSyntaxError as error:
-        raise ToolError(f"{shown} is not valid Python; correct it first") from error
+        module = parse_module(text)
+    except NotPythonError as error:
+        raise ToolError(f"{shown} {error}; correct it first") from error
     there = top_names(module)
     context = CodemodContext()
     for each in wanted:

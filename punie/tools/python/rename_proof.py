@@ -93,7 +93,7 @@ async def _refuse_override(search: Search, texts: Mapping[Path, str]) -> None:
 
 def _refuse_broken(search: Search, file: TextFile, text: str) -> None:
     # Knows the syntax of newer Pythons than the one that runs us, and is slow to import.
-    import libcst
+    from punie.tools.python.concrete import NotPythonError, parse_module
 
     shown = search.context.workspace.display(file.path)
     for each, message in (
@@ -101,6 +101,6 @@ def _refuse_broken(search: Search, file: TextFile, text: str) -> None:
         (text, f"{shown} would not be valid Python any more"),
     ):
         try:
-            libcst.parse_module(each)
-        except libcst.ParserSyntaxError as error:
+            parse_module(each)
+        except NotPythonError as error:
             raise ToolError(message) from error

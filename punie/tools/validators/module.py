@@ -8,6 +8,8 @@ from typing import TypeVar
 import libcst as cst
 from libcst.metadata import MetadataWrapper, PositionProvider
 
+from punie.tools.python.concrete import parse_module
+
 Node = TypeVar("Node", bound=cst.CSTNode)
 Function = cst.FunctionDef
 
@@ -36,8 +38,8 @@ class _Index(cst.CSTVisitor):
 class Module:
     """One module. `path` is as the workspace shows it, `name` dotted, `package` its package.
 
-    Making the tree is slow, so it is made when first asked for; `libcst.ParserSyntaxError` then
-    says that the text is no Python.
+    Making the tree is slow, so it is made when first asked for; `NotPythonError` then says why
+    it cannot be made.
     """
 
     path: str
@@ -49,7 +51,7 @@ class Module:
     @cached_property
     def tree(self) -> cst.Module:
         """The syntax tree."""
-        return cst.parse_module(self.text)
+        return parse_module(self.text)
 
     @cached_property
     def _index(self) -> _Index:

@@ -158,6 +158,7 @@ def _run(
     validators: Sequence[Validator],
     said: list[str],
 ) -> Outcome:
+    from punie.tools.python.concrete import NotPythonError
     from punie.tools.validators.module import Module
     from punie.tools.validators.project import Project
 
@@ -182,8 +183,8 @@ def _run(
         checked += 1
         try:
             _ = module.tree
-        except Exception:
-            said.append(f"{module.path} is not valid Python")
+        except NotPythonError as error:
+            said.append(f"{module.path} {error}")
             continue
         for validator in validators:
             if validator.name in broken:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import IO
 
+from punie.plain_files import read_plain
 from punie.workspace.checkpoints.git_index import GitFile, GitIndex, read_index
 from punie.workspace.checkpoints.states import MAX_KEPT_BYTES, read_regular
 from punie.workspace.checkpoints.tree import Entry, Tree
@@ -22,6 +23,7 @@ COPY_SECONDS = 5.0
 """Seconds that copying may take before one command; it goes on before the next one."""
 
 _ATTRIBUTES = ".gitattributes"
+_SETTINGS_BYTES = 1 << 20
 _CHANGING = re.compile(rb"filter|ident|working-tree-encoding|eol=crlf")
 _CONVERTING = re.compile(rb"autocrlf\s*=\s*(?!false)", re.IGNORECASE)
 
@@ -114,7 +116,7 @@ def _has_filters(tree: Tree, top: Path) -> bool:
 
 def _text(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_plain(path, _SETTINGS_BYTES, cut=True)
     except OSError:
         return b""
 

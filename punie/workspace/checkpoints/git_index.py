@@ -5,11 +5,14 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from punie.plain_files import read_plain
+
 _HEADER = struct.Struct(">4sLL")
 _ENTRY = struct.Struct(">10L20sH")
 _EXTENSION = struct.Struct(">4sL")
 _CHECKSUM = 20
 _MAX_BYTES = 256 * 1024 * 1024
+_POINTER_BYTES = 64 * 1024
 _EXTENDED = 0x4000
 _STAGE = 0x3000
 _REGULAR = 0o100000
@@ -63,18 +66,16 @@ def _data_folder(top: Path) -> Path | None:
         return entry
     if not entry.is_file():
         return None
-    text = entry.read_text(encoding="utf-8", errors="surrogateescape")
+    text = os.fsdecode(read_plain(entry, _POINTER_BYTES))
     if not text.startswith("gitdir:"):
         return None
     return top / text.removeprefix("gitdir:").strip()
 
 
 def _parse(top: Path, path: Path) -> GitIndex | None:
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        if status.st_size > _MAX_BYTES:
-            return None
-        data = file.read()
+    # Before it is read: of one that is written meanwhile less is believed.
+    status = path.stat()
+    data = read_plain(path, _MAX_BYTES)
     signature, version, count = _HEADER.unpack_from(data)
     if signature != b"DIRC" or version not in (2, 3, 4):
         return None
