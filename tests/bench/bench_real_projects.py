@@ -7,6 +7,7 @@ the package's own tests have to come out as before it, with nothing changed but 
     python tests/bench/bench_real_projects.py [--renames NUMBER] [--only-renames] [NAME...]
 """
 
+import argparse
 import ast
 import re
 import sys
@@ -40,7 +41,7 @@ from tests.bench.real_projects import (
 ASKED_PER_FILE = 4
 """Names in each file whose definition and references are asked for."""
 
-RENAMES = 5
+RENAMES = 10
 """Symbols of each package that are renamed."""
 
 Matcher = m.BaseMatcherNode
@@ -198,43 +199,83 @@ async def check_patterns(bench: Bench, files: list[Path]) -> None:
             bench.score.count("find_pattern", right=found[path] == wanted, what=what)
 
 
-def _candidates(root: Path) -> Iterator[tuple[str, int, str]]:
-    """Yield path, line and name of functions, classes and methods that are worth renaming."""
+Named = tuple[str, int, str]
+"""Path, line and name."""
+
+
+def _candidates(root: Path, number: int) -> Iterator[Named]:
+    """Yield names that are worth changing, from all over the package, one of each kind in turn."""
     package = package_of(root)
-    by_kind: dict[str, list[tuple[str, int, str]]] = {"class": [], "function": [], "method": []}
+    by_kind: dict[str, list[Named]] = {}
+    exported = (root / package.source / package.name / "__init__.py").read_text()
     for path in python_files(root / package.source / package.name):
         if "test" in path.name or path.parent.name in ("tests", "_sandbox"):
             continue
-        shown = path.relative_to(root).as_posix()
-        exported = (root / package.source / package.name / "__init__.py").read_text()
-        for node in ast.parse(path.read_text()).body:
-            if package.used_by_pytest and getattr(node, "name", "") in exported:
-                continue
-            if isinstance(node, ast.FunctionDef) and len(node.name) > 4:
-                by_kind["function"].append((shown, node.lineno, node.name))
-            if isinstance(node, ast.ClassDef):
-                by_kind["class"].append((shown, node.lineno, node.name))
-                for inner in node.body:
-                    plain = isinstance(inner, ast.FunctionDef) and not inner.name.startswith("__")
-                    if package.used_by_pytest and not getattr(inner, "name", "").startswith("_"):
-                        continue
-                    if plain and isinstance(inner, ast.FunctionDef) and not inner.decorator_list:
-                        by_kind["method"].append((shown, inner.lineno, inner.name))
-    # From all over the package, one of each kind in turn.
-    for number in range(RENAMES):
-        for listed in by_kind.values():
-            if listed:
-                yield listed[(number * len(listed)) // RENAMES]
+        text = path.read_text()
+        lines = text.split("\n")
+        for node in ast.parse(text).body:
+            for kind, line, name in _names(node, lines):
+                owner = getattr(node, "name", name)
+                if package.used_by_pytest and (owner in exported or not name.startswith("_")):
+                    continue
+                if len(name) > 2 and not name.startswith("__"):
+                    listed = by_kind.setdefault(kind, [])
+                    listed.append((path.relative_to(root).as_posix(), line, name))
+    # A name that several modules give to something may have to be the same in all of them: the
+    # tests of toolz hold the names of two of its modules against each other.
+    constants = Counter(name for _, _, name in by_kind.get("constant", ()))
+    by_kind["constant"] = [each for each in by_kind.get("constant", []) if constants[each[2]] == 1]
+    for index in range(number):
+        for listed in filter(None, by_kind.values()):
+            yield listed[(index * len(listed)) // number]
 
 
-async def check_renames(bench: Bench) -> None:
+def _names(node: ast.stmt, lines: list[str]) -> Iterator[tuple[str, int, str]]:
+    """Yield what a statement at the top of a module names: kind, line and name."""
+    match node:
+        case ast.FunctionDef():
+            yield "function", node.lineno, node.name
+            yield from _parameters(node, lines)
+        case ast.ClassDef():
+            yield "class", node.lineno, node.name
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("__"):
+                    if not inner.decorator_list:
+                        yield "method", inner.lineno, inner.name
+                        yield from _parameters(inner, lines)
+                elif isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
+                    for each in ast.walk(inner):
+                        match each:
+                            case ast.Attribute(attr=name, ctx=ast.Store()) if (
+                                _first_word(lines[each.lineno - 1], name) > each.col_offset
+                            ):
+                                yield "attribute", each.lineno, name
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            yield "constant", node.lineno, name
+        case _:
+            return
+
+
+def _parameters(node: ast.FunctionDef, lines: list[str]) -> Iterator[tuple[str, int, str]]:
+    for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
+        if arg.arg not in ("self", "cls") and (
+            _first_word(lines[arg.lineno - 1], arg.arg) == arg.col_offset
+        ):
+            yield "parameter", arg.lineno, arg.arg
+
+
+async def check_renames(bench: Bench, number: int) -> None:
     """Rename symbols; after each the tests have to come out as before all of them."""
     before = own_tests(bench.root)
     done = 0
     tool = _tool("rename_symbol")
-    for path, line, name in _candidates(bench.root):
-        if done == RENAMES:
+    tried: set[str] = set()
+    for path, line, name in _candidates(bench.root, number):
+        if done == number:
             break
+        if name in tried:
+            continue
+        tried.add(name)
         new = f"{name}_renamed" if not name[0].isupper() else f"{name}Renamed"
         arguments = {"symbol": name, "path": f"{path}:{line}", "new_name": new}
         old_texts = {each: each.read_text() for each in python_files(bench.root)}
@@ -259,7 +300,7 @@ async def check_renames(bench: Bench) -> None:
                 each.write_text(text)
 
 
-async def run(project: Path) -> Score:
+async def run(project: Path, renames: int, only_renames: bool) -> Score:
     """Print and return what came of one project."""
     score = Score()
     with tempfile.TemporaryDirectory() as folder:
@@ -269,11 +310,12 @@ async def run(project: Path) -> Score:
         bench = Bench(root, ToolContext(workspace, ReadLedger(), limits), score)
         files = python_files(root)
         print(f"{project.name}: {len(files)} files")
-        with RawServer(root) as raw:
-            for path in files:
-                await check_file(bench, raw, path)
-        await check_patterns(bench, files)
-        await check_renames(bench)
+        if not only_renames:
+            with RawServer(root) as raw:
+                for path in files:
+                    await check_file(bench, raw, path)
+            await check_patterns(bench, files)
+        await check_renames(bench, renames)
         await workspace.aclose()
     for tool, asked in score.asked.items():
         taken = f", {score.seconds[tool] / asked:.3f} s each" if score.seconds[tool] else ""
@@ -285,13 +327,18 @@ async def run(project: Path) -> Score:
 
 def main() -> int:
     """Run all; 1 if an answer was wrong."""
-    named = sys.argv[1:] or [package.name for package in PACKAGES]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", help="which packages")
+    parser.add_argument("--renames", type=int, default=RENAMES, help="how many of each package")
+    parser.add_argument("--only-renames", action="store_true")
+    given = parser.parse_args()
+    named = given.names or [package.name for package in PACKAGES]
     try:
         found = [each for each in projects() if package_of(each).name in named]
     except NoIndexError as error:
         print(f"skipped: {error}")
         return 0
-    scores = [anyio.run(run, project) for project in found]
+    scores = [anyio.run(run, project, given.renames, given.only_renames) for project in found]
     asked = sum(sum(score.asked.values()) for score in scores)
     wrong = sum(len(score.wrong) for score in scores)
     print(f"{asked} answers, {wrong} wrong")

@@ -49,6 +49,18 @@ def namings(text: str, word: str) -> list[Naming]:
     return list(dict.fromkeys(found))
 
 
+def members_of(node: ast.ClassDef, text: str, word: str) -> list[Naming]:
+    """Return where the body of a class gives a word as a name, functions' bodies left out."""
+    lines = text.split("\n")
+    named = (_named(statement, word, "member") for statement in node.body)
+    return [
+        Naming(kind, *_spot(lines, each, word))
+        for statement in named
+        for kind, each in statement
+        if kind == "member" and not isinstance(each, (ast.Attribute, ast.Call))
+    ]
+
+
 def has_member(text: str, word: str) -> bool:
     """Tell whether a text names a member so; quick where the word is only used."""
     if not re.search(_MAY_NAME.format(re.escape(word)), text):
@@ -76,14 +88,16 @@ def _spot(lines: list[str], node: ast.AST, word: str) -> tuple[int, int]:
     return first, start
 
 
-def _named(tree: ast.AST, word: str) -> Iterator[tuple[NamingKind, ast.AST]]:
-    """Yield what names the word, with the kind that it has there."""
-    left: list[tuple[ast.AST, NamingKind]] = [(tree, "module")]
+def _named(
+    tree: ast.AST, word: str, kind: NamingKind = "module"
+) -> Iterator[tuple[NamingKind, ast.AST]]:
+    """Yield what names the word, with the kind that it has there; at the outside it is `kind`."""
+    left: list[tuple[ast.AST, NamingKind]] = [(tree, kind)]
     while left:
         node, within = left.pop()
-        kind = _kind(node, within, word)
-        if kind is not None:
-            yield kind, node
+        named = _kind(node, within, word)
+        if named is not None:
+            yield named, node
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             within = "local"
         elif isinstance(node, ast.ClassDef):

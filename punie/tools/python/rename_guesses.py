@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from punie.tools.base import ToolError
 from punie.tools.python.bindings import Bindings, Imported
-from punie.tools.python.namings import Naming, column_in, has_member, namings, parsed
+from punie.tools.python.namings import column_in, has_member, members_of, namings, parsed
 from punie.tools.python.occurrences import Occurrence, files_with
 from punie.tools.python.rename_state import Search, in_project, point_of
 from punie.workspace.base import TextFile
@@ -38,30 +38,37 @@ _IMPORT = re.compile(
     re.MULTILINE,
 )
 
+_BEGINNING = re.compile(r"^\s*\w+\s*=\s*None\b")
 
-@dataclass
+
+@dataclass(frozen=True)
 class _Unknown:
-    """An attribute without a known meaning, and the file that it is in."""
+    """A member of an object, or in a class below one, of which nobody knows the type."""
 
     point: Point
-    node: ast.Attribute
+    receiver: ast.expr
     bindings: Bindings
+
+    @property
+    def spelt(self) -> str:
+        """The object or the class above as it is spelt."""
+        return _spelt(self.receiver)
 
 
 @dataclass
 class _Evidence:
-    """What else has the name."""
+    """What else has the name: places by kind, and receivers as they are spelt."""
 
-    own: list[tuple[Path, Naming]] = field(default_factory=list)
-    rivals: list[tuple[Path, Naming]] = field(default_factory=list)
+    own: set[str] = field(default_factory=set)
+    members: set[Point] = field(default_factory=set)
+    of_modules: set[Point] = field(default_factory=set)
     spelt: set[str] = field(default_factory=set)
     spelt_otherwise: set[str] = field(default_factory=set)
 
-    def is_own(self, kind: str) -> bool:
-        return any(naming.kind == kind for _, naming in self.own)
-
-    def has_rival(self, kind: str) -> bool:
-        return any(naming.kind == kind for _, naming in self.rivals)
+    @property
+    def sure(self) -> set[str]:
+        """What is spelt so and always meant where the type is known."""
+        return self.spelt - self.spelt_otherwise
 
 
 async def guesses(search: Search, found: Sequence[Occurrence]) -> list[Point]:
@@ -71,61 +78,107 @@ async def guesses(search: Search, found: Sequence[Occurrence]) -> list[Point]:
         for point in (point_of(each) for each in found if each.within == "code")
         if point not in search.edits and not search.meanings.get(point)
     }
-    if not unknown:
-        return []
     evidence = _Evidence()
     listed: list[_Unknown] = []
     for path, file in search.files.items():
         tree = parsed(file.text) if in_project(search, path) else None
-        if tree is None:
-            continue
-        for naming in namings(file.text, search.old):
-            point = Point(path, naming.line, naming.column)
-            side = evidence.own if point in search.edits else evidence.rivals
-            side.append((path, naming))
-        attributes = _attributes(search, path, tree)
-        for point, node in attributes.items():
-            if point in search.edits:
-                evidence.spelt.add(_spelt(node))
-            elif search.meanings.get(point):
-                evidence.spelt_otherwise.add(_spelt(node))
-        wanted = {point: node for point, node in attributes.items() if point in unknown}
-        if wanted:
+        if tree is not None:
+            _gather(search, path, tree, evidence)
             bindings = Bindings(tree, file.text)
-            listed += [_Unknown(point, node, bindings) for point, node in wanted.items()]
+            wanted = [*_attributes(search, path, tree), *_overriding(search, path, tree)]
+            listed += [
+                _Unknown(point, receiver, bindings)
+                for point, receiver in wanted
+                if point in unknown or point in evidence.members
+            ]
     chosen: list[Point] = []
-    if evidence.is_own("member"):
-        chosen += await _members(search, listed, evidence)
-    if evidence.is_own("module"):
+    if "member" in evidence.own:
+        chosen += await _members(search, await _without_known(search, listed), evidence)
+    if "module" in evidence.own:
         chosen += await _of_modules(search, listed, evidence)
     return list(dict.fromkeys(chosen))
 
 
-def _attributes(search: Search, path: Path, tree: ast.Module) -> dict[Point, ast.Attribute]:
-    """Return the attributes of the old name, by where the name stands."""
-    found: dict[Point, ast.Attribute] = {}
+def _gather(search: Search, path: Path, tree: ast.Module, evidence: _Evidence) -> None:
+    for naming in namings(search.files[path].text, search.old):
+        point = Point(path, naming.line, naming.column)
+        if point in search.edits:
+            evidence.own.add(naming.kind)
+        elif naming.kind == "member":
+            evidence.members.add(point)
+        elif naming.kind == "module":
+            evidence.of_modules.add(point)
+    for point, receiver in _attributes(search, path, tree):
+        if point in search.edits:
+            evidence.spelt.add(_spelt(receiver))
+        elif search.meanings.get(point):
+            evidence.spelt_otherwise.add(_spelt(receiver))
+
+
+def _attributes(search: Search, path: Path, tree: ast.Module) -> list[tuple[Point, ast.expr]]:
+    """Return where attributes have the old name, and of what."""
+    found: list[tuple[Point, ast.expr]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr == search.old:
             line = node.end_lineno or node.lineno
             end = column_in(search.line(path, line), node.end_col_offset or 0)
-            found[Point(path, line, end - len(search.old))] = node
+            found.append((Point(path, line, end - len(search.old)), node.value))
     return found
 
 
-def _spelt(node: ast.Attribute) -> str:
+def _overriding(search: Search, path: Path, tree: ast.Module) -> list[tuple[Point, ast.expr]]:
+    """Return where classes define the old name, and what they inherit from."""
+    found: list[tuple[Point, ast.expr]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            found += [
+                (Point(path, naming.line, naming.column), base)
+                for naming in members_of(node, search.files[path].text, search.old)
+                for base in map(_plain, node.bases)
+                if isinstance(base, (ast.Name, ast.Attribute))
+            ]
+    return found
+
+
+def _plain(base: ast.expr) -> ast.expr:
+    return base.value if isinstance(base, ast.Subscript) else base
+
+
+def _spelt(receiver: ast.expr) -> str:
     try:
-        return ast.unparse(node.value)
+        return ast.unparse(receiver)
     except RecursionError:
         return ""
 
 
+async def _without_known(search: Search, listed: Sequence[_Unknown]) -> list[_Unknown]:
+    """Leave out definitions in classes of which all that is above them is known."""
+    points = [
+        Point(each.point.path, each.receiver.end_lineno or 1, _last_name(search, each))
+        for each in listed
+    ]
+    answers = await search.server.definitions(points)
+    return [
+        each
+        for each, places in zip(listed, answers, strict=True)
+        if not search.meanings.get(each.point)
+        # What has None for a beginning gets its value somewhere else.
+        or all(_BEGINNING.search(place.text) for place in places)
+    ]
+
+
+def _last_name(search: Search, each: _Unknown) -> int:
+    line = search.line(each.point.path, each.receiver.end_lineno or 1)
+    end = column_in(line, each.receiver.end_col_offset or 0)
+    return max(end - 1, 0)
+
+
 async def _members(search: Search, listed: Sequence[_Unknown], evidence: _Evidence) -> list[Point]:
     """Return the attributes of objects of unknown type that can be no other member."""
-    if evidence.has_rival("member"):
-        # Another class has one too: only what is spelt as it is where the type is known.
-        sure = evidence.spelt - evidence.spelt_otherwise
-        listed = [each for each in listed if _spelt(each.node) in sure]
     listed = await _of_unknown_type(search, await _not_foreign(search, listed))
+    if evidence.members - {each.point for each in listed}:
+        # Another class has one too: only what is spelt as it is where the type is known.
+        listed = [each for each in listed if each.spelt in evidence.sure]
     if not listed:
         return []
     imports = await _imports(search)
@@ -133,13 +186,12 @@ async def _members(search: Search, listed: Sequence[_Unknown], evidence: _Eviden
     if imports is None or rivals is None or rivals & _EVERYWHERE:
         return []
     modules = {name.rpartition(".")[2] for name in imports.modules}
-    sure = evidence.spelt - evidence.spelt_otherwise
     kept: list[Point] = []
     for each in listed:
-        receiver = _spelt(each.node)
-        if receiver.rpartition(".")[2] in modules:
+        if each.spelt.rpartition(".")[2] in modules:
             continue
-        if not rivals or (receiver in sure and not imports.gives(rivals, receiver)):
+        sure = each.spelt in evidence.sure and not imports.gives(rivals, each.spelt)
+        if not rivals or sure:
             kept.append(each.point)
     return kept
 
@@ -163,8 +215,8 @@ async def _of_unknown_type(search: Search, listed: Sequence[_Unknown]) -> list[_
 
 
 def _is_own_object(each: _Unknown) -> bool:
-    value = each.node.value
-    return isinstance(value, ast.Name) and value.id == each.bindings.first_parameter(each.node)
+    value = each.receiver
+    return isinstance(value, ast.Name) and value.id == each.bindings.first_parameter(value)
 
 
 def _covers(place: Place, point: Point) -> bool:
@@ -176,7 +228,7 @@ async def _not_foreign(search: Search, listed: Sequence[_Unknown]) -> list[_Unkn
     """Leave out objects that come from other people's code, or may come from what is missing."""
     kept: list[_Unknown] = []
     for each in listed:
-        origins = each.bindings.origins(each.node.value)
+        origins = each.bindings.origins(each.receiver)
         if await _foreign(search, each.point.path, sorted_imports(origins.imports)):
             continue
         if origins.given or not origins.imports:
@@ -217,11 +269,11 @@ async def _of_modules(
     search: Search, listed: Sequence[_Unknown], evidence: _Evidence
 ) -> list[Point]:
     """Return the attributes of the project's own modules that are made while the program runs."""
-    if evidence.has_rival("module"):
+    if evidence.of_modules:
         return []
     kept: list[Point] = []
     for each in listed:
-        root: ast.expr = each.node.value
+        root = each.receiver
         while isinstance(root, ast.Attribute):
             root = root.value
         if not isinstance(root, ast.Name):

@@ -35,10 +35,11 @@ class Search:
     ) -> list[tuple[Place, ...]]:
         """Return where what stands at each point is defined, each at its name.
 
-        For the server `self.name` as a whole defines an attribute.
+        For the server `self.name` as a whole defines an attribute, and a name that is also one of a
+        builtin, or that a builtin was given to, means that as well.
         """
         answers = await self.server.definitions(points, overlay)
-        return [tuple(_at_name(place, name) for place in places) for places in answers]
+        return [_own([_at_name(place, name) for place in places]) for places in answers]
 
     def line(self, path: Path, number: int) -> str:
         """Return a line of a file, "" if there is none."""
@@ -75,6 +76,11 @@ def in_project(search: Search, path: Path) -> bool:
         return False
     parts = path.relative_to(root).parts
     return not any(part.startswith(".") or part == "site-packages" for part in parts)
+
+
+def _own(places: Sequence[Place]) -> tuple[Place, ...]:
+    own = tuple(place for place in places if place.path.name != "builtins.pyi")
+    return own or tuple(places)
 
 
 def _at_name(place: Place, name: str) -> Place:

@@ -6,6 +6,7 @@ old name stands is looked at, and in the end every changed place has to mean wha
 """
 
 import ast
+import builtins
 import keyword
 import re
 from collections.abc import Iterable, Sequence
@@ -25,6 +26,7 @@ from punie.tools.python.rename_state import (
     in_project,
     is_named,
     order,
+    place_after,
     point_of,
     shown_place,
 )
@@ -35,6 +37,7 @@ MAX_PLACES = 3_000
 """A name that stands in more places is not renamed."""
 
 _MAX_ROUNDS = 20
+_NOT_BOUND = "unresolved-reference"
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,10 @@ async def plan_rename(context: ToolContext, located: Located, new: str) -> Renam
         await _export(search)
         guessed = await guesses(search, found)
         search.edits.update(guessed)
+        if guessed:
+            await _widen(search)
+        if hasattr(builtins, old):
+            await _leave_builtins(search)
     changes = changed_files(search)
     with workspace_errors():
         await prove(search, changes)
@@ -193,6 +200,18 @@ async def _export(search: Search) -> None:
         (places,) = await search.definitions([point], search.old, {file.path: text})
         if any(place.point in search.edits for place in places):
             search.edits.update(Point(file.path, line, column) for line, column in entries)
+
+
+async def _leave_builtins(search: Search) -> None:
+    """Take out places that still mean the builtin, as the second `sorted` of `sorted = sorted`."""
+    texts = {change.path: change.text or "" for change in changed_files(search)}
+    missing = {
+        problem.place.point
+        for problems in (await search.server.diagnostics(list(texts), texts)).values()
+        for problem in problems
+        if problem.rule == _NOT_BOUND
+    }
+    search.edits -= {point for point in search.edits if place_after(search, point) in missing}
 
 
 def _all_entries(text: str, name: str) -> Iterable[tuple[int, int]]:

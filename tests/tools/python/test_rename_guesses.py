@@ -41,6 +41,28 @@ CASES = {
     "an attribute that something else is given": {
         "a.py": f"{A}def f(): ...\nf.total = 1\ndef use(x): x.total()\n"
     },
+    "an attribute that is set on an argument": {
+        "a.py": f"{A}def use(x):\n    x.<total> = 1\ndef f(y): y.<total>()\n"
+    },
+    "a class below one that is not known": {
+        "a.py": A,
+        "b.py": (
+            "class Checks:\n    Made = None\n    def check(self):\n"
+            "        class Below(self.Made):\n            def <total>(self): ...\n"
+            "        Below().<total>()\n        self.Made().<total>()\n"
+        ),
+    },
+    "a class below one that is known": {
+        "a.py": (
+            f"{A}from typing import Generic, TypeVar, NamedTuple\nT = TypeVar('T')\n"
+            "class B(Generic[T]):\n    def total(self): ...\ndef use(x): x.total()\n"
+        )
+    },
+    "a class below one that is not installed": {
+        "a.py": A,
+        "b.py": "import nope\nclass B(nope.Base):\n    def total(self): ...\n",
+        "c.py": "def use(x): x.total()\n",
+    },
     "what is known not to have it": {
         "a.py": f"{A}class B: ...\nb = B()\nb.total()\ndef use(x): x.<total>()\n"
     },

@@ -130,6 +130,13 @@ CASES = {
         {"a.py": "import os as <o>\nprint(<o>.sep, <o>.path)\n"},
         {"symbol": "o", "path": "a.py:1", "new_name": "system"},
     ),
+    "a name that takes a builtin's": (
+        {
+            "a.py": "<sorted> = sorted\n__all__ = ['<sorted>']\nprint(<sorted>([]))\n",
+            "b.py": "import a\nprint(a.<sorted>([]), sorted([]))\n",
+        },
+        {"symbol": "sorted", "path": "a.py:1", "new_name": "ordered"},
+    ),
     "a local variable beside others of that name": (
         {
             "a.py": (
