@@ -21,6 +21,7 @@ from punie.tools.python.bindings import Bindings, Imported
 from punie.tools.python.namings import column_in, has_member, members_of, namings, parsed
 from punie.tools.python.occurrences import Occurrence, files_with
 from punie.tools.python.rename_state import Search, in_project, point_of
+from punie.tools.python.rename_strings import NamedMember, lacks_member, named_members
 from punie.workspace.base import TextFile
 from punie.workspace.lsp.model import Place, Point
 
@@ -48,6 +49,7 @@ class _Unknown:
     point: Point
     receiver: ast.expr
     bindings: Bindings
+    named: NamedMember | None = None
 
     @property
     def spelt(self) -> str:
@@ -75,7 +77,7 @@ async def guesses(search: Search, found: Sequence[Occurrence]) -> list[Point]:
     """Return the places with no known meaning that can mean nothing but what is renamed."""
     unknown = {
         point
-        for point in (point_of(each) for each in found if each.within == "code")
+        for point in (point_of(each) for each in found if each.within != "comment")
         if point not in search.edits and not search.meanings.get(point)
     }
     evidence = _Evidence()
@@ -85,11 +87,19 @@ async def guesses(search: Search, found: Sequence[Occurrence]) -> list[Point]:
         if tree is not None:
             _gather(search, path, tree, evidence)
             bindings = Bindings(tree, file.text)
-            wanted = [*_attributes(search, path, tree), *_overriding(search, path, tree)]
+            wanted = [
+                *_attributes(search, path, tree),
+                *_overriding(search, path, tree),
+            ]
             listed += [
                 _Unknown(point, receiver, bindings)
                 for point, receiver in wanted
                 if point in unknown or point in evidence.members
+            ]
+            listed += [
+                _Unknown(each.point, each.receiver, bindings, each)
+                for each in named_members(search, path, tree)
+                if each.point in unknown
             ]
     chosen: list[Point] = []
     if "member" in evidence.own:
@@ -210,7 +220,11 @@ async def _of_unknown_type(search: Search, listed: Sequence[_Unknown]) -> list[_
     return [
         each
         for each in listed
-        if _is_own_object(each) or not any(_covers(place, each.point) for place in faults)
+        if _is_own_object(each)
+        or (
+            not any(_covers(place, each.point) for place in faults)
+            and not (each.named and await lacks_member(search, each.named))
+        )
     ]
 
 

@@ -79,7 +79,12 @@ def in_project(search: Search, path: Path) -> bool:
 
 
 def _own(places: Sequence[Place]) -> tuple[Place, ...]:
-    own = tuple(place for place in places if place.path.name != "builtins.pyi")
+    # Indented are the members of builtin types, which are others.
+    own = tuple(
+        place
+        for place in places
+        if place.path.name != "builtins.pyi" or place.text.startswith((" ", "\t"))
+    )
     return own or tuple(places)
 
 

@@ -30,6 +30,7 @@ from punie.tools.python.rename_state import (
     point_of,
     shown_place,
 )
+from punie.tools.python.rename_strings import meant_strings
 from punie.workspace.base import TextFile
 from punie.workspace.lsp.model import Place, Point
 
@@ -87,10 +88,8 @@ async def plan_rename(context: ToolContext, located: Located, new: str) -> Renam
             raise ToolError(f"nothing is known of {old} there; references shows what is")
         await _widen(search)
         await _export(search)
-        guessed = await guesses(search, found)
-        search.edits.update(guessed)
-        if guessed:
-            await _widen(search)
+        guessed = await _guess(search, found)
+        search.edits.update(await meant_strings(search))
         if hasattr(builtins, old):
             await _leave_builtins(search)
     changes = changed_files(search)
@@ -200,6 +199,20 @@ async def _export(search: Search) -> None:
         (places,) = await search.definitions([point], search.old, {file.path: text})
         if any(place.point in search.edits for place in places):
             search.edits.update(Point(file.path, line, column) for line, column in entries)
+
+
+async def _guess(search: Search, found: Sequence[Occurrence]) -> list[Point]:
+    """Add and return what can be nothing else, with what means that; nothing if that fails."""
+    sure = set(search.edits)
+    guessed = await guesses(search, found)
+    search.edits.update(guessed)
+    try:
+        if guessed:
+            await _widen(search)
+    except ToolError:
+        search.edits = sure
+        return []
+    return guessed
 
 
 async def _leave_builtins(search: Search) -> None:

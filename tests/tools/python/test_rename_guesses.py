@@ -44,6 +44,9 @@ CASES = {
     "an attribute that is set on an argument": {
         "a.py": f"{A}def use(x):\n    x.<total> = 1\ndef f(y): y.<total>()\n"
     },
+    "a string that names a member of an argument": {
+        "a.py": f"{A}def use(x, y: str):\n    getattr(x, '<total>')\n    getattr(y, 'total')\n"
+    },
     "a class below one that is not known": {
         "a.py": A,
         "b.py": (

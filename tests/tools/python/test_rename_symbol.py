@@ -130,6 +130,40 @@ CASES = {
         {"a.py": "import os as <o>\nprint(<o>.sep, <o>.path)\n"},
         {"symbol": "o", "path": "a.py:1", "new_name": "system"},
     ),
+    "strings that name a member of what is known": (
+        {
+            "pkg/__init__.py": "",
+            "pkg/core.py": (
+                "class A:\n    def <go>(self): ...\nclass B:\n    def go(self): ...\n"
+                "def use(a: A, b: B):\n    é = getattr(a, '<go>')(); getattr(b, 'go')\n"
+                "    return hasattr(\n        a,\n        \"<go>\",\n    ), getattr(a, 'g' 'o')\n"
+            ),
+            "t.py": (
+                "from unittest.mock import patch\nimport pkg.core\nfrom pkg.core import A, B\n"
+                "def test(monkeypatch):\n    monkeypatch.setattr(A, '<go>', None)\n"
+                "    monkeypatch.setattr('pkg.core.A.<go>', None)\n    patch.object(B, 'go')\n"
+                "    patch.object(pkg.core.A, '<go>')\n    print('a go', 'go', 'pkg.core.B.go')\n"
+            ),
+        },
+        {"symbol": "A.go", "path": "pkg/core.py", "new_name": "walk"},
+    ),
+    "strings with a full name": (
+        {
+            "pkg/__init__.py": "from pkg.core import <Node>\n",
+            "pkg/core.py": "class <Node>:\n    x = 1\n",
+            "t.py": "patch('pkg.core.<Node>.x', 'pkg.<Node>', 'pkg.core:<Node>', 'a.Node')\n",
+        },
+        {"symbol": "Node", "path": "pkg/core.py", "new_name": "Tree"},
+    ),
+    "strings after letters of several bytes": (
+        {
+            "a.py": (
+                "class A:\n    def <go>(self): ...\ndef use(a: A):\n"
+                "    é = getattr(a, '<go>')(); getattr('é', 'go'); getattr(a, '<go>')\n"
+            )
+        },
+        {"symbol": "A.go", "new_name": "walk"},
+    ),
     "a name that takes a builtin's": (
         {
             "a.py": "<sorted> = sorted\n__all__ = ['<sorted>']\nprint(<sorted>([]))\n",
@@ -253,6 +287,11 @@ async def test_places_that_stay_are_told(bench: Bench) -> None:
             "class A:\n    def g(self): ...\nclass B(A):\n    def f(self): ...\n",
             {"symbol": "B.f", "new_name": "g"},
             "B or a class below it has a g already: a.py:2",
+        ),
+        (
+            "class A:\n    def pop(self): ...\ndef f(x: A | list[int]): x.pop()\n",
+            {"symbol": "A.pop", "new_name": "take"},
+            "pop is defined outside of the project: ",
         ),
         (
             "def f(: ...\nx = 1\nprint(x)\n",
