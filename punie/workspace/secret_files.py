@@ -19,10 +19,16 @@ _NAMES = frozenset(
         ),
     }
 )
-_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".password-store"})
-_IN_FOLDERS = frozenset({(".docker", "config.json"), ("gcloud", "credentials.db")})
+_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".password-store", ".mozilla"})
+_IN_FOLDERS = frozenset(
+    {
+        *((".docker", "config.json"), ("gcloud", "credentials.db"), ("gcloud", "access_tokens.db")),
+        *(("gh", "hosts.yml"), ("git", "credentials"), ("huggingface", "token")),
+        (".config", "hub"),
+    }
+)
 _SUFFIXES = re.compile(
-    r".+\.(?:pem|key|p12|pfx|jks|keystore|kdbx?|ppk|asc\.key|tfvars(?:\.json)?|pkcs12|p8|env)"
+    r".+\.(?:pem|key|keyring|p12|pfx|jks|keystore|kdbx?|ppk|asc\.key|tfvars(?:\.json)?|pkcs12|p8|env)"
 )
 _KEYS = re.compile(r"id_(?:rsa|dsa|ecdsa|ed25519|xmss)(?:[_.-].*)?")
 _ENV = re.compile(r"\.env(?:[._-].*|\d*)|env\.(?:local|prod(?:uction)?|dev(?:elopment)?|staging)")

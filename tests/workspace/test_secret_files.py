@@ -15,6 +15,8 @@ from punie.workspace.secret_files import is_secret_path
         *("prod.auto.tfvars", "terraform.tfstate", "x.tfvars.json", "secrets.toml", "secret.yml"),
         *("client_secret_1234.apps.json", "service-account-prod.json", "auth.json"),
         *(".ssh/config", "x/.aws/credentials", ".kube/config", ".docker/config.json", ".gnupg/x"),
+        *(".config/gh/hosts.yml", "~/.config/git/credentials", ".cache/huggingface/token"),
+        *(".config/hub", "gcloud/access_tokens.db", ".mozilla/x", "keyrings/login.keyring"),
         *("．env", ".ｅｎｖ", ".env/", ".env/.", "./.env"),
     ],
 )  # fmt: skip
@@ -31,6 +33,7 @@ def test_names_of_secret_files(path: str) -> None:
         *("keys.py", "key", ".key", ".pem", "monkey", "pem.md", "keyboard.json", "package.json"),
         *("credentials.py", "secrets.py", "test_secrets.py", "tokens.json", "docs/secrets.md"),
         *("terraform.tf", "main.tf", ".gitignore", "README.md", "", ".", "/", "src", ".ssh/x.pub"),
+        *("hosts.yml", "git/config", "huggingface/token.py", "keyrings/alt.py", "hub"),
         *("service_account.py", "a.envelope", "oauth.json", "config.json", "docker/config.json"),
     ],
 )  # fmt: skip
