@@ -46,8 +46,9 @@ def permissions(
     tool: Annotated[
         str,
         typer.Option(
-            help="What --allow and --deny are about: commands (run_command), files (edit), or the "
-            'name of a tool with its arguments as JSON or "*" for all.'
+            help="What --allow and --deny are about: commands (run_command), changes of files "
+            '(edit), reading them (read), or the name of a tool with its arguments as JSON or "*" '
+            "for all."
         ),
     ] = COMMANDS,
     project: Annotated[Path, typer.Option(help="Folder of the project.")] = Path(),

@@ -6,6 +6,7 @@ two seconds and may fail: an edit that was made has succeeded, whatever becomes 
 """
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,13 +41,15 @@ TypesBefore = Mapping[Path, Sequence[Problem]]
 class Change:
     """A file that was changed; a text of None is a file that is not there.
 
-    `was` is where a file was that has moved.
+    `was` is where a file was that has moved, `renamed` the old and the new name of a symbol: what
+    was wrong before is said with the new one.
     """
 
     path: Path
     old: str | None
     new: str | None
     was: Path | None = None
+    renamed: tuple[str, str] | None = None
 
 
 async def types_before(context: ToolContext, paths: Sequence[Path]) -> TypesBefore:
@@ -120,7 +123,7 @@ async def _new_lint(context: ToolContext, change: Change) -> list[Problem]:
     old, new = change.old or "", change.new or ""
     found = await read(new) if new else []
     before = await read(old) if found and old else []
-    return new_problems(old, new, before, found)
+    return new_problems(old, new, _with_new_name(change, before), found)
 
 
 def _new_types(change: Change, after: Sequence[Problem], before: TypesBefore) -> Sequence[Problem]:
@@ -130,7 +133,15 @@ def _new_types(change: Change, after: Sequence[Problem], before: TypesBefore) ->
     known = before.get(change.was or change.path)
     if known is None:
         return in_new_lines(change.old, change.new or "", after)
-    return new_problems(change.old, change.new or "", known, after)
+    return new_problems(change.old, change.new or "", _with_new_name(change, known), after)
+
+
+def _with_new_name(change: Change, problems: Sequence[Problem]) -> Sequence[Problem]:
+    if change.renamed is None:
+        return problems
+    old, new = change.renamed
+    word = re.compile(rf"\b{re.escape(old)}\b")
+    return [replace(each, message=word.sub(new, each.message)) for each in problems]
 
 
 async def _types(

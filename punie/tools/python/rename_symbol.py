@@ -108,8 +108,14 @@ async def run(context: ToolContext, arguments: RenameSymbolArguments) -> ToolRes
         f"{count(len(rename.changes), 'file')}: {changed_names(context, rewriting, _NAMES_CHARS)}"
     )
     text = "\n".join([head, *_left_rows(context, rename)])
+    names = (arguments.symbol.rpartition(".")[2], arguments.new_name)
     changed = [
-        Change(change.path, None if change.old is None else change.old.text, change.text)
+        Change(
+            change.path,
+            None if change.old is None else change.old.text,
+            change.text,
+            renamed=names,
+        )
         for change in rename.changes
     ]
     result = noted(ToolResult(text, shown), "; ".join(notes))

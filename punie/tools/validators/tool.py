@@ -1,6 +1,6 @@
 """validate: mistakes that linters and type checkers do not know of."""
 
-from punie.tools.base import Tool, ToolContext, ToolResult
+from punie.tools.base import Tool, ToolContext, ToolResult, noted
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Location, Presentation
 from punie.tools.python.targets import PathArguments, described, find_target
@@ -38,7 +38,7 @@ async def run(context: ToolContext, arguments: PathArguments) -> ToolResult:
             "content": (fenced(text),),
         }
     )
-    return ToolResult(text, shown)
+    return noted(ToolResult(text, shown), "" if target.file is None else target.file.note)
 
 
 def row(found: Found) -> str:

@@ -225,3 +225,12 @@ async def test_a_change_outside_of_every_root_is_no_error(bench: Bench) -> None:
     result = await bench.result("write_file", path="a.txt", content="")
     change = Change(Path("/nowhere/a.py"), None, "print(missing)\n")
     assert await with_diagnostics(bench.context, result, [change]) == result
+
+
+async def test_what_only_has_another_name_is_not_new(bench: Bench) -> None:
+    bench.file("lib.py", "def helper(x: int) -> int:\n    return x\n")
+    bench.file("use.py", "from lib import helper\n\n\ndef use() -> None:\n    helper('a')\n")
+    bench.file("app.py", "from lib import helper\n")
+    text = await bench.text("rename_symbol", symbol="helper", new_name="aid")
+    assert text.startswith("renamed to aid: 4 places in 3 files: ")
+    assert "new problems" not in text
