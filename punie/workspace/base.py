@@ -188,7 +188,7 @@ class ProgramRequest:
     """A program, found or absolute, and its arguments, run without a shell in `cwd` (absolute).
 
     It may run for `timeout` seconds, reads `stdin` and is ended when either of its streams passes
-    `output_limit` bytes.
+    `output_limit` bytes, and with `memory_bounded` when it fills the memory.
     """
 
     arguments: tuple[str, ...]
@@ -197,13 +197,15 @@ class ProgramRequest:
     stdin: bytes = b""
     output_limit: int = 32_000_000
     environment: Mapping[str, str] = field(default_factory=dict)
+    memory_bounded: bool = False
 
 
 @dataclass(frozen=True)
 class ProgramResult:
     """What a program printed; bytes that are not UTF-8 are surrogates, as in file names.
 
-    `exit_code` is None if it had to be ended, because it took too long or printed too much.
+    `exit_code` is None if it had to be ended, because it took too long, printed too much or, if
+    neither is said, filled the memory.
     `blocked` is as in `CommandResult`.
     """
 

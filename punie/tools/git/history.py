@@ -152,6 +152,8 @@ async def read_blame(
     Without `ref` it is the file as it is now, whose `contents` the workspace knows.
     """
     arguments = ["blame", "--porcelain", "--no-textconv", "--encoding=UTF-8"]
+    # The repository may name any file there, of which git quotes what is no commit.
+    arguments.append("--no-ignore-revs-file")
     arguments.append(f"-L{lines[0]},{lines[1]}")
     if ref is not None:
         arguments.append(await resolve_commit(context, repository, ref))

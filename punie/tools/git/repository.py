@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio.to_thread
+
 from punie.tools.base import ToolContext, ToolError
 from punie.workspace.base import ProgramRequest, ProgramResult, WorkspaceError
 from punie.workspace.boundary import visible_name
@@ -36,9 +38,11 @@ _ENVIRONMENT = {
     "LC_ALL": "C",
     "LANGUAGE": "C",
 }
+_LINKLESS = ("refs", "info", "objects/info")
+_MAY_LEAD_OUT = {"hooks", "config", "description"}
 _USERS_SCOPES = {"system", "global", "command"}
 _PROGRAM = re.compile(
-    r"filter\..*\.(?:clean|smudge|process|required)|diff\..*\.(?:command|textconv)"
+    r"hook\..*\.(?:command|event)|filter\..*\.(?:clean|smudge|process|required)|diff\..*\.(?:command|textconv)"
     r"|core\.virtualfilesystem",
     re.DOTALL,
 )
@@ -97,6 +101,7 @@ async def find_repository(context: ToolContext, path: Path) -> Repository:
     places = (Path(git_folder), Path(data_folder))
     if not all(place == top / ".git" or place.is_relative_to(real_root) for place in places):
         await _refuse_foreign(context, git, folder, top, *places)
+    await anyio.to_thread.run_sync(_refuse_links, places)
     first = "" if root == context.workspace.roots[0] else _with_slash(str(root))
     return Repository(
         git=git,
@@ -156,6 +161,8 @@ async def ask_git(
             raise ToolError(f"git took longer than {TIMEOUT_SECONDS:.0f} seconds; narrow the path")
         if result.flooded:
             raise ToolError("git has too much to say about this; narrow the path")
+        if result.exit_code is None:
+            raise ToolError("git filled the memory and was ended")
         raise ToolError(_reason(result.stderr))
     return result.stdout
 
@@ -197,6 +204,7 @@ async def _run(
             stdin=stdin,
             output_limit=output_limit,
             environment=environment,
+            memory_bounded=True,
         )
     )
 
@@ -240,6 +248,33 @@ async def _refuse_foreign(
         "the .git of this folder leads to another repository outside the workspace, which is not "
         "read"
     )
+
+
+def _refuse_links(places: Sequence[Path]) -> None:
+    """Raise `ToolError` if a file of a repository's own data is a link that leads out of it.
+
+    Of what is no repository's data git quotes a line, and a branch of another one it shows. Blocks.
+    """
+    real = tuple(dict.fromkeys(Path(os.path.realpath(place)) for place in places))
+    folders = [(place, name) for place in real for name in ("", *_LINKLESS)]
+    while folders:
+        place, name = folders.pop()
+        try:
+            with os.scandir(place / name) as entries:
+                listed = list(entries)
+        except OSError:
+            continue
+        for entry in listed:
+            below = f"{name}/{entry.name}".removeprefix("/")
+            if entry.is_symlink() and below not in _MAY_LEAD_OUT:
+                target = Path(os.path.realpath(entry.path))
+                if not any(target.is_relative_to(each) for each in real):
+                    raise ToolError(
+                        f"{visible_name(below)} in the .git of this folder is a link that leads "
+                        "elsewhere, which is not read"
+                    )
+            elif name.startswith("refs") and entry.is_dir(follow_symlinks=False):
+                folders.append((place, below))
 
 
 def _with_slash(folder: str) -> str:

@@ -58,12 +58,17 @@ async def run_checker(
             stdin=stdin,
             # The folder that ty's paths are relative to.
             environment={"CI_PROJECT_DIR": str(root), **NO_UV, "NO_COLOR": "1"},
+            memory_bounded=True,
         )
     )
     if result.timed_out:
         raise ToolError(f"{name} took longer than {TIMEOUT_SECONDS:g} seconds; name a smaller path")
     if result.flooded:
         raise ToolError(f"{name} has too much to say about this; name a smaller path")
+    if result.exit_code is None:
+        raise ToolError(
+            f"{name} filled the memory and was ended; does a file or link here have no end?"
+        )
     return result
 
 

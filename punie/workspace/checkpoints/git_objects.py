@@ -87,6 +87,7 @@ async def _run(
             stdin=stdin.encode("utf-8", "surrogateescape"),
             output_limit=_OUTPUT_BYTES,
             environment=_ENVIRONMENT,
+            memory_bounded=True,
         )
     )
     if result.exit_code != 0:

@@ -11,6 +11,7 @@ import anyio.to_thread
 from lsprotocol import types
 
 from punie.logs.setup import get_logger
+from punie.plain_files import read_plain
 from punie.workspace.base import WorkspaceError
 from punie.workspace.environment import command_environment
 from punie.workspace.lsp import wire
@@ -22,6 +23,7 @@ from punie.workspace.lsp.other_code import texts_with
 from punie.workspace.lsp.positions import Encoding, SourceText
 from punie.workspace.processes import ProcessGroup, forget_group, signal_group
 from punie.workspace.programs import NO_UV
+from punie.workspace.text_files import MAX_TEXT_BYTES
 
 IDLE_SECONDS = 600.0
 """A server that nobody has asked for so long is ended, and with it the memory that it holds."""
@@ -54,7 +56,7 @@ class _Texts:
             text = self._documents.text(path)
             if text is None:
                 try:
-                    text = path.read_bytes().decode("utf-8", "replace")
+                    text = read_plain(path, MAX_TEXT_BYTES).decode("utf-8", "replace")
                 except OSError:
                     text = ""
             self.read[path] = SourceText(text, self._encoding)

@@ -15,6 +15,7 @@ from punie.logs.setup import get_logger
 from punie.workspace.commands import END_GRACE_SECONDS, start
 from punie.workspace.lsp.framing import FramingError, MessageStream, framed
 from punie.workspace.lsp.model import LanguageServerError
+from punie.workspace.memory import MemoryWatch
 from punie.workspace.processes import ProcessGroup, end_group
 
 _CHUNK_BYTES = 262_144
@@ -56,14 +57,15 @@ class Connection:
         numbers = [self._ask(method, parameters) for method, parameters in questions]
         ended: Exception | None = None
         try:
-            async with anyio.create_task_group() as tasks:
-                self._exchange = tasks.cancel_scope
-                tasks.start_soon(self._write)
-                try:
-                    await self._read_answers()
-                except (OSError, FramingError, ServerEndedError) as error:
-                    ended = error
-                tasks.cancel_scope.cancel()
+            with MemoryWatch(self.group):
+                async with anyio.create_task_group() as tasks:
+                    self._exchange = tasks.cancel_scope
+                    tasks.start_soon(self._write)
+                    try:
+                        await self._read_answers()
+                    except (OSError, FramingError, ServerEndedError) as error:
+                        ended = error
+                    tasks.cancel_scope.cancel()
             if self._asked and ended is None:
                 ended = ServerEndedError("it was closed")
             if ended is not None:

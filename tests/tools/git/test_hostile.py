@@ -310,3 +310,37 @@ async def test_links_are_not_followed(victim: Repo, secret: Path) -> None:
     for path in ("link/a.txt", "../secret/a.txt", str(secret), "~/x"):
         for command, _, _ in COMMANDS:
             assert "workspace" in await victim.ask(command, path)
+
+
+@pytest.mark.parametrize(
+    "name", ["packed-refs", "shallow", "MERGE_HEAD", "refs/heads/other", "objects/info/alternates"]
+)
+async def test_data_that_is_a_link_is_not_read(victim: Repo, tmp_path: Path, name: str) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("first line of a secret\nAPI=second\n")
+    (victim.root / ".git" / name).parent.mkdir(exist_ok=True)
+    (victim.root / ".git" / name).symlink_to(outside)
+    for command, path, ref in COMMANDS:
+        answer = await victim.ask(command, path, ref)
+        assert answer.startswith(f"error: {name} in the .git of this folder is a link that leads")
+
+
+async def test_a_branch_of_another_repository_is_not_shown(victim: Repo, secret: Path) -> None:
+    (victim.root / ".git/objects/info").mkdir(exist_ok=True)
+    (victim.root / ".git/objects/info/alternates").write_text(f"{secret}/.git/objects\n")
+    (victim.root / ".git/refs/heads/x").symlink_to(secret / ".git/refs/heads/main")
+    assert b"Top secret" in victim.git("log", "x")
+    assert "Top secret" not in await victim.ask("log", ref="x")
+
+
+async def test_no_file_is_named_whose_lines_git_quotes(victim: Repo, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("first line of a secret\n")
+    victim.git("config", "blame.ignoreRevsFile", str(outside))
+    victim.git("blame", "a.txt", fails=True)
+    assert "secret" not in await victim.ask("blame", "a.txt")
+    await every_command(victim)
+    # Links to where hooks are kept are usual.
+    shutil.rmtree(victim.root / ".git/hooks")
+    (victim.root / ".git/hooks").symlink_to(tmp_path)
+    await every_command(victim)
