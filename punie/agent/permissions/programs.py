@@ -23,7 +23,8 @@ _EXACT_ONLY = RUNNERS | names(
     "tmux lldb sqlite3 psql mysql mongosh redis-cli gpg security defaults direnv mise asdf nvm "
     "git-shell twine hatchling svn hg cmd powershell pwsh invoke inv fab ipython ipython3 jupyter "
     "ts-node tsx gcc g++ cc c++ clang clang++ ld rustc ffmpeg convert magick pandoc openssl sponge "
-    "rename mail mailx sendmail dig host nslookup ping traceroute whois lynx w3m links"
+    "tox nox pre-commit rename mail mailx sendmail dig host nslookup ping traceroute whois lynx "
+    "w3m links"
 )
 _FIXED = names(
     "make gmake just task rake ant mvn gradle gradlew sbt bazel mix dotnet cmake npm pnpm yarn cd"
@@ -35,6 +36,7 @@ _SUBCOMMANDS: dict[str, frozenset[str]] = {
         "add blame commit describe diff fetch grep log ls-files ls-tree rev-parse shortlog show "
         "status"
     ),
+    "coverage": names("annotate combine erase html json lcov report xml"),
     "cargo": names("bench build check clippy doc fmt metadata nextest test tree"),
     "go": names("build doc fmt list test version vet"),
     "uv": frozenset({"lock", "tree", "version"}),
@@ -63,9 +65,18 @@ _REACHING_OPTIONS: dict[str, frozenset[str]] = {
     "fdfind": names("-x -X --exec --exec-batch"),
     "rg": names("--pre --hostname-bin"),
     "sort": names("-o --output --compress-program -T --temporary-directory"),
-    "tree": frozenset({"-o"}),
-    "yq": names("-i --inplace --in-place"),
+    "tree": names("-o -R"),
+    "yq": names("-i --inplace --in-place -s --split-exp"),
     "bat": frozenset({"--pager"}),
+    "batcat": frozenset({"--pager"}),
+    "ag": frozenset({"--pager"}),
+    "ack": frozenset({"--pager"}),
+    "shuf": names("-o --output"),
+    "iconv": names("-o --output"),
+    "diff3": frozenset({"--diff-program"}),
+    "sdiff": names("-o --output --diff-program"),
+    "pylint": names("--init-hook --output"),
+    "mypy": names("--python-executable --install-types"),
     "file": names("-C --compile"),
     "cargo": names("--config --manifest-path -Z -C"),
     "go": names("-exec -toolexec -vettool -o -overlay -modfile -C -pkgdir"),
@@ -80,8 +91,9 @@ _REACHING_OPTIONS: dict[str, frozenset[str]] = {
 
 
 _GIT_RUNS = names(
-    "bisect citool config credential cvsserver daemon difftool filter-branch gui hook instaweb "
-    "maintenance mergetool rebase send-email shell submodule web--browse"
+    "archimport bisect citool clone config credential credential-cache credential-store cvsimport "
+    "cvsserver daemon difftool filter-branch for-each-repo gui hook instaweb maintenance mergetool "
+    "p4 quiltimport rebase remote-ext remote-fd send-email shell submodule svn web--browse"
 )
 """Subcommands that run what their arguments say, or write what others run: `git *` does not reach
 them, a pattern that names one does."""
