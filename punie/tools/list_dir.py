@@ -43,10 +43,11 @@ async def run(context: ToolContext, arguments: ListDirArguments) -> ToolResult:
         path = workspace.resolve(arguments.path)
         entries = await workspace.list_dir(path)
     names = [_name(entry) for entry in entries if not entry.ignored]
-    ignored = [_name(entry) for entry in entries if entry.ignored]
+    # That git's own folder is there says nothing.
+    ignored = [_name(entry) for entry in entries if entry.ignored and entry.name != ".git"]
     first, *further = workspace.roots
     if path == first:
-        names = [f"{workspace.display(root)}/" for root in further] + names
+        names = [*dict.fromkeys([f"{workspace.display(root)}/" for root in further] + names)]
     left_out = _left_out(ignored)
     text = _listing(names, context.limits.result_chars - len(left_out)) + left_out
     shown = presentation.model_copy(update={"content": (fenced(text),)})

@@ -127,6 +127,12 @@ async def test_a_file_belongs_to_the_innermost_root(nested: Bench) -> None:
     assert root_of((nested.root, inner), inner.parent) == nested.root
     with pytest.raises(ValueError, match="is in no root"):
         root_of((inner,), nested.root)
+    listed = await nested.text("list_dir")
+    assert listed == ".packages/inner/\n.packages/\napp.py"
+    assert await nested.text("list_dir", path=".packages") == "inner/"
+    direct = LocalWorkspace([nested.root, inner.parent])
+    both = Bench(nested.root, ToolContext(direct, ReadLedger()))
+    assert await both.text("list_dir") == ".packages/\napp.py"
     ran = await nested.text("run_tests", paths=[".packages/inner/test_lib.py"])
     assert f"PosixPath('{inner}')" in ran
     # What is in it is neither hidden nor found once for each root.
