@@ -223,8 +223,9 @@ def _candidates(root: Path, number: int) -> Iterator[Named]:
                     listed.append((path.relative_to(root).as_posix(), line, name))
     # A name that several modules give to something may have to be the same in all of them: the
     # tests of toolz hold the names of two of its modules against each other.
-    constants = Counter(name for _, _, name in by_kind.get("constant", ()))
-    by_kind["constant"] = [each for each in by_kind.get("constant", []) if constants[each[2]] == 1]
+    top = [each for kind in ("function", "constant") for each in by_kind.get(kind, ())]
+    modules = Counter(name for _, name in {(path, name) for path, _, name in top})
+    by_kind["constant"] = [each for each in by_kind.get("constant", ()) if modules[each[2]] == 1]
     for index in range(number):
         for listed in filter(None, by_kind.values()):
             yield listed[(index * len(listed)) // number]

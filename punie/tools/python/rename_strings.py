@@ -39,7 +39,7 @@ def named_members(search: Search, path: Path, tree: ast.Module) -> Iterator[Name
                 func=ast.Name(id=name) | ast.Attribute(attr=name),
                 args=[receiver, ast.Constant(value=str() as value) as constant, *_],
             ) if name in _BY_NAME and value == search.old:
-                column = _column(search, path, constant)
+                column = text_column(search, path, constant)
                 if column is not None:
                     yield NamedMember(Point(path, constant.lineno, column), receiver, node)
             case _:
@@ -110,7 +110,7 @@ def _dotted(
     for node in ast.walk(tree):
         match node:
             case ast.Constant(value=str() as value) if _DOTTED.fullmatch(value):
-                column = _column(search, path, node)
+                column = text_column(search, path, node)
                 parts = re.split("[.:]", value)
                 if column is None or search.old not in parts[1:]:
                     continue
@@ -138,7 +138,7 @@ async def _with_import(search: Search, path: Path, parts: tuple[str, ...]) -> tu
     return point, "\n".join([text, *modules, dotted, ""])
 
 
-def _column(search: Search, path: Path, constant: ast.Constant) -> int | None:
+def text_column(search: Search, path: Path, constant: ast.Constant) -> int | None:
     """Return where a string's text begins, None unless it stands there as it is."""
     line = search.line(path, constant.lineno)
     start = column_in(line, constant.col_offset)

@@ -18,6 +18,7 @@ from punie.tools.patch.planning import FileChange
 from punie.tools.python.locating import Located
 from punie.tools.python.occurrences import In, Occurrence, files_with, occurrences
 from punie.tools.python.rename_family import overrides
+from punie.tools.python.rename_fixtures import joined
 from punie.tools.python.rename_guesses import guesses
 from punie.tools.python.rename_proof import prove
 from punie.tools.python.rename_state import (
@@ -88,6 +89,7 @@ async def plan_rename(context: ToolContext, located: Located, new: str) -> Renam
             raise ToolError(f"nothing is known of {old} there; references shows what is")
         await _widen(search)
         await _export(search)
+        await _join(search)
         guessed = await _guess(search, found)
         search.edits.update(await meant_strings(search))
         if hasattr(builtins, old):
@@ -199,6 +201,17 @@ async def _export(search: Search) -> None:
         (places,) = await search.definitions([point], search.old, {file.path: text})
         if any(place.point in search.edits for place in places):
             search.edits.update(Point(file.path, line, column) for line, column in entries)
+
+
+async def _join(search: Search) -> None:
+    """Add what pytest joins by name with what is meant."""
+    for _ in range(_MAX_ROUNDS):
+        before = len(search.edits)
+        found = joined(search)
+        await _add(search, found.symbols)
+        search.edits.update(found.names)
+        if len(search.edits) == before:
+            return
 
 
 async def _guess(search: Search, found: Sequence[Occurrence]) -> list[Point]:

@@ -164,6 +164,35 @@ CASES = {
         },
         {"symbol": "A.go", "new_name": "walk"},
     ),
+    "a fixture, from a test that asks for it": (
+        {
+            "t/conftest.py": (
+                "import pytest\n@pytest.fixture\ndef <db>(): ...\n"
+                "@pytest.fixture(scope='session')\ndef user(<db>): return <db>.user\n"
+            ),
+            "t/test_a.py": (
+                "import pytest\ndef test_a(<db>): <db>.x\ndef help(db): db.x\n"
+                "class TestA:\n    async def test_b(self, user, *, <db>): <db>.x\n"
+                "@pytest.mark.usefixtures('user', '<db>')\n"
+                "def test_c(request): request.getfixturevalue('<db>'); print('db')\n"
+                "@pytest.mark.parametrize('db', [1])\ndef test_d(db): db\n"
+            ),
+            "t/below/test_b.py": "@fixture\ndef <db>(<db>): return <db>\n",
+            "other/test_c.py": "def test_e(db): db\n",
+        },
+        {"symbol": "db", "path": "t/test_a.py:2", "new_name": "store"},
+    ),
+    "a parameter of a test that is given values": (
+        {
+            "test_a.py": (
+                "import pytest\n@pytest.mark.parametrize(('<size>', 'want'), [(1, 2)])\n"
+                "@pytest.mark.parametrize('other, size2', [(1, 2)], ids=['size'])\n"
+                "def test_a(<size>, want, other, size2): assert <size>\n"
+                "@pytest.mark.parametrize('size', [1])\ndef test_b(size): size\n"
+            ),
+        },
+        {"symbol": "size", "path": "test_a.py:4", "new_name": "width"},
+    ),
     "a name that takes a builtin's": (
         {
             "a.py": "<sorted> = sorted\n__all__ = ['<sorted>']\nprint(<sorted>([]))\n",
@@ -294,6 +323,11 @@ async def test_places_that_stay_are_told(bench: Bench) -> None:
             "pop is defined outside of the project: ",
         ),
         (
+            "def test_a(tmp_path): return tmp_path\n",
+            {"symbol": "tmp_path", "path": "a.py:1", "new_name": "folder"},
+            "a.py:1 gets tmp_path by its name from a fixture that is not the project's",
+        ),
+        (
             "def f(: ...\nx = 1\nprint(x)\n",
             {"symbol": "x", "path": "a.py:2", "new_name": "y"},
             "a.py is not valid Python; correct it first",
@@ -390,3 +424,15 @@ async def test_what_changed_since_it_was_shown_has_it_worked_out_anew(
         await tool.run(bench.context, parsed)
         assert (bench.root / changed).read_text() == text.replace("one", "two")
     assert worked_out == ["two", "two"]
+
+
+async def test_what_a_plugin_gives_by_name_keeps_it(bench: Bench) -> None:
+    bench.file("test_a.py", "def test_a(mocker, x=1): return mocker, x\n")
+    text = await bench.text("rename_symbol", symbol="mocker", path="test_a.py", new_name="m")
+    assert text.startswith("error: test_a.py:1 gets mocker by its name from a fixture that is not")
+    bench.file("test_a.py", "@patch('b')\ndef test_a(mocker, x=1): return mocker, x\n")
+    await bench.result("rename_symbol", symbol="mocker", path="test_a.py:2", new_name="m")
+    await bench.result("rename_symbol", symbol="x", path="test_a.py:2", new_name="y")
+    assert (bench.root / "test_a.py").read_text() == (
+        "@patch('b')\ndef test_a(m, y=1): return m, y\n"
+    )
