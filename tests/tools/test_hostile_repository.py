@@ -89,3 +89,44 @@ async def test_ripgrep_is_not_the_project_s(
     bench.file("a.txt", "needle\n")
     assert "a.txt" in await bench.text("search", pattern="needle")
     assert not ran.exists()
+
+
+async def test_modules_that_are_other_files_do_not_tell_what_is_in_them(
+    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "settings.py").write_text('KEY = "canary-1"\n\ndef f(): "canary-2"\n')
+    (outside / "other.py").write_text('OTHER = "canary-3"\nPIN = 123456\n')
+    bench.file("config/.env", 'DSN = "canary-4"\n')
+    (bench.root / "led.py").symlink_to(outside / "settings.py")
+    (bench.root / "env.py").symlink_to(bench.root / "config/.env")
+    bench.file("ty.toml", f'[environment]\nextra-paths = ["{outside}"]\n')
+    names = ["led.KEY", "led.f", "env.DSN", "other.OTHER", "other.PIN"]
+    lines = [f"A{number} = {name}" for number, name in enumerate(names)]
+    checks = [f"int.{name}(A{number})" for number, name in enumerate("abcde")]
+    wrong = [f"x{number}: list[str] = A{number}" for number in range(len(names))]
+    own = ['own = "own-value"', "y: int = own", *checks, *wrong]
+    bench.file("a.py", "\n".join(["import env", "import led", "import other", *lines, *own, ""]))
+    told = [await bench.text("check_types"), await bench.text("check_types", path="a.py")]
+    assert all('Literal["own-value"]' in text and 'Literal["***"]' in text for text in told)
+    for number, name in enumerate(names, start=4):
+        for symbol in (name.partition(".")[2], f"A{number - 4}"):
+            for tool in ("hover", "definition", "references"):
+                told.append(await bench.text(tool, symbol=symbol, path=f"a.py:{number}"))
+    told.append(await bench.text("symbols", symbol="KEY"))
+    edit = {"old_text": "y: int", "new_text": "z: int = led.KEY\ny: int"}
+    told.append(await bench.text("edit_file", path="a.py", edits=[edit]))
+    assert "new problems" in told[-1]
+    assert "***" in told[-1]
+    assert "led.py:1:(outside of the project, not shown)" in "\n".join(told)
+    for text in told:
+        assert "canary" not in text
+        assert "123456" not in text
+
+
+async def test_libraries_and_the_projects_own_values_are_told(bench: Bench) -> None:
+    bench.file("b.py", 'MODE = "fast"\n')
+    bench.file("a.py", "import json\n\nimport b\n\nx: int = b.MODE\njson.dumps\n")
+    assert 'Literal["fast"]' in await bench.text("check_types")
+    assert await bench.text("hover", symbol="MODE", path="a.py:5") == 'Literal["fast"]'
+    assert "def dumps(" in await bench.text("definition", symbol="dumps", path="a.py:6")

@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 
 from punie.tools.base import ToolContext, ToolResult
+from punie.tools.python.foreign import without_foreign_values
 from punie.tools.python.new_problems import in_new_lines, most_telling, new_problems
 from punie.tools.python.problems import Problem, of_server, row
 from punie.tools.python.ruff import lint_file
@@ -103,7 +104,7 @@ async def with_diagnostics(
     for change in wanted:
         new_types = _new_types(change, types.get(change.path, ()), before or {})
         problems += most_telling([*linted.get(change.path, ()), *new_types])
-    return _told(context, result, problems)
+    return _told(context, result, await without_foreign_values(context, problems))
 
 
 def _is_checked(change: Change) -> bool:

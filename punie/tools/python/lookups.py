@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from punie.tools.base import Returns, Tool, ToolContext, ToolResult, noted
+from punie.tools.base import Returns, Tool, ToolContext, ToolError, ToolResult, noted
 from punie.tools.guards import workspace_errors
 from punie.tools.presentation import Presentation
+from punie.tools.python.foreign import is_foreign, is_led_to, leads_out, masked
 from punie.tools.python.locating import Located, SymbolArguments, locate, subject, title
 from punie.tools.python.places import PlaceData, data, fitted, lines_of, locations, row
 from punie.tools.wording import count, cut, fenced
@@ -75,9 +76,30 @@ async def run_hover(context: ToolContext, arguments: SymbolArguments) -> ToolRes
     with workspace_errors():
         server = await context.workspace.language_server(located.point.path)
         said = await server.hover(located.point)
+        (places,) = await server.definitions([located.point])
+        said = await _may_be_said(context, said, located, places)
     text = cut(said, context.limits.result_chars) or f"(nothing is known of {located.name})"
     shown = presentation.model_copy(update={"content": (fenced(text, "python"),)})
     return noted(ToolResult(text, shown), located.note)
+
+
+async def _may_be_said(
+    context: ToolContext, said: str, located: Located, places: Sequence[Place]
+) -> str:
+    """Return what the server said of a symbol without what is only in foreign code."""
+    workspace = context.workspace
+    if any(is_led_to(workspace, place.path) for place in places):
+        raise ToolError(
+            f"{located.name} is defined in a file that is not shown: a link in the project leads "
+            "to it, or it may hold secrets"
+        )
+    if not await leads_out(workspace):
+        return said
+    text = (await workspace.read_text(located.point.path)).text
+    # What follows is the documentation, of another name perhaps.
+    shown, _, documentation = said.partition("\n---")
+    own = any(not is_foreign(workspace, place.path) for place in places)
+    return masked(said if own and documentation.strip("- \n") in text else shown, text)
 
 
 DEFINITION = Tool(

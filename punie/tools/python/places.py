@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 
 from punie.tools.base import ToolContext
 from punie.tools.presentation import Location
+from punie.tools.python.foreign import is_foreign
 from punie.tools.wording import fitting_rows, one_line
 from punie.workspace.lsp.model import Place
 
@@ -30,7 +31,13 @@ def lines_of(places: Iterable[Place]) -> list[Place]:
 
 def row(context: ToolContext, place: Place) -> str:
     """Return a place as `path:line:text`."""
-    return f"{context.workspace.display(place.path)}:{place.line}:{shown_line(place)}"
+    return f"{context.workspace.display(place.path)}:{place.line}:{_shown_text(context, place)}"
+
+
+def _shown_text(context: ToolContext, place: Place, chars: int = _LINE_CHARS) -> str:
+    if is_foreign(context.workspace, place.path):
+        return "(outside of the project, not shown)"
+    return one_line(place.text, chars)
 
 
 def shown_line(place: Place) -> str:
@@ -44,7 +51,7 @@ def data(context: ToolContext, places: Iterable[Place]) -> list[JsonValue]:
         {
             "path": context.workspace.display(place.path),
             "line": place.line,
-            "text": place.text.strip(),
+            "text": _shown_text(context, place, chars=len(place.text)),
         }
         for place in places
     ]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from punie.tools.base import ToolContext
 from punie.tools.python.checkers import refuse_failure, run_checker
+from punie.tools.python.foreign import without_foreign_values
 from punie.tools.python.problems import Problem, of_the_project, read_ty
 
 _NO_FILES = "No python files found"
@@ -26,4 +27,4 @@ async def check_paths(
     # A path that was named was asked about already.
     named = [problem for problem in problems if problem.path in paths]
     rest = [problem for problem in problems if problem.path not in paths]
-    return [*named, *of_the_project(context, rest)]
+    return await without_foreign_values(context, [*named, *of_the_project(context, rest)])
