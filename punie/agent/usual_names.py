@@ -10,6 +10,7 @@ TOOL_NAMES: Mapping[str, tuple[str, ...]] = {
     "read_file": (
         "read", "view", "cat", "open", "open_file", "view_file", "read_text_file", "get_file",
         "get_file_contents", "get_file_text_by_path", "file_read", "head", "tail",
+        "str_replace_based_edit_tool", "str_replace_editor",
     ),
     "list_dir": (
         "ls", "list", "dir", "tree", "list_files", "list_directory", "list_folder",

@@ -88,6 +88,11 @@ def test_the_closest_tool(name: str, meant: str | None) -> None:
         ),
         (
             "str_replace_based_edit_tool",
+            {"command": "view", "path": "a"},
+            'read_file {"path": "a"}',
+        ),
+        (
+            "str_replace_based_edit_tool",
             {"command": "create", "path": "a", "file_text": "x"},
             'write_file {"path": "a", "content": "x"}',
         ),
