@@ -55,6 +55,10 @@ class Bindings:
         self._follow(expression, found, set())
         return found
 
+    def function_of(self, node: ast.AST) -> int:
+        """Return the line of the function that a node is in, 0 for none."""
+        return getattr(self._scope(node), "lineno", 0)
+
     def packages_of(self, name: str) -> set[str]:
         """Return the packages from which anything of that name comes, wherever in the file."""
         found = Origins()

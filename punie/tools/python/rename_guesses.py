@@ -6,38 +6,24 @@ that the project imports. Nobody can prove it, so whoever uses this tells which 
 """
 
 import ast
-import importlib.util
-import pkgutil
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import anyio.to_thread
-
-from punie.tools.base import ToolError
 from punie.tools.python.bindings import Bindings, Imported
-from punie.tools.python.namings import column_in, has_member, members_of, namings, parsed
-from punie.tools.python.occurrences import Occurrence, files_with
+from punie.tools.python.namings import column_in, members_of, namings, parsed
+from punie.tools.python.occurrences import Occurrence
+from punie.tools.python.project_imports import EVERYWHERE, project_imports, rivals
 from punie.tools.python.rename_state import Search, in_project, point_of
 from punie.tools.python.rename_strings import NamedMember, lacks_member, named_members
-from punie.workspace.base import TextFile
 from punie.workspace.lsp.model import Place, Point
-
-_EVERYWHERE = {"builtins", "types", "typing", "io", "_io"}
-"""Modules whose objects are met under any name."""
-
-_GIVEN = {"pytest", "_pytest"}
-"""Packages whose objects come without an import, under names of their own."""
 
 _NEUTRAL = {"typing", "typing_extensions", "types", "abc", "_collections_abc"}
 """Modules that only say what type something has."""
 
-_IMPORT = re.compile(
-    r"^[ \t]*(?:from[ \t]+(?P<module>\w[\w.]*)[ \t]+import\b|import[ \t]+(?P<list>[^#\n;\\]+))",
-    re.MULTILINE,
-)
+
+_InFunction = tuple[Path, int, str]
 
 _BEGINNING = re.compile(r"^\s*\w+\s*=\s*None\b")
 
@@ -56,6 +42,11 @@ class _Unknown:
         """The object or the class above as it is spelt."""
         return _spelt(self.receiver)
 
+    @property
+    def near(self) -> _InFunction:
+        """The same with the function that it is in."""
+        return self.point.path, self.bindings.function_of(self.receiver), self.spelt
+
 
 @dataclass
 class _Evidence:
@@ -66,11 +57,16 @@ class _Evidence:
     of_modules: set[Point] = field(default_factory=set)
     spelt: set[str] = field(default_factory=set)
     spelt_otherwise: set[str] = field(default_factory=set)
+    near: set[_InFunction] = field(default_factory=set)
+    near_otherwise: set[_InFunction] = field(default_factory=set)
 
-    @property
-    def sure(self) -> set[str]:
-        """What is spelt so and always meant where the type is known."""
-        return self.spelt - self.spelt_otherwise
+    def is_sure(self, each: _Unknown) -> bool:
+        """Tell whether what is spelt so is always meant where the type is known."""
+        return each.spelt in self.spelt - self.spelt_otherwise
+
+    def is_sure_near(self, each: _Unknown) -> bool:
+        """Tell the same for the function alone in which it is."""
+        return each.near in self.near - self.near_otherwise
 
 
 async def guesses(search: Search, found: Sequence[Occurrence]) -> list[Point]:
@@ -85,8 +81,8 @@ async def guesses(search: Search, found: Sequence[Occurrence]) -> list[Point]:
     for path, file in search.files.items():
         tree = parsed(file.text) if in_project(search, path) else None
         if tree is not None:
-            _gather(search, path, tree, evidence)
             bindings = Bindings(tree, file.text)
+            _gather(search, path, tree, bindings, evidence)
             wanted = [
                 *_attributes(search, path, tree),
                 *_overriding(search, path, tree),
@@ -109,7 +105,9 @@ async def guesses(search: Search, found: Sequence[Occurrence]) -> list[Point]:
     return list(dict.fromkeys(chosen))
 
 
-def _gather(search: Search, path: Path, tree: ast.Module, evidence: _Evidence) -> None:
+def _gather(
+    search: Search, path: Path, tree: ast.Module, bindings: Bindings, evidence: _Evidence
+) -> None:
     for naming in namings(search.files[path].text, search.old):
         point = Point(path, naming.line, naming.column)
         if point in search.edits:
@@ -121,8 +119,10 @@ def _gather(search: Search, path: Path, tree: ast.Module, evidence: _Evidence) -
     for point, receiver in _attributes(search, path, tree):
         if point in search.edits:
             evidence.spelt.add(_spelt(receiver))
+            evidence.near.add(_Unknown(point, receiver, bindings).near)
         elif search.meanings.get(point):
             evidence.spelt_otherwise.add(_spelt(receiver))
+            evidence.near_otherwise.add(_Unknown(point, receiver, bindings).near)
 
 
 def _attributes(search: Search, path: Path, tree: ast.Module) -> list[tuple[Point, ast.expr]]:
@@ -186,22 +186,27 @@ def _last_name(search: Search, each: _Unknown) -> int:
 async def _members(search: Search, listed: Sequence[_Unknown], evidence: _Evidence) -> list[Point]:
     """Return the attributes of objects of unknown type that can be no other member."""
     listed = await _of_unknown_type(search, await _not_foreign(search, listed))
+    # Code that a type checker holds for unreachable, after an assertion for instance.
+    kept = [each.point for each in listed if evidence.is_sure_near(each)]
     if evidence.members - {each.point for each in listed}:
         # Another class has one too: only what is spelt as it is where the type is known.
-        listed = [each for each in listed if each.spelt in evidence.sure]
+        listed = [
+            each
+            for each in listed
+            if evidence.is_sure(each) and each.near not in evidence.near_otherwise
+        ]
     if not listed:
-        return []
-    imports = await _imports(search)
-    rivals = None if imports is None else await _rivals(search, imports)
-    if imports is None or rivals is None or rivals & _EVERYWHERE:
-        return []
+        return kept
+    imports = await project_imports(search)
+    others = None if imports is None else await rivals(search, imports)
+    if imports is None or others is None or others & EVERYWHERE:
+        return kept
     modules = {name.rpartition(".")[2] for name in imports.modules}
-    kept: list[Point] = []
     for each in listed:
         if each.spelt.rpartition(".")[2] in modules:
             continue
-        sure = each.spelt in evidence.sure and not imports.gives(rivals, each.spelt)
-        if not rivals or sure:
+        sure = evidence.is_sure(each) and not imports.gives(others, each.spelt)
+        if not others or sure:
             kept.append(each.point)
     return kept
 
@@ -303,94 +308,3 @@ def _is_own_module(search: Search, places: Sequence[Place]) -> bool:
     return bool(places) and all(
         place.end_column == 0 and in_project(search, place.path) for place in places
     )
-
-
-@dataclass(frozen=True)
-class _Imports:
-    """What each file imports, and where the modules of other people's are, by dotted names."""
-
-    files: dict[Path, tuple[TextFile, set[str]]]
-    modules: dict[str, Path]
-
-    def gives(self, packages: set[str], receiver: str) -> bool:
-        """Tell whether any file has something of these packages under a receiver's first name."""
-        name = re.split(r"\W", receiver, maxsplit=1)[0]
-        for file, names in self.files.values():
-            if name not in file.text or not packages & set(map(_top, names)):
-                continue
-            tree = parsed(file.text)
-            if tree is None or packages & Bindings(tree, file.text).packages_of(name):
-                return True
-        return False
-
-
-def _top(name: str) -> str:
-    return name.partition(".")[0]
-
-
-async def _imports(search: Search) -> _Imports | None:
-    """Return what the project imports, None if it has too many files to look at."""
-    files: dict[Path, tuple[TextFile, set[str]]] = {}
-    try:
-        found = await files_with(search.context, "import", search.context.workspace.roots)
-    except ToolError:
-        return None
-    for file in found:
-        if not in_project(search, file.path):
-            continue
-        _, names = files.setdefault(file.path, (file, set()))
-        for match in _IMPORT.finditer(file.text):
-            names.update([match["module"]] if match["module"] else _listed(match["list"]))
-    named = {*_EVERYWHERE, *_GIVEN, *(name for _, names in files.values() for name in names)}
-    ordered = sorted({*named, *(below for name in named for below in _submodules(name))})
-    probe = next(iter(search.files))
-    lines = [f"import {name}" for name in ordered]
-    points = [
-        Point(probe, number, len(line) - len(line.rpartition(".")[2].split()[-1]))
-        for number, line in enumerate(lines, start=1)
-    ]
-    answers = await search.server.definitions(points, {probe: "\n".join([*lines, ""])})
-    modules = {
-        name: places[0].path
-        for name, places in zip(ordered, answers, strict=True)
-        if places and not in_project(search, places[0].path)
-    }
-    return _Imports(files, modules)
-
-
-async def _rivals(search: Search, imports: _Imports) -> set[str] | None:
-    """Return the packages outside of the project with a member of the name; None if unknown."""
-    old = search.old
-    texts = await search.server.other_code(list(imports.modules.values()), old)
-    if texts is None:
-        return None
-
-    def holding() -> set[Path]:
-        # Modules of one package share their texts.
-        known: dict[str, bool] = {}
-        return {
-            path
-            for path, listed in texts.items()
-            if any(
-                known[text] if text in known else known.setdefault(text, has_member(text, old))
-                for text in listed
-            )
-        }
-
-    found = await anyio.to_thread.run_sync(holding)
-    return {_top(name) for name, path in imports.modules.items() if path in found}
-
-
-def _submodules(name: str) -> list[str]:
-    """Return what a package of the standard library is made of, which it gives on as its own."""
-    if "." in name or name not in sys.stdlib_module_names:
-        return []
-    # That of a package at the top is found without running anything.
-    spec = importlib.util.find_spec(name)
-    folders = spec.submodule_search_locations if spec else None
-    return [f"{name}.{each.name}" for each in pkgutil.iter_modules(folders)] if folders else []
-
-
-def _listed(text: str) -> list[str]:
-    names = [each.split()[0] for each in text.split(",") if each.strip()]
-    return [name for name in names if re.fullmatch(r"\w+(\.\w+)*", name)]

@@ -38,6 +38,13 @@ CASES = {
             "def h(x): x.total()\n"
         )
     },
+    "the same variable in code that is held for unreachable": {
+        "a.py": (
+            f"{A}    x: int = 1\nclass B:\n    def total(self): ...\ndef f(x: B): x.total()\n"
+            "def g(x: A):\n    x.<total>()\n    assert x.x is 1\n    assert x.x is 2\n"
+            "    raise ValueError\n    x.<total>()\n    y.total()\n"
+        )
+    },
     "an attribute that something else is given": {
         "a.py": f"{A}def f(): ...\nf.total = 1\ndef use(x): x.total()\n"
     },
