@@ -4,15 +4,24 @@ These types are what a presenter returns and what every front end renders. They 
 protocol nor a terminal.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 ToolKind = Literal[
     "read", "edit", "delete", "move", "search", "execute", "think", "fetch", "switch_mode", "other"
 ]
 """The closed list of the Agent Client Protocol; an IDE fails to decode anything else."""
+
+
+def _writable(path: Path) -> Path:
+    """Return a path that can be written as JSON: names need not be UTF-8 on every disk."""
+    return Path(os.fsencode(path).decode("utf-8", "replace"))
+
+
+_ShownPath = Annotated[Path, AfterValidator(_writable)]
 
 
 class _Frozen(BaseModel):
@@ -22,7 +31,7 @@ class _Frozen(BaseModel):
 class Location(_Frozen):
     """A place in a file; `path` is absolute, `line` is 1-based or None for the whole file."""
 
-    path: Path
+    path: _ShownPath
     line: int | None = None
 
 
@@ -40,7 +49,7 @@ class DiffContent(_Frozen):
     """
 
     type: Literal["diff"] = "diff"
-    path: Path
+    path: _ShownPath
     old_text: str | None
     new_text: str | None
     newline: str = "\n"
