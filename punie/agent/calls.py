@@ -294,15 +294,14 @@ class CallRunner:
             if open_call.parent is None and (more := await self.guides.of_touched(secrets)):
                 text = f"{text}\n\n{more}"
         text += remark
-        await self.journal.emit(
-            ToolFinished(
-                call_id=open_call.part.tool_call_id,
-                status="completed",
-                result=text,
-                presentation=masked_presentation(result.presentation, secrets),
-            )
+        finished = ToolFinished(
+            call_id=open_call.part.tool_call_id,
+            status="completed",
+            result=text,
+            presentation=masked_presentation(result.presentation, secrets),
         )
-        return CallOutcome(text, data=secrets.value(result.data))
+        await self.journal.emit(finished)
+        return CallOutcome(finished.result, data=secrets.value(result.data))
 
     async def _fail(self, open_call: OpenCall, text: str, *, denied: bool = False) -> CallOutcome:
         secrets = await self._secrets(open_call.call)
@@ -310,15 +309,14 @@ class CallRunner:
         shown = masked_presentation(open_call.presentation, secrets)
         content = (*shown.content, TextContent(text=text.removeprefix("error: ")))
         text += self._remark(open_call, text, failed=True)
-        await self.journal.emit(
-            ToolFinished(
-                call_id=open_call.part.tool_call_id,
-                status="failed",
-                result=text,
-                presentation=shown.model_copy(update={"content": content}),
-            )
+        finished = ToolFinished(
+            call_id=open_call.part.tool_call_id,
+            status="failed",
+            result=text,
+            presentation=shown.model_copy(update={"content": content}),
         )
-        return CallOutcome(text, failed=True, denied=denied)
+        await self.journal.emit(finished)
+        return CallOutcome(finished.result, failed=True, denied=denied)
 
     def _remark(self, open_call: OpenCall, text: str, *, failed: bool) -> str:
         # What calls of code give is for the code.

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from punie.tools.presentation import Presentation
+from punie.tools.presentation import Presentation, WritableText
 from punie.tools.wording import count
 
 StopReason = Literal["end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"]
@@ -141,7 +141,7 @@ class ToolProgress(_Event):
 
     kind: Literal["tool_progress"] = "tool_progress"
     call_id: str
-    text: str = ""
+    text: WritableText = ""
     terminal_id: str | None = None
 
 
@@ -151,7 +151,7 @@ class ToolFinished(_Event):
     kind: Literal["tool_finished"] = "tool_finished"
     call_id: str
     status: Literal["completed", "failed"]
-    result: str
+    result: WritableText
     presentation: Presentation
 
 

@@ -21,6 +21,15 @@ def _writable(path: Path) -> Path:
     return Path(os.fsencode(path).decode("utf-8", "replace"))
 
 
+def _writable_text(text: str) -> str:
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+WritableText = Annotated[str, AfterValidator(_writable_text)]
+"""A text that can be written as JSON: half of a character of two is shown as an escape."""
+
 _ShownPath = Annotated[Path, AfterValidator(_writable)]
 
 
@@ -39,7 +48,7 @@ class TextContent(_Frozen):
     """Plain text or Markdown shown under a tool call."""
 
     type: Literal["text"] = "text"
-    text: str
+    text: WritableText
 
 
 class DiffContent(_Frozen):
@@ -62,7 +71,7 @@ ToolContent = Annotated[TextContent | DiffContent, Field(discriminator="type")]
 class Presentation(_Frozen):
     """What a person sees of one tool call, before it runs or after it has run."""
 
-    title: str
+    title: WritableText
     kind: ToolKind
     locations: tuple[Location, ...] = ()
     content: tuple[ToolContent, ...] = ()

@@ -33,3 +33,13 @@ async def test_no_tool_ends_the_turn_over_a_name(scene: Scene) -> None:
     ended = [event for event in events if isinstance(event, ToolFinished)]
     assert len(ended) == 7
     assert "bad\\udcff.py" in ended[0].result
+
+
+async def test_no_tool_ends_the_turn_over_half_a_character(scene: Scene) -> None:
+    test = "def test_a():\n    print('\\ud800')\n    raise ValueError('\\udcff')\n"
+    (scene.workspace.roots[0] / "test_a.py").write_text(test)
+    scene.mode = "auto"
+    [ended] = [
+        event for event in await play(scene, use("run_tests")) if isinstance(event, ToolFinished)
+    ]
+    assert "ValueError: \\udcff" in ended.result
