@@ -17,27 +17,10 @@ import anyio.to_thread
 from punie.tools.base import ToolContext, ToolError
 from punie.workspace.base import ProgramRequest, ProgramResult, WorkspaceError
 from punie.workspace.boundary import visible_name
+from punie.workspace.git_environment import git_environment
 
 TIMEOUT_SECONDS = 30.0
 
-_FIXED_SETTINGS = {
-    "core.fsmonitor": "false",
-    "core.hooksPath": os.devnull,
-    "core.quotePath": "false",
-    "log.showSignature": "false",
-    "safe.bareRepository": "explicit",
-}
-_ENVIRONMENT = {
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_LITERAL_PATHSPECS": "1",
-    # Objects that a partial clone lacks would be fetched, by whatever program the remote names.
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_ALLOW_PROTOCOL": "none",
-    "GIT_PAGER": "cat",
-    "LC_ALL": "C",
-    "LANGUAGE": "C",
-}
 _LINKLESS = ("refs", "info", "objects/info")
 _MAY_LEAD_OUT = {"hooks", "config", "description"}
 _USERS_SCOPES = {"system", "global", "command"}
@@ -189,13 +172,6 @@ async def _run(
     stdin: bytes = b"",
     output_limit: int = 8_000_000,
 ) -> ProgramResult:
-    # Settings go through the environment, where a name may hold any character: `-c` would split
-    # the name of a filter called "a=b" in the wrong place and leave that filter on.
-    every = {**_FIXED_SETTINGS, **(settings or {})}
-    environment = {**_ENVIRONMENT, "GIT_CONFIG_COUNT": str(len(every))}
-    for number, (key, value) in enumerate(every.items()):
-        environment[f"GIT_CONFIG_KEY_{number}"] = key
-        environment[f"GIT_CONFIG_VALUE_{number}"] = value
     return await context.workspace.run_program(
         ProgramRequest(
             (str(git), "--no-pager", *arguments),
@@ -203,7 +179,7 @@ async def _run(
             TIMEOUT_SECONDS,
             stdin=stdin,
             output_limit=output_limit,
-            environment=environment,
+            environment=git_environment(settings),
             memory_bounded=True,
         )
     )

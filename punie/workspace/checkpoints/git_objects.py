@@ -4,18 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from punie.workspace.base import ProgramRequest, Workspace, WorkspaceError
+from punie.workspace.git_environment import git_environment
 
 _SECONDS = 60.0
 _OUTPUT_BYTES = 32_000_000
 _BATCH_BYTES = 12_000_000
 _BATCH = 2_000
-_ENVIRONMENT = {
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_ALLOW_PROTOCOL": "none",
-    "LC_ALL": "C",
-}
 # What makes a file in the work tree another one than in the store, without another size for sure.
 _FILTERS = ("filter", "ident", "working-tree-encoding")
 _NO_FILTER = {"unspecified", "unset"}
@@ -86,7 +80,7 @@ async def _run(
             _SECONDS,
             stdin=stdin.encode("utf-8", "surrogateescape"),
             output_limit=_OUTPUT_BYTES,
-            environment=_ENVIRONMENT,
+            environment=git_environment(),
             memory_bounded=True,
         )
     )

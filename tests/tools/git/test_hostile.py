@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from punie.workspace.checkpoints.git_objects import read_objects
 from tests.tools.git.conftest import Repo, commit_all, git, repo_at
 
 pytestmark = pytest.mark.anyio
@@ -344,3 +345,13 @@ async def test_no_file_is_named_whose_lines_git_quotes(victim: Repo, tmp_path: P
     shutil.rmtree(victim.root / ".git/hooks")
     (victim.root / ".git/hooks").symlink_to(tmp_path)
     await every_command(victim)
+
+
+async def test_undo_runs_none_of_it_either(victim: Repo, program: Path) -> None:
+    fsmonitor(victim, program)
+    hooks(victim, program)
+    object_id = victim.git("rev-parse", "HEAD:a.txt").decode().strip()
+    path = str(victim.root / "a.txt")
+    wanted = {path: (object_id, 4)}
+    assert await read_objects(victim.context.workspace, victim.root, wanted) == {path: b"two\n"}
+    assert not ran(program)
