@@ -8,6 +8,7 @@ from punie.tools.presentation import Location, Presentation
 from punie.tools.wording import count, fenced, fitting_rows, one_line
 from punie.workspace.base import WorkspaceError
 from punie.workspace.found import FoundFiles
+from punie.workspace.roots import widest_first
 
 MAX_FILES = 100
 """More files of one call are never returned."""
@@ -66,24 +67,22 @@ async def run(context: ToolContext, arguments: FindFilesArguments) -> ToolResult
 async def _find(context: ToolContext, arguments: FindFilesArguments) -> FoundFiles:
     """Look below the path; the workspace itself is all of its roots."""
     workspace = context.workspace
-    first, *further = workspace.roots
     target = workspace.resolve(arguments.path)
-    found = await workspace.find_files(arguments.pattern, target, limit=MAX_FILES)
-    if target != first:
-        return found
-    # A root may lie in another one, whose files are all known then.
-    paths: dict[Path, None] = dict.fromkeys(found.paths)
-    total, more = found.total, found.more
-    for root in further:
-        if any(root.is_relative_to(other) for other in workspace.roots if other != root):
-            continue
+    if target != workspace.roots[0]:
+        return await workspace.find_files(arguments.pattern, target, limit=MAX_FILES)
+    paths: dict[Path, None] = {}
+    total, more = 0, False
+    for root in widest_first(workspace.roots):
         try:
-            others = await workspace.find_files(arguments.pattern, root, limit=MAX_FILES)
+            found = await workspace.find_files(arguments.pattern, root, limit=MAX_FILES)
         except WorkspaceError:
+            if root == target:
+                raise
             continue
-        paths.update(dict.fromkeys(others.paths))
-        total += others.total
-        more = more or others.more
+        # A root may lie in another one, whose files are known then.
+        total += found.total - sum(path in paths for path in found.paths)
+        more = more or found.more
+        paths.update(dict.fromkeys(found.paths))
     return FoundFiles(tuple(paths)[:MAX_FILES], total, more)
 
 

@@ -15,6 +15,7 @@ from punie.tools.subjects import ReadSubject
 from punie.tools.wording import count, fenced, fitting_rows, one_line
 from punie.workspace.base import MissingFileError
 from punie.workspace.found import MatchCounts, SearchMatch, SearchOptions, SearchResult
+from punie.workspace.roots import widest_first
 
 MAX_MATCHES = 50
 """More matches of one search are never returned."""
@@ -223,9 +224,7 @@ async def _count(context: ToolContext, arguments: SearchArguments) -> MatchCount
     counts: dict[Path, int] = {}
     files = lines = secrets = 0
     targets = _targets(context, arguments)
-    for root in targets:
-        if any(root != other and root.is_relative_to(other) for other in targets):
-            continue  # Its files have been counted.
+    for root in widest_first(targets):
         try:
             found = await context.workspace.count_matches(
                 arguments.pattern,
@@ -238,9 +237,11 @@ async def _count(context: ToolContext, arguments: SearchArguments) -> MatchCount
             if root == targets[0]:
                 raise
             continue
+        # A root may lie in another one, whose files are known then.
+        again = [number for path, number in found.counts if path in counts]
         counts.update(found.counts)
-        files += found.files
-        lines += found.lines
+        files += found.files - len(again)
+        lines += found.lines - sum(again)
         secrets += found.secrets
     return MatchCounts(tuple(counts.items())[:MAX_FILES], files, lines, secrets)
 

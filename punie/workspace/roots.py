@@ -10,6 +10,11 @@ def root_around(roots: Sequence[Path], path: Path) -> Path | None:
     return max(holding, key=lambda root: len(root.parts), default=None)
 
 
+def widest_first(folders: Sequence[Path]) -> list[Path]:
+    """Return folders in their order, but one that lies in another one after that."""
+    return sorted(folders, key=lambda folder: sum(map(folder.is_relative_to, folders)))
+
+
 def root_of(roots: Sequence[Path], path: Path) -> Path:
     """Return the innermost root of a path of the workspace; raise `ValueError` for another one."""
     root = root_around(roots, path)

@@ -8,7 +8,7 @@ import pytest
 from punie.tools.base import ReadLedger, ToolContext
 from punie.workspace.base import OutsideWorkspaceError
 from punie.workspace.local import LocalWorkspace
-from punie.workspace.roots import root_of
+from punie.workspace.roots import root_of, widest_first
 from tests.tools.conftest import Bench
 
 pytestmark = pytest.mark.anyio
@@ -120,11 +120,38 @@ async def nested(tmp_path: Path, anyio_backend: str) -> AsyncIterator[Bench]:
     await workspace.aclose()
 
 
+@pytest.mark.parametrize("turned", [False, True], ids=["outer first", "inner first"])
+@pytest.mark.parametrize("ignored", [False, True], ids=["", "ignored there"])
+async def test_files_of_a_root_in_another_one_are_found_once(
+    tmp_path: Path, ignored: bool, turned: bool
+) -> None:
+    (tmp_path / ".ignore").write_text("inner/\n" if ignored else "")
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "lib.py").write_text("needle\n")
+    (tmp_path / "app.py").write_text("needle\nneedle\n")
+    roots = [inner, tmp_path] if turned else [tmp_path, inner]
+    both = Bench(roots[0], ToolContext(LocalWorkspace(roots), ReadLedger()))
+    names = {"lib.py" if turned else "inner/lib.py", str(tmp_path / "app.py")}
+    found = {name if turned else name.replace(f"{tmp_path}/", "") for name in names}
+    for arguments in ({"pattern": "*.py"}, {"pattern": "py"}):
+        result = await both.result("find_files", **arguments)
+        assert set(result.text.split("\n")) == found
+        assert result.presentation.title.endswith(": 2 files")
+    result = await both.result("search", pattern="needle", counts=True)
+    assert {row.rpartition(":")[0] for row in result.text.split("\n")} == found
+    assert result.presentation.title.endswith(": 2 files with 3 matching lines")
+    assert (await both.result("search", pattern="needle")).presentation.title.endswith("3 matches")
+
+
 async def test_a_file_belongs_to_the_innermost_root(nested: Bench) -> None:
     inner = nested.root / ".packages" / "inner"
     assert root_of((nested.root, inner), inner / "lib.py") == inner
     assert root_of((inner, nested.root), inner / "lib.py") == inner
     assert root_of((nested.root, inner), inner.parent) == nested.root
+    other = Path("/other")
+    assert widest_first([inner, other, nested.root]) == [other, nested.root, inner]
+    assert widest_first([inner, other]) == [inner, other]
     with pytest.raises(ValueError, match="is in no root"):
         root_of((inner,), nested.root)
     listed = await nested.text("list_dir")
