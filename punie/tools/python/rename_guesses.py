@@ -15,8 +15,13 @@ from punie.tools.python.bindings import Bindings, Imported
 from punie.tools.python.namings import column_in, members_of, namings, parsed
 from punie.tools.python.occurrences import Occurrence
 from punie.tools.python.project_imports import EVERYWHERE, project_imports, rivals
-from punie.tools.python.rename_state import Search, in_project, point_of
-from punie.tools.python.rename_strings import NamedMember, lacks_member, named_members
+from punie.tools.python.rename_state import Search, in_project, order, point_of
+from punie.tools.python.rename_strings import (
+    NamedMember,
+    lacks_member,
+    named_members,
+    strings_equal,
+)
 from punie.workspace.lsp.model import Place, Point
 
 _NEUTRAL = {"typing", "typing_extensions", "types", "abc", "_collections_abc"}
@@ -53,6 +58,7 @@ class _Evidence:
     """What else has the name: places by kind, and receivers as they are spelt."""
 
     own: set[str] = field(default_factory=set)
+    private: set[Point] = field(default_factory=set)
     members: set[Point] = field(default_factory=set)
     of_modules: set[Point] = field(default_factory=set)
     spelt: set[str] = field(default_factory=set)
@@ -102,6 +108,9 @@ async def guesses(search: Search, found: Sequence[Occurrence]) -> list[Point]:
         chosen += await _members(search, await _without_known(search, listed), evidence)
     if "module" in evidence.own:
         chosen += await _of_modules(search, listed, evidence)
+    if not evidence.members | evidence.of_modules:
+        # In the file that defines a private name, a string that is the same speaks of it.
+        chosen += sorted(evidence.private & unknown, key=order)
     return list(dict.fromkeys(chosen))
 
 
@@ -112,6 +121,8 @@ def _gather(
         point = Point(path, naming.line, naming.column)
         if point in search.edits:
             evidence.own.add(naming.kind)
+            if naming.kind in ("member", "module") and search.old.startswith("_"):
+                evidence.private.update(strings_equal(search, path, tree))
         elif naming.kind == "member":
             evidence.members.add(point)
         elif naming.kind == "module":

@@ -19,6 +19,8 @@ MAX_STRINGS = 200
 _BY_NAME = {"getattr", "hasattr", "setattr", "delattr", "object"}
 """What takes an object and a name: the builtins, and those of pytest's and mock's patching."""
 
+_DECLARING = {"__slots__", "__match_args__"}
+
 _DOTTED = re.compile(r"[^\W\d]\w*(?:[.:][^\W\d]\w*)+")
 
 
@@ -54,6 +56,7 @@ async def meant_strings(search: Search) -> list[Point]:
         tree = parsed(file.text) if in_project(search, path) else None
         if tree is None:
             continue
+        found += _declared(search, path, tree)
         for member in named_members(search, path, tree):
             asked += 1
             if asked <= MAX_STRINGS and await _is_meant(search, *_with_code(search, member)):
@@ -98,6 +101,29 @@ def _with_code(search: Search, member: NamedMember) -> tuple[Point, str]:
     after = [search.old + rest, *lines[call.end_lineno :]]
     text = "\n".join(before) + "\n".join(after)
     return Point(path, call.lineno, start + len(code)), text
+
+
+def _declared(search: Search, path: Path, tree: ast.Module) -> Iterator[Point]:
+    """Yield the entries of `__slots__` and `__match_args__` in classes with what is renamed."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        if not any(point.path == path and point.line in lines for point in search.edits):
+            continue
+        for statement in node.body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            if any(isinstance(each, ast.Name) and each.id in _DECLARING for each in targets):
+                yield from strings_equal(search, path, statement)
+
+
+def strings_equal(search: Search, path: Path, tree: ast.AST) -> Iterator[Point]:
+    """Yield the strings that are the old name and nothing else."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value == search.old:
+            column = text_column(search, path, node)
+            if column is not None:
+                yield Point(path, node.lineno, column)
 
 
 def _dotted(

@@ -193,6 +193,16 @@ CASES = {
         },
         {"symbol": "size", "path": "test_a.py:4", "new_name": "width"},
     ),
+    "slots": (
+        {
+            "a.py": (
+                "class A:\n    __slots__ = ('<size>', 'other')\n    __match_args__ = ('<size>',)\n"
+                "    def __init__(self): self.<size> = 'size'\n"
+                "class B:\n    __slots__ = ['size']\n    def __init__(self): self.size = 1\n"
+            )
+        },
+        {"symbol": "self.size", "path": "a.py:4", "new_name": "width"},
+    ),
     "a name that takes a builtin's": (
         {
             "a.py": "<sorted> = sorted\n__all__ = ['<sorted>']\nprint(<sorted>([]))\n",
@@ -436,3 +446,17 @@ async def test_what_a_plugin_gives_by_name_keeps_it(bench: Bench) -> None:
     assert (bench.root / "test_a.py").read_text() == (
         "@patch('b')\ndef test_a(m, y=1): return m, y\n"
     )
+
+
+async def test_strings_that_are_a_private_name_in_its_file(bench: Bench) -> None:
+    files = {
+        "a.py": (
+            "class A:\n    def __init__(self): self.<_v> = 1\n"
+            "    def f(self): return {k for k in self.__dict__ if k != '<_v>'}, '_v '\n"
+        ),
+        "b.py": "x = {'_v': 1}\n",
+    }
+    wanted = marked(bench, files, "_w")
+    text = await bench.text("rename_symbol", symbol="self._v", path="a.py:2", new_name="_w")
+    assert texts(bench, wanted) == wanted, text
+    assert "renamed by elimination, as its type is not known, look whether" in text
