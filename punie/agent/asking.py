@@ -13,7 +13,7 @@ from punie.agent.open_call import OpenCall
 from punie.agent.permissions.choices import Offer
 from punie.agent.permissions.store import Permissions, PermissionsError
 from punie.agent.policy import DENIED, forbidden_result
-from punie.tools.wording import one_line
+from punie.tools.wording import one_line, visible
 
 AskPermission = Callable[[PermissionAsked], Awaitable[str | None]]
 """Asks the person; returns the id of the chosen answer, or None when the question was cancelled."""
@@ -87,7 +87,7 @@ class Asking:
             await self.journal.emit(Notice(severity="warning", text=_NOT_REMEMBERED.format(error)))
             return
         named = ", ".join(rule.about for rule in taken.rules)
-        said = one_line(f"{taken.rules[0].decision} {named}", _NAMED_CHARS)
+        said = one_line(visible(f"{taken.rules[0].decision} {named}"), _NAMED_CHARS)
         await self.journal.emit(Notice(severity="info", text=_REMEMBERED.format(said)))
 
     async def warn_of(self, missing: str) -> None:

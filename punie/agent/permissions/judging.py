@@ -161,7 +161,10 @@ class Place:
         """Tell whether a file of this name is guarded."""
         if not _GUARDED.isdisjoint(part.casefold() for part in name.split("/")):
             return True
-        real = Path(os.path.realpath(self.workspace.roots[0] / name))
+        try:
+            real = Path(os.path.realpath(self.workspace.roots[0] / name))
+        except OSError:
+            return True  # Somebody swaps links just now.
         return any(real.is_relative_to(os.path.realpath(folder)) for folder in self.own)
 
 
