@@ -58,7 +58,8 @@ async def present(context: ToolContext, arguments: FindPatternArguments) -> Pres
     _pattern(arguments)
     with workspace_errors():
         path = context.workspace.resolve(arguments.path)
-    where = "" if path in context.workspace.roots else f" in {context.workspace.display(path)}"
+    shown = context.workspace.display(path)
+    where = "" if shown == "." else f" in {shown}"
     return Presentation(
         title=f'Find "{one_line(arguments.pattern, _SHOWN_CHARS)}"{where}',
         kind="search",
