@@ -52,6 +52,13 @@ async def test_what_is_beside_the_roots_is_outside(tools: Bench, tmp_path: Path)
     assert workspace.resolve("../library/home/app.py") == tmp_path / "main" / "app.py"
 
 
+async def test_titles_name_a_further_root(tools: Bench, tmp_path: Path) -> None:
+    further = str(tmp_path / "library")
+    for tool in ("search", "find_files", "find_pattern"):
+        assert f" in {further}" in (await tools.present(tool, pattern="print", path=further)).title
+        assert " in " not in (await tools.present(tool, pattern="print")).title
+
+
 async def test_a_search_in_the_workspace_goes_through_all_roots(
     tools: Bench, tmp_path: Path
 ) -> None:
