@@ -45,7 +45,7 @@ def namings(text: str, word: str) -> list[Naming]:
     if tree is None:
         return []
     lines = text.split("\n")
-    found = (Naming(kind, *_spot(lines, node, word)) for kind, node in _named(tree, word))
+    found = (Naming(kind, *spot(lines, node, word)) for kind, node in _named(tree, word))
     return list(dict.fromkeys(found))
 
 
@@ -54,7 +54,7 @@ def members_of(node: ast.ClassDef, text: str, word: str) -> list[Naming]:
     lines = text.split("\n")
     named = (_named(statement, word, "member") for statement in node.body)
     return [
-        Naming(kind, *_spot(lines, each, word))
+        Naming(kind, *spot(lines, each, word))
         for statement in named
         for kind, each in statement
         if kind == "member" and not isinstance(each, (ast.Attribute, ast.Call))
@@ -73,7 +73,8 @@ def column_in(line: str, offset: int) -> int:
     return len(line.encode()[:offset].decode(errors="replace"))
 
 
-def _spot(lines: list[str], node: ast.AST, word: str) -> tuple[int, int]:
+def spot(lines: list[str], node: ast.AST, word: str) -> tuple[int, int]:
+    """Return line and column of the first time that a word stands in a node after its start."""
     first = getattr(node, "lineno", 1)
     if isinstance(node, ast.Attribute):
         first = node.end_lineno or first

@@ -20,6 +20,7 @@ from punie.tools.python.occurrences import In, Occurrence, files_with, occurrenc
 from punie.tools.python.rename_family import overrides
 from punie.tools.python.rename_fixtures import joined
 from punie.tools.python.rename_guesses import guesses
+from punie.tools.python.rename_keywords import hidden_keywords
 from punie.tools.python.rename_proof import prove
 from punie.tools.python.rename_state import (
     Search,
@@ -90,6 +91,7 @@ async def plan_rename(context: ToolContext, located: Located, new: str) -> Renam
         await _widen(search)
         await _export(search)
         await _join(search)
+        search.edits.update(await hidden_keywords(search, found))
         guessed = await _guess(search, found)
         search.edits.update(await meant_strings(search))
         if hasattr(builtins, old):

@@ -193,6 +193,27 @@ CASES = {
         },
         {"symbol": "size", "path": "test_a.py:4", "new_name": "width"},
     ),
+    "keywords of a function that a decorator hides": (
+        {
+            "a.py": (
+                "from other import deco\n@deco\ndef f(<size>, x=1): return <size>\n"
+                "@deco\ndef g(size): return size\nclass A:\n    @deco\n    def m(self, size): ...\n"
+                "f(<size>=f(\n    <size>=2,\n    x=1))\ng(size=1)\nA().m(size=1)\n"
+            ),
+            "b.py": "import a\ndef use(size, h): return a.f(<size>=size), h(size=1), h.f(size=2)\n",
+        },
+        {"symbol": "size", "path": "a.py:3", "new_name": "width"},
+    ),
+    "fields of a class that a decorator makes": (
+        {
+            "a.py": (
+                "from other import attrs, field\n@attrs\nclass A:\n    <size> = field()\n"
+                "@attrs\nclass B:\n    size = field()\n"
+                "A(<size>=1).<size>\nB(size=1).size\n"
+            )
+        },
+        {"symbol": "A.size", "path": "a.py", "new_name": "width"},
+    ),
     "slots": (
         {
             "a.py": (
