@@ -3,9 +3,8 @@
 import codecs
 import contextlib
 import os
-import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -18,6 +17,7 @@ from punie.workspace.processes import (
     is_alive,
     start_group,
 )
+from punie.workspace.program_lookup import locate_program
 from punie.workspace.sandbox.confining import Launch
 from punie.workspace.text_files import reason
 
@@ -63,11 +63,6 @@ class CappedOutput:
             start += 1
         tail = self._tail[start:].decode("utf-8", errors="replace")
         return f"{head}\n[{self.omitted} bytes omitted]\n{tail}"
-
-
-def shell() -> str:
-    """Return the shell that runs commands: bash where there is one, since models write for it."""
-    return shutil.which("bash") or "/bin/sh"
 
 
 def start(
@@ -116,9 +111,16 @@ def start_launch(
     )
 
 
-def shell_command(request: CommandRequest) -> list[str]:
-    """Return the words that run the request's command line."""
-    return [shell(), "-c", request.command]
+def shell_command(
+    request: CommandRequest, roots: Sequence[Path], environment: Mapping[str, str]
+) -> list[str]:
+    """Return the words that run the request's command line: bash reads it where there is one.
+
+    Models write for bash. One that lies in the `roots` does not count, for harmless commands run
+    without a question.
+    """
+    shell = locate_program("bash", roots, environment, "trusted")
+    return [str(shell or "/bin/sh"), "-c", request.command]
 
 
 async def run_command(

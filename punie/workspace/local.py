@@ -300,7 +300,10 @@ class LocalWorkspace:
         """Return how a command line is started here."""
         environment = await command_environment(self.roots[0])
         return await self._sandbox.launch(
-            shell_command(request), request.cwd, environment, unsandboxed=request.unsandboxed
+            shell_command(request, self.roots, environment),
+            request.cwd,
+            environment,
+            unsandboxed=request.unsandboxed,
         )
 
     def blocked(self, launch: Launch, exit_code: int | None, output: str) -> str | None:

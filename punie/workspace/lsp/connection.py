@@ -4,6 +4,7 @@ Nothing reads while nobody asks, so that no task has to live on between the ques
 """
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,9 @@ def connect(
 
     Raises `WorkspaceError` if it cannot be started.
     """
-    stdin, our_stdin = os.pipe()
+    # A pipe could be opened again: a link in the project to `/dev/stdin` would have the server read
+    # its own questions as a file.
+    stdin, our_stdin = (end.detach() for end in socket.socketpair())
     our_stdout, stdout = os.pipe()
     stderr = os.open(os.devnull, os.O_WRONLY)
     try:
