@@ -7,7 +7,7 @@ that the project imports. Nobody can prove it, so whoever uses this tells which 
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -256,43 +256,48 @@ def _covers(place: Place, point: Point) -> bool:
 
 async def _not_foreign(search: Search, listed: Sequence[_Unknown]) -> list[_Unknown]:
     """Leave out objects that come from other people's code, or may come from what is missing."""
-    kept: list[_Unknown] = []
-    for each in listed:
-        origins = each.bindings.origins(each.receiver)
-        if await _foreign(search, each.point.path, sorted_imports(origins.imports)):
-            continue
-        if origins.given or not origins.imports:
-            needed = sorted_imports(each.bindings.imports(guarded=False))
-            if await _missing(search, each.point.path, needed):
-                continue
-        kept.append(each)
-    return kept
+    origins = [each.bindings.origins(each.receiver) for each in listed]
+    needed = {each.point.path: each.bindings.imports(guarded=False) for each in listed}
+    told = await _definitions(
+        search,
+        [
+            *(
+                (each.point.path, one)
+                for each, its in zip(listed, origins, strict=True)
+                for one in its.imports
+            ),
+            *((path, one) for path, imports in needed.items() for one in imports),
+        ],
+    )
+    lacking = {
+        path for path, imports in needed.items() if not all(told[path, one] for one in imports)
+    }
+    return [
+        each
+        for each, its in zip(listed, origins, strict=True)
+        if not any(_is_foreign(search, told[each.point.path, one]) for one in its.imports)
+        and (each.point.path not in lacking or (its.imports and not its.given))
+    ]
 
 
-def sorted_imports(imports: Sequence[Imported] | set[Imported]) -> list[Imported]:
-    """Return imports in the order in which they stand."""
-    return sorted(imports, key=lambda each: (each.line, each.column))
+async def _definitions(
+    search: Search, imports: Iterable[tuple[Path, Imported]]
+) -> dict[tuple[Path, Imported], tuple[Place, ...]]:
+    """Return where what is imported is defined, nowhere if it is not installed."""
+    asked = list(dict.fromkeys(imports))
+    points = [Point(path, each.line, each.column) for path, each in asked]
+    return dict(zip(asked, await search.definitions(points, search.old), strict=True))
 
 
-async def _foreign(search: Search, path: Path, imports: Sequence[Imported]) -> bool:
-    answers = await _ask(search, path, imports)
-    return any(
-        not places or any(_is_foreign(search, place) for place in places) for places in answers
+def _is_foreign(search: Search, places: Sequence[Place]) -> bool:
+    return not places or any(
+        not in_project(search, place.path) and _module_name(place.path) not in _NEUTRAL
+        for place in places
     )
 
 
-async def _missing(search: Search, path: Path, imports: Sequence[Imported]) -> bool:
-    return not all(await _ask(search, path, imports))
-
-
-async def _ask(search: Search, path: Path, imports: Sequence[Imported]) -> list[tuple[Place, ...]]:
-    points = [Point(path, each.line, each.column) for each in imports]
-    return await search.definitions(points, search.old) if points else []
-
-
-def _is_foreign(search: Search, place: Place) -> bool:
-    name = place.path.parent.name if place.path.stem == "__init__" else place.path.stem
-    return not in_project(search, place.path) and name not in _NEUTRAL
+def _module_name(path: Path) -> str:
+    return path.parent.name if path.stem == "__init__" else path.stem
 
 
 async def _of_modules(
@@ -301,18 +306,27 @@ async def _of_modules(
     """Return the attributes of the project's own modules that are made while the program runs."""
     if evidence.of_modules:
         return []
-    kept: list[Point] = []
-    for each in listed:
-        root = each.receiver
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        if not isinstance(root, ast.Name):
-            continue
-        origins = each.bindings.origins(root)
-        answers = await _ask(search, each.point.path, sorted_imports(origins.imports))
-        if answers and not origins.given and all(_is_own_module(search, a) for a in answers):
-            kept.append(each.point)
-    return kept
+    dotted = [
+        (each, each.bindings.origins(root))
+        for each in listed
+        if isinstance(root := _root(each.receiver), ast.Name)
+    ]
+    told = await _definitions(
+        search, ((each.point.path, one) for each, its in dotted for one in its.imports)
+    )
+    return [
+        each.point
+        for each, its in dotted
+        if its.imports
+        and not its.given
+        and all(_is_own_module(search, told[each.point.path, one]) for one in its.imports)
+    ]
+
+
+def _root(receiver: ast.expr) -> ast.expr:
+    while isinstance(receiver, ast.Attribute):
+        receiver = receiver.value
+    return receiver
 
 
 def _is_own_module(search: Search, places: Sequence[Place]) -> bool:

@@ -5,16 +5,16 @@ What such a string means is asked of the language server with code in its place 
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from punie.tools.python.namings import column_in, parsed
 from punie.tools.python.rename_state import Search, in_project
-from punie.workspace.lsp.model import Point
+from punie.workspace.lsp.model import Place, Point
 
-MAX_STRINGS = 200
-"""Of more strings that may name the symbol only the first are looked at."""
+MAX_STRINGS = 50
+"""Of more strings that name a member of an object beside them only the first are looked at."""
 
 _BY_NAME = {"getattr", "hasattr", "setattr", "delattr", "object"}
 """What takes an object and a name: the builtins, and those of pytest's and mock's patching."""
@@ -51,23 +51,54 @@ def named_members(search: Search, path: Path, tree: ast.Module) -> Iterator[Name
 async def meant_strings(search: Search) -> list[Point]:
     """Return where strings name what is renamed, by an object of a known type or by full name."""
     found: list[Point] = []
-    asked = 0
+    members: list[NamedMember] = []
+    dotted: dict[Point, tuple[str, ...]] = {}
     for path, file in search.files.items():
         tree = parsed(file.text) if in_project(search, path) else None
-        if tree is None:
-            continue
-        found += _declared(search, path, tree)
-        for member in named_members(search, path, tree):
-            asked += 1
-            if asked <= MAX_STRINGS and await _is_meant(search, *_with_code(search, member)):
-                found.append(member.point)
-        for point, parts in _dotted(search, path, tree):
-            asked += 1
-            if asked <= MAX_STRINGS and await _is_meant(
-                search, *await _with_import(search, path, parts)
-            ):
-                found.append(point)
+        if tree is not None:
+            found += _declared(search, path, tree)
+            members += named_members(search, path, tree)
+            dotted.update(_dotted(search, path, tree))
+    for member in members[:MAX_STRINGS]:
+        point, text = _with_code(search, member)
+        (places,) = await search.definitions([point], search.old, {point.path: text})
+        if _is_meant(search, places):
+            found.append(member.point)
+    found += await _by_full_name(search, dotted)
     return [point for point in dict.fromkeys(found) if point not in search.edits]
+
+
+def _is_meant(search: Search, places: Sequence[Place]) -> bool:
+    return bool(places) and all(place.point in search.edits for place in places)
+
+
+async def _by_full_name(search: Search, dotted: Mapping[Point, tuple[str, ...]]) -> list[Point]:
+    """Return those of the strings whose dotted name, as code, means what is renamed."""
+    if not dotted:
+        return []
+    probe = next(iter(dotted)).path
+    modules = sorted(
+        {".".join(parts[:end]) for parts in dotted.values() for end in range(1, len(parts))}
+    )
+    imports = [f"import {name}" for name in modules]
+    answers = await _ask(search, probe, imports)
+    # One that is no module would leave nothing known of those before it.
+    imports = [line for line, places in zip(imports, answers, strict=True) if places]
+    names = [".".join(parts) for parts in dotted.values()]
+    answers = await _ask(search, probe, [*imports, *names])
+    return [
+        point
+        for point, places in zip(dotted, answers[len(imports) :], strict=True)
+        if _is_meant(search, places)
+    ]
+
+
+async def _ask(search: Search, path: Path, lines: Sequence[str]) -> list[tuple[Place, ...]]:
+    """Return what the last name of each line means if they stand at the end of a file."""
+    text = search.files[path].text
+    first = text.count("\n") + 2
+    points = [Point(path, first + index, len(line) - 1) for index, line in enumerate(lines)]
+    return await search.definitions(points, search.old, {path: "\n".join([text, *lines, ""])})
 
 
 async def lacks_member(search: Search, member: NamedMember) -> bool:
@@ -78,11 +109,6 @@ async def lacks_member(search: Search, member: NamedMember) -> bool:
         "attribute" in problem.rule and problem.place.line == point.line
         for problem in found.get(point.path, ())
     )
-
-
-async def _is_meant(search: Search, point: Point, text: str) -> bool:
-    (places,) = await search.definitions([point], search.old, {point.path: text})
-    return bool(places) and all(place.point in search.edits for place in places)
 
 
 def _with_code(search: Search, member: NamedMember) -> tuple[Point, str]:
@@ -145,23 +171,6 @@ def _dotted(
                 yield Point(path, node.lineno, column + offset), tuple(parts[: index + 1])
             case _:
                 continue
-
-
-async def _with_import(search: Search, path: Path, parts: tuple[str, ...]) -> tuple[Point, str]:
-    """Return the file with the name as code at its end, and an import of every module in it."""
-    text = search.files[path].text
-    imports = [f"import {'.'.join(parts[:end])}" for end in range(1, len(parts))]
-    first = text.count("\n") + 2
-    points = [
-        Point(path, first + index, len(line) - len(parts[index]))
-        for index, line in enumerate(imports)
-    ]
-    found = await search.definitions(points, search.old, {path: "\n".join([text, *imports, ""])})
-    # One that is no module would leave nothing known of those before it.
-    modules = [line for line, places in zip(imports, found, strict=True) if places]
-    dotted = ".".join(parts)
-    point = Point(path, first + len(modules), len(dotted) - len(parts[-1]))
-    return point, "\n".join([text, *modules, dotted, ""])
 
 
 def text_column(search: Search, path: Path, constant: ast.Constant) -> int | None:

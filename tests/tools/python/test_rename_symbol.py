@@ -134,8 +134,9 @@ CASES = {
         {
             "pkg/__init__.py": "",
             "pkg/core.py": (
-                "class A:\n    def <go>(self): ...\nclass B:\n    def go(self): ...\n"
-                "def use(a: A, b: B):\n    é = getattr(a, '<go>')(); getattr(b, 'go')\n"
+                "'pkg.core.A.<go>'\nclass A:\n    def <go>(self): ...\n"
+                "class B:\n    def go(self): ...\ndef use(a: A, b: B):\n"
+                "    é = getattr(a, '<go>')(); getattr(b, 'go')\n"
                 "    return hasattr(\n        a,\n        \"<go>\",\n    ), getattr(a, 'g' 'o')\n"
             ),
             "t.py": (
