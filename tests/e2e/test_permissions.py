@@ -363,3 +363,34 @@ def test_the_model_cannot_grant_itself_anything(
     )
     assert len(questions(client)) == 2
     assert not (config / "permissions").exists()
+
+
+def test_a_question_hides_nothing_and_a_yes_holds_for_the_file_that_it_named(
+    start: Start, script: Script, project: Path
+) -> None:
+    hooks, shown = project / ".git" / "hooks", project / "src" / "shown"
+    for folder in (hooks, shown):
+        folder.mkdir(parents=True)
+    client = start(
+        script(
+            write("src/shown/post-checkout"),
+            command("touch made # \u202e\u200bkool"),
+            {"text": "Done."},
+        )
+    )
+
+    def answer(request: Json) -> Json:
+        if not shown.is_symlink():
+            shown.rmdir()
+            shown.symlink_to(hooks)
+        return choosing("allow_once")(request)
+
+    client.answer = answer
+    session = opened(client, project)
+    assert client.prompt(session) == "end_turn"
+    written, ran = (question["toolCall"] for question in questions(client))
+    assert written["title"] == "Create src/shown/post-checkout"
+    assert not list(hooks.iterdir())
+    assert ran["title"] == "`touch made # \\u202e\\u200bkool`"
+    assert "\u202e" not in str(ran["content"])
+    assert (project / "made").exists()
