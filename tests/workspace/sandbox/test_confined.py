@@ -215,7 +215,8 @@ async def test_sockets_that_variables_name_are_not_reached(
         server.bind(str(path))
         server.listen()
         command = f"python3 -c '{connect}' {path}"
-        assert (await box.run(command)).exit_code == 0
+        # On macOS no socket outside of the folder for temporary files is reached.
+        assert (await box.run(command)).exit_code == 0 or sys.platform == "darwin"
         monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
         assert (await box.run(command)).exit_code != 0
 
