@@ -133,8 +133,7 @@ class Bindings:
             found.given = True
             if bound.annotation is not None:
                 self._follow(bound.annotation, found, seen)
-        elif bound not in seen:
-            seen.add(bound)
+        else:
             self._follow(bound, found, seen)
 
     def _bind(self, node: ast.AST) -> None:

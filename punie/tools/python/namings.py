@@ -76,7 +76,8 @@ def column_in(line: str, offset: int) -> int:
 def spot(lines: list[str], node: ast.AST, word: str) -> tuple[int, int]:
     """Return line and column of the first time that a word stands in a node after its start."""
     first = getattr(node, "lineno", 1)
-    if isinstance(node, ast.Attribute):
+    # The last name of an attribute, and of an import that gives another.
+    if isinstance(node, ast.Attribute) or (isinstance(node, ast.alias) and node.asname):
         first = node.end_lineno or first
         end = column_in(lines[first - 1], node.end_col_offset or 0)
         return first, end - len(word)
