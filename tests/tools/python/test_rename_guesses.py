@@ -78,7 +78,8 @@ CASES = {
     },
     "other people's values": {
         "a.py": (
-            f"{A}import json\ndef use(x):\n    y = json.loads(x)\n    y.total()\n    x.<total>()\n"
+            f"{A}import json\ndef use(x):\n    y = json.loads(x)\n    z = y\n    z.total()\n"
+            "    x.<total>()\n"
         )
     },
     "a module that is not installed": {
