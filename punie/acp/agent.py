@@ -32,10 +32,11 @@ from punie.acp.editor import Editor
 from punie.acp.errors import internal, invalid, unknown_session
 from punie.acp.handshake import AUTH_METHOD, ClientProfile, initialize_response, read_profile
 from punie.acp.heavy import import_turn
-from punie.acp.history import HistoryUnavailable, SavedHistory
+from punie.acp.history import HistoryUnavailable
+from punie.acp.host import AgentHost
 from punie.acp.listing import list_page
 from punie.acp.mcp import give_servers, has_servers
-from punie.acp.models import ModelPool, default_reference
+from punie.acp.models import default_reference
 from punie.acp.opening import SessionOpener, session_roots, unreadable
 from punie.acp.prompt import ContentBlock, user_message
 from punie.acp.read_ahead import read_ahead
@@ -43,13 +44,11 @@ from punie.acp.replay import replay_updates
 from punie.acp.requests import answered, text_param
 from punie.acp.sessions import LiveSession, RunningTurn
 from punie.acp.tool_calls import call_writing
-from punie.acp.transport import StdioTransport
+from punie.acp.transport import AgentTransport
 from punie.acp.turns import TurnRunner
 from punie.acp.updates import SessionUpdate
 from punie.acp.wire import Incoming
 from punie.logs.setup import get_logger, open_log
-from punie.models.options import engine_options
-from punie.settings import Settings
 
 _TAIL_SECONDS = 0.03
 _log = get_logger(__name__)
@@ -58,14 +57,14 @@ _log = get_logger(__name__)
 class PunieAgent:
     """Answers one client. Sessions never see each other; everything is looked up by session id."""
 
-    def __init__(self, settings: Settings, tasks: TaskGroup, transport: StdioTransport) -> None:
-        self._settings = settings
+    def __init__(self, host: AgentHost, tasks: TaskGroup, transport: AgentTransport) -> None:
+        self._host = host
+        self._settings = host.settings
         self._tasks = tasks
         self._transport = transport
-        self._history = SavedHistory(settings.sessions_file)
-        self._models = ModelPool(tasks, engine_options(settings))
+        self._history = host.history
+        self._models = host.models
         self._sessions: dict[str, LiveSession] = {}
-        self._loading = anyio.Lock()
         self._warm = False
         self._profile = ClientProfile()
         self._connection: ClientConnection
@@ -86,9 +85,18 @@ class PunieAgent:
         for session in self._sessions.values():
             session.cancel()
 
+    async def let_go(self, session_id: str) -> None:
+        """Close a session that another client takes over."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            await self._close(session)
+
     async def aclose(self) -> None:
-        """Close what is open."""
-        await self._history.close()
+        """End every turn and close every session, all at a time."""
+        self.cancel_all()
+        async with anyio.create_task_group() as closing:
+            for session_id in tuple(self._sessions):
+                closing.start_soon(self._leave, session_id)
 
     @answered
     async def initialize(self, request: Incoming | None = None, **_: Any) -> InitializeResponse:
@@ -190,32 +198,27 @@ class PunieAgent:
         **_: Any,
     ) -> ListSessionsResponse:
         """List the stored sessions, of one folder or of all."""
-        return await list_page(self._history, cwd, cursor, self._sessions.keys())
+        return await list_page(self._history, cwd, cursor, self._host.holders.keys())
 
     @answered
     async def close_session(
         self, session_id: str, request: Incoming | None = None, **_: Any
     ) -> CloseSessionResponse:
         """End what a session is doing and let go of all it holds; its history stays."""
-        await self._close(self._session(session_id))
+        self._session(session_id)
+        await self._leave(session_id)
         return CloseSessionResponse()
 
     @answered
     async def delete_session(self, session_id: str, request: Incoming | None = None) -> None:
         """Forget a session; one that is not there is forgotten already."""
-        session = self._sessions.get(session_id)
-        if session is not None:
-            await self._close(session)
-        try:
-            await self._history.delete(session_id)
-            await self._models.forget(session_id)
-            from punie.workspace.checkpoints.keeping import forget_checkpoints
-
-            await anyio.to_thread.run_sync(
-                forget_checkpoints, self._settings.checkpoints_folder(session_id)
-            )
-        except HistoryUnavailable as error:
-            raise unreadable(error) from error
+        async with self._host.alone_with(session_id):
+            await self._host.take_from_others(session_id, self)
+            await self.let_go(session_id)
+            try:
+                await self._host.forget(session_id)
+            except HistoryUnavailable as error:
+                raise unreadable(error) from error
 
     async def ext_method(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Serve the methods that the SDK does not route; no other extension is known."""
@@ -321,6 +324,7 @@ class PunieAgent:
     def _opened(self, request: Incoming | None, session: LiveSession) -> None:
         """Take a session in; its model is opened as soon as the client has its answer."""
         self._sessions[session.id] = session
+        self._host.holders[session.id] = self
         if request is not None:
             give_servers(session, request, self._history, self._tasks)
         _log.info("session opened", session=session.id, project=str(session.cwd))
@@ -349,7 +353,8 @@ class PunieAgent:
         request: Incoming | None,
     ) -> LiveSession:
         roots = await session_roots(cwd, additional)
-        async with self._loading:
+        async with self._host.alone_with(session_id):
+            await self._host.take_from_others(session_id, self)
             session = self._sessions.get(session_id)
             if session is not None and _can_move(session, roots, request):
                 await self._close(session)
@@ -360,9 +365,14 @@ class PunieAgent:
         self._tell_commands(request, session)
         return session
 
+    async def _leave(self, session_id: str) -> None:
+        async with self._host.alone_with(session_id):
+            await self.let_go(session_id)
+
     async def _close(self, session: LiveSession) -> None:
         """Let go of a session; returns when its turn has ended and nothing of it is left."""
-        self._sessions.pop(session.id, None)
+        if self._sessions.pop(session.id, None) is not None:
+            self._host.holders.pop(session.id, None)
         session.cancel()
         if session.turn is not None:
             await session.turn.over.wait()

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from acp.interfaces import Client
 
-from punie.acp.transport import StdioTransport
+from punie.acp.transport import AgentTransport
 from punie.acp.updates import SessionUpdate, update_params
 
 Answer = TypeVar("Answer")
@@ -21,7 +21,7 @@ class ClientConnection:
     """
 
     sdk: Client
-    transport: StdioTransport
+    transport: AgentTransport
 
     async def update(self, session_id: str, update: SessionUpdate) -> None:
         """Send an update of a session; a client that has gone is no error.

@@ -20,7 +20,7 @@ class _Line(NamedTuple):
     written: anyio.Event | None
 
 
-class Outlet:
+class PipeOutlet:
     """The way out. Lines leave in the order of the calls.
 
     A thread does the writing, because a blocking write is the only kind that does not change the

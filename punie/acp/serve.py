@@ -9,9 +9,12 @@ from acp import Agent, run_agent
 from anyio import from_thread, lowlevel
 
 from punie.acp.agent import PunieAgent
+from punie.acp.host import AgentHost
+from punie.acp.inlet import PipeInlet
 from punie.acp.lifeline import Lifeline
+from punie.acp.outlet import PipeOutlet
 from punie.acp.stdio import ProtocolFiles, take_stdio
-from punie.acp.transport import StdioTransport
+from punie.acp.transport import AgentTransport
 from punie.logs.setup import close_log, get_logger
 from punie.settings import Settings
 
@@ -56,11 +59,14 @@ async def _serve(settings: Settings, files: ProtocolFiles, lifeline: Lifeline) -
                 while transport.has_open_requests:
                     await anyio.sleep(0.01)
 
-        transport = StdioTransport(
-            files.incoming, files.outgoing, on_gone=lifeline.end, wind_down=wind_down
+        transport = AgentTransport(
+            PipeInlet(files.incoming, lifeline.end),
+            PipeOutlet(files.outgoing, lifeline.end),
+            wind_down=wind_down,
         )
 
-        agent = PunieAgent(settings, tasks, transport)
+        host = AgentHost.start(settings, tasks)
+        agent = PunieAgent(host, tasks, transport)
 
         def stop() -> None:
             with contextlib.suppress(RuntimeError):
@@ -71,4 +77,4 @@ async def _serve(settings: Settings, files: ProtocolFiles, lifeline: Lifeline) -
         # are absent are answered as unknown.
         await run_agent(cast(Agent, agent), transport, use_unstable_protocol=True)
         tasks.cancel_scope.cancel()
-    await agent.aclose()
+    await host.aclose()

@@ -1,23 +1,19 @@
-"""JSON-RPC over stdin and stdout: the transport under the SDK's `run_agent`.
+"""JSON-RPC lines from and to a client: the transport under the SDK's `run_agent`.
 
 Nothing that a client writes can end the process, and nothing but a sound request reaches the SDK.
 """
 
 import json
-import os
-import select
-import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 import anyio
-from anyio import from_thread, get_cancelled_exc_class, lowlevel
+from anyio import get_cancelled_exc_class
 
 from punie.acp.errors import plain_error
-from punie.acp.outlet import Outlet
 from punie.acp.wire import (
     CANCELLED,
     INVALID_REQUEST,
@@ -39,39 +35,50 @@ MESSAGE_LIMIT = 32 * 1024 * 1024 - 1024
 UNROUTED_METHODS = frozenset({"logout", "session/delete"})
 """Methods of the protocol that the SDK does not know; the agent's `ext_method` serves them."""
 
-_LINE_LIMIT = 256 * 1024 * 1024
 # The ids of the requests to the client that were made in the current task.
 _asked: ContextVar[list[RequestId] | None] = ContextVar("asked", default=None)
-_READ_SIZE = 256 * 1024
 CANCEL_METHODS = frozenset({"$/cancel_request", "$/cancelRequest"})
 
 
-class StdioTransport:
-    """Moves messages between the SDK and the client.
+class Inlet(Protocol):
+    """Where the client's lines come from."""
 
-    `on_gone` is called, from some thread, when the client closed stdin or stdout. `wind_down` is
-    awaited at the end of stdin before the SDK hears of it: time to answer what is still open.
+    async def receive(self) -> Sequence[bytes | None]:
+        """Return the lines that came, None for one that is too large to take.
+
+        Raises `anyio.EndOfStream` at the end.
+        """
+
+    def stop(self) -> None:
+        """Make the input end now; call it in the event loop."""
+
+
+class Outlet(Protocol):
+    """Where the lines for the client go, in the order of the calls."""
+
+    async def write(self, data: bytes) -> None:
+        """Write a line and wait until the client's end took it."""
+
+    def post(self, data: bytes) -> None:
+        """Write a line without waiting for it."""
+
+
+class AgentTransport:
+    """Moves messages between the SDK and one client.
+
+    `wind_down` is awaited at the end of the input before the SDK hears of it: time to answer what
+    is still open.
     """
 
     def __init__(
-        self,
-        incoming: int,
-        outgoing: int,
-        *,
-        on_gone: Callable[[], None],
-        wind_down: Callable[[], Awaitable[None]],
+        self, inlet: Inlet, outlet: Outlet, *, wind_down: Callable[[], Awaitable[None]]
     ) -> None:
-        self._fd = incoming
-        self._on_gone = on_gone
+        self._inlet = inlet
+        self._outlet = outlet
         self._wind_down = wind_down
-        self._outlet = Outlet(outgoing, on_gone)
-        self._loop = lowlevel.current_token()
-        self._send_chunk, self._chunks = anyio.create_memory_object_stream[bytes](16)
-        self._lines = LineSplitter(_LINE_LIMIT)
         self._ready: deque[dict[str, Any]] = deque()
         self._open: dict[RequestId, Incoming] = {}
         self._unanswered: set[RequestId] = set()
-        self._thread: threading.Thread | None = None
 
     @property
     def has_open_requests(self) -> bool:
@@ -80,20 +87,17 @@ class StdioTransport:
 
     def stop(self) -> None:
         """Make the input end now; call it in the event loop."""
-        self._send_chunk.close()
+        self._inlet.stop()
 
     async def receive(self) -> dict[str, Any] | None:
         """Return the next message for the SDK, or None at the end."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._read, name="acp-inlet", daemon=True)
-            self._thread.start()
         while not self._ready:
             try:
-                chunk = await self._chunks.receive()
+                lines = await self._inlet.receive()
             except anyio.EndOfStream:
                 await self._wind_down()
                 return None
-            for line in self._lines.feed(chunk):
+            for line in lines:
                 self._take(line)
         return self._ready.popleft()
 
@@ -140,29 +144,7 @@ class StdioTransport:
 
     async def close(self) -> None:
         """Stop reading. Nothing is waited for: a client that reads nothing must not hold us."""
-        self._send_chunk.close()
-
-    def _read(self) -> None:
-        ready = select.poll()
-        ready.register(self._fd, select.POLLIN)
-        try:
-            while True:
-                try:
-                    chunk = os.read(self._fd, _READ_SIZE)
-                except BlockingIOError:
-                    ready.poll()
-                    continue
-                except OSError:
-                    chunk = b""
-                if not chunk:
-                    break
-                from_thread.run(self._send_chunk.send, chunk, token=self._loop)
-            # The last line may come without its end.
-            from_thread.run(self._send_chunk.send, b"\n", token=self._loop)
-            self._on_gone()
-            from_thread.run_sync(self._send_chunk.close, token=self._loop)
-        except (RuntimeError, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            self._on_gone()
+        self._inlet.stop()
 
     def _take(self, line: bytes | None) -> None:
         if line is None:
@@ -221,34 +203,6 @@ class StdioTransport:
         incoming = self._open.get(request_id)
         if incoming is not None:
             incoming.cancel()
-
-
-class LineSplitter:
-    """Cuts a stream of bytes into lines; a line longer than `limit` bytes comes out as None."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
-
-    def feed(self, chunk: bytes) -> list[bytes | None]:
-        """Return the lines that end in this chunk, without their line ends."""
-        lines: list[bytes | None] = []
-        *ended, rest = chunk.split(b"\n")
-        for piece in ended:
-            self._add(piece)
-            lines.append(b"".join(self._parts) if self._size <= self._limit else None)
-            self._parts, self._size = [], 0
-        if rest:
-            self._add(rest)
-        return lines
-
-    def _add(self, piece: bytes) -> None:
-        self._size += len(piece)
-        if self._size <= self._limit:
-            self._parts.append(piece)
-        else:
-            self._parts.clear()
 
 
 def encode(message: dict[str, Any], limit: int = MESSAGE_LIMIT) -> bytes:

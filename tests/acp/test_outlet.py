@@ -4,7 +4,7 @@ import threading
 import anyio
 import pytest
 
-from punie.acp.outlet import Outlet
+from punie.acp.outlet import PipeOutlet
 
 
 @pytest.mark.anyio
@@ -18,7 +18,7 @@ async def test_lines_of_all_sizes_leave_in_order() -> None:
 
     thread = threading.Thread(target=read)
     thread.start()
-    outlet = Outlet(writer, lambda: None)
+    outlet = PipeOutlet(writer, lambda: None)
     lines = [b"%d:" % number + b"x" * (number * 37 % 9000) + b"\n" for number in range(300)]
     for number, line in enumerate(lines):
         if number % 3:
@@ -35,7 +35,7 @@ async def test_lines_of_all_sizes_leave_in_order() -> None:
 @pytest.mark.anyio
 async def test_a_client_that_reads_nothing_blocks_the_writer_but_not_the_loop() -> None:
     reader, writer = os.pipe()
-    outlet = Outlet(writer, lambda: None)
+    outlet = PipeOutlet(writer, lambda: None)
     with anyio.move_on_after(0.3) as scope:
         await outlet.write(b"x" * 1_000_000 + b"\n")
     assert scope.cancelled_caught
@@ -53,7 +53,7 @@ async def test_a_client_that_reads_nothing_blocks_the_writer_but_not_the_loop() 
 async def test_a_closed_client_is_noticed_once(size: int) -> None:
     reader, writer = os.pipe()
     broken: list[int] = []
-    outlet = Outlet(writer, lambda: broken.append(1))
+    outlet = PipeOutlet(writer, lambda: broken.append(1))
     os.close(reader)
     with anyio.fail_after(5):
         for _ in range(3):
@@ -66,7 +66,7 @@ async def test_a_closed_client_is_noticed_once(size: int) -> None:
 async def test_answers_that_nobody_reads_do_not_pile_up_for_ever() -> None:
     reader, writer = os.pipe()
     broken: list[int] = []
-    outlet = Outlet(writer, lambda: broken.append(1))
+    outlet = PipeOutlet(writer, lambda: broken.append(1))
     for _ in range(100):
         outlet.post(b"x" * 1_000_000 + b"\n")
     assert broken == [1]
@@ -78,7 +78,7 @@ async def test_answers_that_nobody_reads_do_not_pile_up_for_ever() -> None:
 async def test_a_descriptor_that_somebody_made_non_blocking_works_too() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    outlet = Outlet(writer, lambda: None)
+    outlet = PipeOutlet(writer, lambda: None)
     data = bytearray()
 
     async def read() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie.acp.errors import plain_error
-from punie.acp.transport import LineSplitter, encode
+from punie.acp.inlet import LineSplitter
+from punie.acp.transport import encode
 from punie.acp.wire import (
     Notification,
     Request,
