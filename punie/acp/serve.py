@@ -2,17 +2,16 @@
 
 import contextlib
 import sys
-from typing import NoReturn, cast
+from typing import NoReturn
 
 import anyio
-from acp import Agent, run_agent
 from anyio import from_thread, lowlevel
 
-from punie.acp.agent import PunieAgent
 from punie.acp.host import AgentHost
 from punie.acp.inlet import PipeInlet
 from punie.acp.lifeline import Lifeline
 from punie.acp.outlet import PipeOutlet
+from punie.acp.serving import serve_client
 from punie.acp.stdio import ProtocolFiles, take_stdio
 from punie.acp.transport import AgentTransport
 from punie.logs.setup import close_log, get_logger
@@ -51,30 +50,22 @@ def _serve_and_exit(settings: Settings, files: ProtocolFiles) -> NoReturn:
 
 async def _serve(settings: Settings, files: ProtocolFiles, lifeline: Lifeline) -> None:
     loop = lowlevel.current_token()
-    async with anyio.create_task_group() as tasks:
 
-        async def wind_down() -> None:
-            agent.cancel_all()
-            with anyio.move_on_after(_WIND_DOWN_SECONDS):
-                while transport.has_open_requests:
-                    await anyio.sleep(0.01)
-
-        transport = AgentTransport(
-            PipeInlet(files.incoming, lifeline.end),
-            PipeOutlet(files.outgoing, lifeline.end),
-            wind_down=wind_down,
-        )
-
-        host = AgentHost.start(settings, tasks)
-        agent = PunieAgent(host, tasks, transport)
-
+    def started(transport: AgentTransport) -> None:
         def stop() -> None:
             with contextlib.suppress(RuntimeError):
                 from_thread.run_sync(transport.stop, token=loop)
 
         lifeline.on_end(stop)
-        # The SDK's interface also lists methods that this agent does not have yet; those that
-        # are absent are answered as unknown.
-        await run_agent(cast(Agent, agent), transport, use_unstable_protocol=True)
+
+    async with anyio.create_task_group() as tasks:
+        host = AgentHost.start(settings, tasks)
+        await serve_client(
+            host,
+            PipeInlet(files.incoming, lifeline.end),
+            PipeOutlet(files.outgoing, lifeline.end),
+            wind_down_seconds=_WIND_DOWN_SECONDS,
+            on_start=started,
+        )
         tasks.cancel_scope.cancel()
     await host.aclose()

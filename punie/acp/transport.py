@@ -40,6 +40,10 @@ _asked: ContextVar[list[RequestId] | None] = ContextVar("asked", default=None)
 CANCEL_METHODS = frozenset({"$/cancel_request", "$/cancelRequest"})
 
 
+Tap = Callable[[dict[str, Any], bool], None]
+"""Sees a message; the flag tells whether it came from the client."""
+
+
 class Inlet(Protocol):
     """Where the client's lines come from."""
 
@@ -67,14 +71,20 @@ class AgentTransport:
     """Moves messages between the SDK and one client.
 
     `wind_down` is awaited at the end of the input before the SDK hears of it: time to answer what
-    is still open.
+    is still open. `tap` sees every sound message.
     """
 
     def __init__(
-        self, inlet: Inlet, outlet: Outlet, *, wind_down: Callable[[], Awaitable[None]]
+        self,
+        inlet: Inlet,
+        outlet: Outlet,
+        *,
+        wind_down: Callable[[], Awaitable[None]],
+        tap: Tap | None = None,
     ) -> None:
         self._inlet = inlet
         self._outlet = outlet
+        self._tap = tap
         self._wind_down = wind_down
         self._ready: deque[dict[str, Any]] = deque()
         self._open: dict[RequestId, Incoming] = {}
@@ -116,6 +126,7 @@ class AgentTransport:
             if "error" in message:
                 message = dict(message)
                 message["error"] = plain_error(message["error"], answered.method)
+        self._show(message)
         await self._outlet.write(encode(message))
         if answered is not None:
             for call in answered.after_answer:
@@ -123,7 +134,9 @@ class AgentTransport:
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
         """Write a notification and wait until the client's pipe took it."""
-        await self._outlet.write(encode(_envelope(method, params)))
+        message = _envelope(method, params)
+        self._show(message)
+        await self._outlet.write(encode(message))
 
     @contextmanager
     def withdrawing(self) -> Iterator[None]:
@@ -145,6 +158,10 @@ class AgentTransport:
     async def close(self) -> None:
         """Stop reading. Nothing is waited for: a client that reads nothing must not hold us."""
         self._inlet.stop()
+
+    def _show(self, message: dict[str, Any], *, incoming: bool = False) -> None:
+        if self._tap is not None:
+            self._tap(message, incoming)
 
     def _take(self, line: bytes | None) -> None:
         if line is None:
@@ -169,6 +186,7 @@ class AgentTransport:
         elif isinstance(message, Response):
             if message.message is not None:
                 self._unanswered.discard(message.message["id"])
+                self._show(message.message, incoming=True)
                 self._ready.append(message.message)
         else:
             assert_never(message)
@@ -181,6 +199,7 @@ class AgentTransport:
         incoming = Incoming(request.id, request.method, dict(params), meta)
         self._open[request.id] = incoming
         method = request.method
+        self._show(_envelope(method, request.params, id=request.id), incoming=True)
         if method in UNROUTED_METHODS:
             # The SDK hands methods that begin so to `ext_method`; no JSON can hold our object.
             method, params = f"_{method}", {"request": incoming}
