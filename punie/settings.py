@@ -38,6 +38,7 @@ _NOT_OF_A_PROJECT = frozenset(
         "memory_gb",
         "idle_minutes",
         "prefix_cache_gb",
+        "server_idle_minutes",
         # What leaves the machine is the user's to decide.
         "web_fetch",
         "web_fetch_private",
@@ -118,6 +119,8 @@ class Settings(BaseModel):
     """Minutes without a request after which a model's memory is released; 0 keeps it."""
     prefix_cache_gb: float = Field(default=8.0, ge=0)
     """Gigabytes on disk for what models have read of prompts, for the next start; 0 for none."""
+    server_idle_minutes: float = Field(default=30.0, ge=0)
+    """Minutes without a client after which `punie serve` ends by itself; 0 lets it stay."""
 
     _flags: dict[str, Any] = PrivateAttr(default_factory=dict)
 

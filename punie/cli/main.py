@@ -29,6 +29,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("acp", "punie.cli.acp", "Serve the Agent Client Protocol on stdin and stdout."),
     Command("init", "punie.cli.init", "Make Punie known to the JetBrains IDEs."),
     Command("ask", "punie.cli.ask", "Give the agent one prompt in this terminal."),
+    Command("serve", "punie.cli.serve", "Serve all projects from one process, with one model."),
     Command("models", "punie.cli.models", "List, download, choose and remove models."),
     Command("bench", "punie.cli.bench", "Measure the engine with a model on this machine."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),

@@ -1,0 +1,131 @@
+"""Finds the user's server, or starts it, and opens a connection to it."""
+
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+
+from punie import __version__
+from punie.server.record import is_locked, read_record, read_token, server_folder
+
+MESSAGE_LIMIT = 64 * 1024 * 1024
+"""Bytes of one message of the server."""
+
+_START_SECONDS = 30.0
+_OPEN_SECONDS = 10.0
+_STEP_SECONDS = 0.05
+
+
+class ServerUnavailable(Exception):  # noqa: N818 - it names a state, as the user reads it
+    """There is no server to talk to; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: `url` is the address of its WebSocket, `version` that of its Punie."""
+
+    url: str
+    token: str
+    version: str
+    certificate: Path | None = None
+
+
+def running_server(state_dir: Path) -> Server | None:
+    """Return the server that runs on this state folder, if there is one."""
+    record = read_record(state_dir)
+    token = read_token(state_dir)
+    if record is None or token is None:
+        return None
+    certificate = None if record.certificate is None else Path(record.certificate)
+    url = record.url.replace("http", "ws", 1) + "/acp"
+    return Server(url, token, record.version, certificate)
+
+
+async def ensure_server(state_dir: Path) -> Server:
+    """Return the running server; one is started if there is none. Raises `ServerUnavailable`.
+
+    Several clients may do so at once: one server wins the lock, the others' attempts end by
+    themselves, and all use the winner.
+    """
+    started: subprocess.Popen[bytes] | None = None
+    with anyio.move_on_after(_START_SECONDS):
+        while True:
+            server = running_server(state_dir)
+            if server is not None:
+                return _of_our_version(server)
+            if started is None and not is_locked(state_dir):
+                started = await anyio.to_thread.run_sync(_start, state_dir)
+            elif started is not None and started.poll() not in (None, 0, 1):
+                break
+            await anyio.sleep(_STEP_SECONDS)
+    raise ServerUnavailable(
+        f"The server did not start; {server_folder(state_dir) / 'output'} has what it said."
+    )
+
+
+async def open_connection(server: Server) -> ClientConnection:
+    """Connect to a server; raise `ServerUnavailable` with what to do."""
+    context = None
+    try:
+        if server.url.startswith("wss"):
+            context = ssl.create_default_context(cafile=server.certificate)
+        with anyio.fail_after(_OPEN_SECONDS):
+            return await connect(
+                server.url,
+                additional_headers={"Authorization": f"Bearer {server.token}"},
+                max_size=MESSAGE_LIMIT,
+                compression=None,
+                proxy=None,
+                ssl=context,
+                open_timeout=None,
+            )
+    except InvalidStatus as error:
+        status = error.response.status_code
+        if status == 401:
+            raise ServerUnavailable("The server does not take our token.") from error
+        if status == 503:
+            raise ServerUnavailable("The server has as many clients as it takes.") from error
+        raise ServerUnavailable(f"The server refused the connection ({status}).") from error
+    except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
+        raise ServerUnavailable(f"The server at {server.url} does not answer.") from error
+
+
+def _of_our_version(server: Server) -> Server:
+    if server.version != __version__:
+        raise ServerUnavailable(
+            f"The server that runs is Punie {server.version}, this is {__version__}; "
+            "`punie stop` ends it, and the next client starts the right one."
+        )
+    return server
+
+
+def _start(state_dir: Path) -> "subprocess.Popen[bytes]":
+    """Start `punie serve`, which outlives us and everything that ends with us."""
+    folder = server_folder(state_dir)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "output").open("ab") as output:
+        return subprocess.Popen(
+            [*_program(), "serve", "--state-dir", str(state_dir)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=Path.home(),
+            env=dict(os.environ),
+            start_new_session=True,
+        )
+
+
+def _program() -> list[str]:
+    # The very Punie that asks, not what PATH has: its version must be ours.
+    beside = Path(sys.executable).with_name("punie")
+    if beside.exists():
+        return [str(beside)]
+    found = shutil.which("punie")
+    return [found] if found else [sys.executable, "-m", "punie"]

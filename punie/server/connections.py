@@ -1,0 +1,96 @@
+"""The clients that are connected: each with its agent, in a task of the server."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from punie.acp.host import AgentHost
+from punie.acp.serving import serve_client
+from punie.acp.transport import Outlet
+from punie.logs.setup import get_logger, log_context
+from punie.server.lines import SocketInlet
+from punie.server.metrics import Metrics
+
+MOST_CONNECTIONS = 100
+_WIND_DOWN_SECONDS = 5.0
+_log = get_logger(__name__)
+
+
+class TooManyConnections(Exception):  # noqa: N818 - it names a state, as the client reads it
+    """No further client is taken now."""
+
+
+@dataclass(eq=False)
+class Connection:
+    """One client. `kind` is how it speaks: `websocket` or `http`."""
+
+    id: str
+    kind: str
+    inlet: SocketInlet = field(default_factory=SocketInlet)
+    over: anyio.Event = field(default_factory=anyio.Event)
+
+
+class Connections:
+    """All clients of the server; `idle_since` is when the last one left, by the loop's clock."""
+
+    def __init__(self, host: AgentHost, metrics: Metrics) -> None:
+        self._host = host
+        self._metrics = metrics
+        self._open: dict[str, Connection] = {}
+        self._ending = False
+        self.idle_since = anyio.current_time()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, connection_id: str) -> Connection | None:
+        """Return an open connection."""
+        return self._open.get(connection_id)
+
+    @contextlib.contextmanager
+    def admit(self, kind: str) -> Iterator[Connection]:
+        """Take a client in for the time of the context; raise `TooManyConnections`."""
+        if self._ending or len(self._open) >= MOST_CONNECTIONS:
+            raise TooManyConnections
+        connection = Connection(secrets.token_hex(16), kind)
+        self._open[connection.id] = connection
+        self._metrics.joined()
+        try:
+            yield connection
+        finally:
+            del self._open[connection.id]
+            self._metrics.left(connection.id)
+            self.idle_since = anyio.current_time()
+            connection.over.set()
+
+    async def serve(self, connection: Connection, outlet: Outlet) -> None:
+        """Run the connection's agent until its input ends; trouble stays inside."""
+
+        def tap(message: dict[str, Any], incoming: bool) -> None:
+            self._metrics.observe(connection.id, message, incoming=incoming)
+
+        with log_context(connection=connection.id[:8]):
+            _log.info("client connected", kind=connection.kind)
+            try:
+                await serve_client(
+                    self._host,
+                    connection.inlet,
+                    outlet,
+                    wind_down_seconds=_WIND_DOWN_SECONDS,
+                    tap=tap,
+                )
+            except Exception:
+                _log.exception("a connection failed")
+            _log.info("client gone")
+
+    async def end_all(self) -> None:
+        """Take no more clients, cancel all turns and wait until every connection is over."""
+        self._ending = True
+        for connection in tuple(self._open.values()):
+            connection.inlet.stop()
+        for connection in tuple(self._open.values()):
+            await connection.over.wait()
