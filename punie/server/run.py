@@ -12,6 +12,7 @@ from pathlib import Path
 
 import anyio
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
@@ -86,8 +87,18 @@ def serve(settings: Settings, options: ServeOptions, say: Callable[[str], None])
 def _check(options: ServeOptions) -> None:
     if (options.certificate is None) != (options.key is None):
         raise CannotServe("--certificate and --key belong together.")
-    if options.host in LOOPBACK_NAMES:
-        return
+    if options.host not in LOOPBACK_NAMES:
+        _check_open_to_others(options)
+    if options.certificate is not None:
+        try:
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+                options.certificate, options.key
+            )
+        except (ssl.SSLError, OSError) as error:
+            raise CannotServe(f"the certificate cannot be used ({error}).") from error
+
+
+def _check_open_to_others(options: ServeOptions) -> None:
     if options.certificate is None:
         raise CannotServe(
             f"{options.host} can be reached from other machines, so the connection must be "
@@ -182,10 +193,10 @@ async def _serve(
     _log.info("stopped")
 
 
-def _server(app: object, options: ServeOptions) -> _Server:
-    try:
-        config = uvicorn.Config(
-            app,  # type: ignore[arg-type]
+def _server(app: ASGIApp, options: ServeOptions) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
             http="h11",
             ws=_WebSocketProtocol,
             ws_max_size=LINE_LIMIT,
@@ -199,10 +210,7 @@ def _server(app: object, options: ServeOptions) -> _Server:
             ssl_certfile=options.certificate,
             ssl_keyfile=options.key,
         )
-        config.load()
-    except (ssl.SSLError, OSError) as error:
-        raise CannotServe(f"the certificate cannot be used ({error}).") from error
-    return _Server(config)
+    )
 
 
 async def _run_uvicorn(server: _Server, listener: socket.socket, ended: anyio.Event) -> None:
