@@ -30,6 +30,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("init", "punie.cli.init", "Make Punie known to the JetBrains IDEs."),
     Command("ask", "punie.cli.ask", "Give the agent one prompt in this terminal."),
     Command("serve", "punie.cli.serve", "Serve all projects from one process, with one model."),
+    Command("status", "punie.cli.status", "Tell whether the server runs, and for whom."),
+    Command("stop", "punie.cli.stop", "Stop the server; turns that run are cancelled."),
     Command("models", "punie.cli.models", "List, download, choose and remove models."),
     Command("bench", "punie.cli.bench", "Measure the engine with a model on this machine."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),

@@ -1,12 +1,14 @@
 """`punie serve`: one agent in the background for all projects."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from punie.cli.help import run_typed, say
+from punie.server.record import server_folder
 from punie.settings import SettingsError, load_settings
 
 
@@ -31,6 +33,10 @@ def serve(
     model: Annotated[str | None, typer.Option(help="A name, a folder or a hub id.")] = None,
     mode: Annotated[str | None, typer.Option(help="ask, accept_edits, plan or auto.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Folder of sessions and logs.")] = None,
+    print_unit: Annotated[
+        Literal["systemd", "launchd"] | None,
+        typer.Option(help="Print what starts this very server with your session, and end."),
+    ] = None,
 ) -> None:
     """Serve the agent to all projects of this user, over WebSocket and HTTP, until it is stopped.
 
@@ -41,6 +47,23 @@ def serve(
     except SettingsError as error:
         say(str(error))
         raise typer.Exit(2) from None
+    if print_unit is not None:
+        _print_unit(
+            print_unit,
+            settings.state_dir,
+            {
+                "host": host if host != "127.0.0.1" else None,
+                "port": port or None,
+                "idle-minutes": f"{idle_minutes or 0:g}",
+                "certificate": certificate,
+                "key": key,
+                "token-file": token_file,
+                "model": model,
+                "mode": mode,
+                "state-dir": state_dir and settings.state_dir,
+            },
+        )
+        return
     from punie.logs.setup import configure_logging
     from punie.server.run import CannotServe, ServeOptions
     from punie.server.run import serve as run_server
@@ -61,6 +84,26 @@ def serve(
         say(str(error))
         code = 1
     raise typer.Exit(code)
+
+
+def _print_unit(
+    kind: Literal["systemd", "launchd"], state_dir: Path, options: Mapping[str, object]
+) -> None:
+    """Print the unit; it does not end when nobody is there, unless that was asked for."""
+    from punie.client.finding import punie_program
+    from punie.server.units import launchd_plist, systemd_unit
+
+    command = [*punie_program(), "serve"]
+    for name, value in options.items():
+        if value is not None:
+            text = str(value.absolute()) if isinstance(value, Path) else str(value)
+            command += [f"--{name}", text]
+    chosen = os.environ.get("PUNIE_CONFIG_DIR")
+    environment = {"PUNIE_CONFIG_DIR": chosen} if chosen else {}
+    if kind == "systemd":
+        print(systemd_unit(command, environment), end="")
+    else:
+        print(launchd_plist(command, environment, server_folder(state_dir) / "output"), end="")
 
 
 def _token_of(path: Path) -> str:

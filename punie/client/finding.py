@@ -1,7 +1,6 @@
 """Finds the user's server, or starts it, and opens a connection to it."""
 
 import os
-import shutil
 import ssl
 import subprocess
 import sys
@@ -112,7 +111,7 @@ def _start(state_dir: Path) -> "subprocess.Popen[bytes]":
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / "output").open("ab") as output:
         return subprocess.Popen(
-            [*_program(), "serve", "--state-dir", str(state_dir)],
+            [*punie_program(), "serve", "--state-dir", str(state_dir)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -122,10 +121,9 @@ def _start(state_dir: Path) -> "subprocess.Popen[bytes]":
         )
 
 
-def _program() -> list[str]:
-    # The very Punie that asks, not what PATH has: its version must be ours.
+def punie_program() -> list[str]:
+    """Return how the very Punie that asks is started: its version must be ours, not PATH's."""
     beside = Path(sys.executable).with_name("punie")
     if beside.exists():
         return [str(beside)]
-    found = shutil.which("punie")
-    return [found] if found else [sys.executable, "-m", "punie"]
+    return [sys.executable, "-c", "from punie.cli.main import main; raise SystemExit(main())"]

@@ -36,6 +36,9 @@ def build_app(
     async def health(_: Request) -> Response:
         return JSONResponse({"status": "ok", "version": __version__})
 
+    async def status(_: Request) -> Response:
+        return JSONResponse(metrics.summary())
+
     async def numbers(_: Request) -> Response:
         return PlainTextResponse(
             metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
@@ -50,6 +53,7 @@ def build_app(
             WebSocketRoute(ACP_PATH, WebSocketApp()),
             Route(ACP_PATH, acp, methods=["GET", "POST", "DELETE"]),
             Route("/health", health),
+            Route("/status", status),
             Route("/metrics", numbers),
         ],
         middleware=[Middleware(AccessControl, access=access)],

@@ -59,6 +59,16 @@ class Metrics:
                 result = message.get("result")
                 self._ended[result["stopReason"] if isinstance(result, dict) else "error"] += 1
 
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers that `punie status` shows."""
+        return {
+            "version": __version__,
+            "uptime_seconds": round(time.monotonic() - self._begun, 1),
+            "clients": self.connections,
+            "sessions": len(self._host.holders),
+            "turns": len(self._running),
+        }
+
     def text(self) -> str:
         """Return all numbers in Prometheus' text format."""
         return "".join(f"{line}\n" for line in self._lines())

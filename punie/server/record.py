@@ -99,14 +99,16 @@ def read_record(state_dir: Path) -> ServerRecord | None:
 
     A record whose process is gone, or whose number another process has by now, is none.
     """
-    if not is_locked(state_dir):
-        return None
+    record = left_record(state_dir) if is_locked(state_dir) else None
+    return record if record is not None and process_start(record.pid) == record.started else None
+
+
+def left_record(state_dir: Path) -> ServerRecord | None:
+    """Return what the record's file says, whether that server still runs or not."""
     try:
-        values = json.loads(_record_file(state_dir).read_text(encoding="utf-8"))
-        record = ServerRecord(**values)
+        return ServerRecord(**json.loads(_record_file(state_dir).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return record if process_start(record.pid) == record.started else None
 
 
 def read_token(state_dir: Path) -> str | None:
