@@ -41,13 +41,12 @@ from punie.acp.opening import SessionOpener, session_roots, unreadable
 from punie.acp.prompt import ContentBlock, user_message
 from punie.acp.read_ahead import read_ahead
 from punie.acp.replay import replay_updates
-from punie.acp.requests import answered, text_param
+from punie.acp.requests import Incoming, answered, text_param
 from punie.acp.sessions import LiveSession, RunningTurn
 from punie.acp.tool_calls import call_writing
 from punie.acp.transport import AgentTransport
 from punie.acp.turns import TurnRunner
 from punie.acp.updates import SessionUpdate
-from punie.acp.wire import Incoming
 from punie.logs.setup import get_logger, open_log
 
 _TAIL_SECONDS = 0.03

@@ -5,7 +5,7 @@ from typing import Any
 
 from acp import RequestError
 
-from punie.acp.wire import (
+from punie.wire.messages import (
     CANCELLED,
     INTERNAL_ERROR,
     INVALID_PARAMS,

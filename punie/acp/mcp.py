@@ -8,8 +8,8 @@ from anyio.abc import TaskGroup
 
 from punie.acp.heavy import import_mcp
 from punie.acp.history import SavedHistory
+from punie.acp.requests import Incoming
 from punie.acp.sessions import LiveSession
-from punie.acp.wire import Incoming
 from punie.agent.events import Notice
 from punie.logs.setup import log_context
 from punie.tools.mcp.connection import Surroundings

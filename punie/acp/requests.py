@@ -2,18 +2,44 @@
 
 import functools
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import anyio
 from acp import RequestError
 
 from punie.acp.errors import cancelled, internal, invalid
-from punie.acp.wire import Incoming
 from punie.logs.setup import get_logger
+from punie.wire.messages import RequestId
 
 _log = get_logger(__name__)
 
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
+
+
+@dataclass(eq=False)
+class Incoming:
+    """A request on its way; its handler gets it as the keyword argument `request`.
+
+    `params` and `meta` are what the client sent, `meta` as `_meta`. `on_cancel` is called when the
+    client cancels the request; a handler that starts late looks at `cancelled`. `after_answer`
+    runs as soon as the answer is written, which is the first moment for updates that must not come
+    before it.
+    """
+
+    id: RequestId
+    method: str
+    params: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    cancelled: bool = False
+    on_cancel: Callable[[], None] | None = None
+    after_answer: list[Callable[[], None]] = field(default_factory=list)
+
+    def cancel(self) -> None:
+        """Cancel the request, now or as soon as its handler starts."""
+        self.cancelled = True
+        if self.on_cancel is not None:
+            self.on_cancel()
 
 
 def answered(handler: Handler) -> Handler:

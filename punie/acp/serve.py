@@ -8,14 +8,14 @@ import anyio
 from anyio import from_thread, lowlevel
 
 from punie.acp.host import AgentHost
-from punie.acp.inlet import PipeInlet
-from punie.acp.lifeline import Lifeline
-from punie.acp.outlet import PipeOutlet
 from punie.acp.serving import serve_client
-from punie.acp.stdio import ProtocolFiles, take_stdio
 from punie.acp.transport import AgentTransport
 from punie.logs.setup import close_log, get_logger
 from punie.settings import Settings
+from punie.wire.inlet import PipeInlet
+from punie.wire.lifeline import Lifeline
+from punie.wire.outlet import PipeOutlet
+from punie.wire.stdio import ProtocolFiles, take_stdio
 
 _WIND_DOWN_SECONDS = 0.35
 _log = get_logger(__name__)

@@ -14,10 +14,10 @@ import anyio
 from anyio import get_cancelled_exc_class
 
 from punie.acp.errors import plain_error
-from punie.acp.wire import (
+from punie.acp.requests import Incoming
+from punie.wire.messages import (
     CANCELLED,
     INVALID_REQUEST,
-    Incoming,
     Message,
     Notification,
     Request,

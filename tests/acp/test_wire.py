@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from punie.acp.errors import plain_error
-from punie.acp.inlet import LineSplitter
 from punie.acp.transport import encode
-from punie.acp.wire import (
+from punie.wire.inlet import LineSplitter
+from punie.wire.messages import (
     Notification,
     Request,
     Response,

@@ -6,8 +6,8 @@ would crash it or override what the client asked for. Everything of that kind en
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 PARSE_ERROR = -32700
@@ -28,31 +28,6 @@ class WireError(Exception):
         super().__init__(message)
         self.code = code
         self.request_id = request_id
-
-
-@dataclass(eq=False)
-class Incoming:
-    """A request on its way; its handler gets it as the keyword argument `request`.
-
-    `params` and `meta` are what the client sent, `meta` as `_meta`. `on_cancel` is called when the
-    client cancels the request; a handler that starts late looks at `cancelled`. `after_answer`
-    runs as soon as the answer is written, which is the first moment for updates that must not come
-    before it.
-    """
-
-    id: RequestId
-    method: str
-    params: Mapping[str, Any]
-    meta: Mapping[str, Any]
-    cancelled: bool = False
-    on_cancel: Callable[[], None] | None = None
-    after_answer: list[Callable[[], None]] = field(default_factory=list)
-
-    def cancel(self) -> None:
-        """Cancel the request, now or as soon as its handler starts."""
-        self.cancelled = True
-        if self.on_cancel is not None:
-            self.on_cancel()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import threading
 import anyio
 import pytest
 
-from punie.acp.outlet import PipeOutlet
+from punie.wire.outlet import PipeOutlet
 
 
 @pytest.mark.anyio
