@@ -22,16 +22,17 @@ def watched(environment: dict[str, str], tmp_path: Path) -> Callable[[str], "Wat
         program.write_text(
             f"""
 import json, pathlib, sys
-from punie.acp import outlet, serve
+from punie.acp import serve
 from punie.settings import load_settings
+from punie.wire import outlet
 
-original = outlet.Outlet.write
+original = outlet.PipeOutlet.write
 async def write(self, data):
     if {text.encode()!r} in data:
         pathlib.Path({str(seen)!r}).write_text(json.dumps(sorted(sys.modules)))
-        outlet.Outlet.write = original
+        outlet.PipeOutlet.write = original
     await original(self, data)
-outlet.Outlet.write = write
+outlet.PipeOutlet.write = write
 serve.serve(load_settings())
 """
         )
