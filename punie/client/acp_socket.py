@@ -124,8 +124,13 @@ class AcpSocket:
         return self._ended.is_set()
 
     async def wait_ended(self) -> None:
-        """Return when the connection is over and all that came has been handled."""
+        """Return when the connection is over and all that came has been handled.
+
+        Raises what a handler raised, if that was the reason.
+        """
         await self._ended.wait()
+        if self._failure is not None:
+            raise self._failure
 
     def on_notification(self, method: str, handler: OnNotification) -> None:
         """Have a handler called for each notification of a method, in order.

@@ -227,6 +227,8 @@ async def test_what_a_handler_raises_comes_out_of_the_request(kind: str) -> None
         tasks.start_soon(turn, peer)
         with pytest.raises(KeyError, match="title"):
             await agent.request("session/prompt")
+        with pytest.raises(KeyError, match="title"):
+            await agent.wait_ended()
 
 
 async def test_what_is_no_message_is_passed_over() -> None:
