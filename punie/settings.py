@@ -42,6 +42,9 @@ _NOT_OF_A_PROJECT = frozenset(
         # What leaves the machine is the user's to decide.
         "web_fetch",
         "web_fetch_private",
+        "openai_url",
+        "openai_key_file",
+        "openai_context",
         # Nor may it open what its own commands are confined in.
         "sandbox",
         "sandbox_network",
@@ -119,6 +122,12 @@ class Settings(BaseModel):
     """Minutes without a request after which a model's memory is released; 0 keeps it."""
     prefix_cache_gb: float = Field(default=8.0, ge=0)
     """Gigabytes on disk for what models have read of prompts, for the next start; 0 for none."""
+    openai_url: str | None = None
+    """Base URL of the OpenAI-compatible server that has the models named openai:NAME."""
+    openai_key_file: Path | None = None
+    """File with that server's key, which only you can read; PUNIE_OPENAI_KEY goes before it."""
+    openai_context: int | None = Field(default=None, ge=1024)
+    """Tokens that its models read, where the server does not tell."""
     server_idle_minutes: float = Field(default=30.0, ge=0)
     """Minutes without a client after which `punie serve` ends by itself; 0 lets it stay."""
 
@@ -128,6 +137,16 @@ class Settings(BaseModel):
     @classmethod
     def _any_case(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("openai_url", mode="after")
+    @classmethod
+    def _base_url(cls, value: str | None) -> str | None:
+        return None if value is None else _checked_url(value)
+
+    @field_validator("openai_key_file", mode="after")
+    @classmethod
+    def _absolute_file(cls, value: Path | None) -> Path | None:
+        return None if value is None else cls._absolute(value)
 
     @field_validator("state_dir", mode="after")
     @classmethod
@@ -245,6 +264,25 @@ def store_user_setting(name: str, value: str) -> Path:
     return path
 
 
+def _checked_url(text: str) -> str:
+    """Return a server's base URL without a slash at its end; without a path it is /v1."""
+    # Not at the top: most settings name no server.
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise ValueError("should be the address of a server, such as http://127.0.0.1:8080/v1")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ValueError(
+            "should name the server only; its key belongs into PUNIE_OPENAI_KEY or openai_key_file"
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
+
+
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         raw = read_plain(path, _MOST_BYTES)
@@ -282,6 +320,11 @@ def _refuse_what_a_project_may_not_set(layer: Mapping[str, Any], path: Path) -> 
             f"{path} sets {name!r}, which only your own settings file, the environment or a flag "
             "may set."
         )
+    if str(layer.get("model", "")).strip().startswith("openai:"):
+        raise SettingsError(
+            f"{path} sets model to {layer['model']!r}, but what is sent to a server is yours to "
+            "decide; choose it in your own settings file, in the IDE or with --model."
+        )
     if "mode" in layer and layer["mode"] not in _MODES_OF_A_PROJECT:
         raise SettingsError(
             f"{path} sets mode to {layer['mode']!r}, but a project may only choose ask or plan; "
@@ -302,4 +345,6 @@ def _sentence(error: ValidationError, origin: Mapping[str, str]) -> str:
     message = _IN_PLAIN_WORDS.get(fault["type"]) or fault["msg"].removeprefix(
         "Value error, "
     ).removeprefix("Input ")
+    if name == "openai_url":
+        return f"{label} in {where} {message}."  # A password may stand in it.
     return f"{label} in {where} is {fault['input']!r}, but it {message}."

@@ -137,6 +137,9 @@ def test_a_project_may_be_stricter(home: Path) -> None:
         "memory_gb = 1000.0",
         "idle_minutes = 0",
         "prefix_cache_gb = 1000.0",
+        "openai_url = 'http://192.0.2.1/v1'",
+        "openai_key_file = '/tmp/x'",
+        "openai_context = 4096",
         "web_fetch = true",
         "web_fetch_private = true",
         "sandbox = 'off'",
@@ -193,6 +196,56 @@ def test_what_bounds_the_engine_reaches_it(monkeypatch: pytest.MonkeyPatch) -> N
     assert options.draft_model == "org/name"
     monkeypatch.setenv("PUNIE_IDLE_MINUTES", "0")
     assert engine_options(load_settings()).idle_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/v1"),
+        (" https://Models.example.com/v1/ ", "https://Models.example.com/v1"),
+        ("http://[::1]:1234/api/v3", "http://[::1]:1234/api/v3"),
+    ],
+)
+def test_a_server_is_named_by_its_base_url(
+    monkeypatch: pytest.MonkeyPatch, given: str, taken: str
+) -> None:
+    monkeypatch.setenv("PUNIE_OPENAI_URL", given)
+    monkeypatch.setenv("PUNIE_OPENAI_CONTEXT", "40960")
+    monkeypatch.setenv("PUNIE_OPENAI_KEY_FILE", "~/key")
+    endpoint = engine_options(load_settings()).endpoint
+    assert endpoint is not None
+    assert (endpoint.url, endpoint.context) == (taken, 40_960)
+    assert endpoint.key_file == Path.home() / "key"
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("127.0.0.1:8080", "should be the address of a server, such as http"),
+        ("ftp://models.example.com", "should be the address of a server"),
+        ("http://models.example.com:eighty", "should be the address of a server"),
+        ("https://me:s3cret@models.example.com/v1", "its key belongs into PUNIE_OPENAI_KEY"),
+        ("https://models.example.com/v1?key=s3cret", "its key belongs into PUNIE_OPENAI_KEY"),
+    ],
+)
+def test_an_address_that_is_none_or_holds_a_key_is_refused(
+    monkeypatch: pytest.MonkeyPatch, url: str, fault: str
+) -> None:
+    monkeypatch.setenv("PUNIE_OPENAI_URL", url)
+    with pytest.raises(SettingsError, match="PUNIE_OPENAI_URL in the environment .*" + fault) as no:
+        load_settings()
+    assert "s3cret" not in str(no.value)
+
+
+def test_a_project_does_not_send_what_is_said_to_a_server(home: Path) -> None:
+    user_settings_file().write_text("openai_url = 'http://127.0.0.1:8080/v1'\n", encoding="utf-8")
+    project = project_with(home, "model = 'org/x'\n")
+    assert load_settings(project).openai_url is not None
+    assert load_settings(project, model="openai:x").model == "openai:x"
+    for reference in ("openai:x", " openai:x"):
+        (project / ".punie" / "settings.toml").write_text(f"model = '{reference}'\n")
+        with pytest.raises(SettingsError, match=f"sets model to '{reference}', but .* yours to"):
+            load_settings(project)
 
 
 def test_one_setting_is_stored_and_the_rest_kept() -> None:

@@ -63,7 +63,8 @@ def bench(
         say(str(error))
         raise typer.Exit(1) from None
     if choice.path is None or choice.source == "scripted":
-        say(f"{choice.id} is a script for tests; choose a model.")
+        what = "on a server" if choice.source == "endpoint" else "a script for tests"
+        say(f"{choice.id} is {what}; choose a model of this machine.")
         raise typer.Exit(1)
     if openblas and not (report := prefer_fast_blas(_BLAS_THREADS)).active:
         say(f"OpenBLAS cannot be used: {report.detail}.")

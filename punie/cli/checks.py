@@ -22,9 +22,10 @@ from punie.models.catalog import (
     weight_bytes,
 )
 from punie.models.checking import check_model
+from punie.models.endpoint import needed_endpoint, read_key
 from punie.models.machine import machine_memory
 from punie.models.memory import Level, fits, gigabytes
-from punie.models.options import engine_options
+from punie.models.options import endpoint_of, engine_options
 from punie.settings import Settings
 
 _PROBE_SECONDS = 60
@@ -220,11 +221,36 @@ def check_chosen_model(subject: Subject) -> Iterable[Finding]:
     free = f"{gigabytes(machine.available)} of {gigabytes(machine.total)} free"
     if weights is None or choice.path is None:
         yield Finding("ok", "memory", free)
+        if choice.source == "endpoint":
+            yield from _endpoint_findings(choice.id, subject.settings)
         return
     architecture = read_architecture(read_json_object(choice.path / "config.json"))
     fit = fits(architecture, weights.nbytes, machine, context=USUAL_CONTEXT)
     text, _, cure = fit.sentence.removesuffix(".").partition("; ")
     yield Finding(_MEMORY[fit.level], "memory", f"{free}. {text}", cure)
+
+
+def _endpoint_findings(reference: str, settings: Settings) -> Iterable[Finding]:
+    """Tell whether the server of the settings is there and has the model."""
+    from punie.cli.served import find_model, window_text
+
+    try:
+        endpoint = needed_endpoint(endpoint_of(settings), reference)
+        model = find_model(endpoint, reference)
+        key = read_key(endpoint)
+    except ModelUnavailable as error:
+        text, _, cure = str(error).removesuffix(".").partition("; ")
+        yield Finding("failure", "server", text, cure)
+        return
+    if model.window is None:
+        text, _, cure = window_text(None).partition("; ")
+        yield Finding("warning", "server", f"{endpoint.url}; {text}", cure)
+    else:
+        yield Finding("ok", "server", f"{endpoint.url}, {window_text(model.window)}")
+    if key is not None and endpoint.shows_key:
+        yield Finding(
+            "warning", "server", "its key crosses the network unencrypted", "use an https address"
+        )
 
 
 def check_draft_model(subject: Subject) -> Iterable[Finding]:

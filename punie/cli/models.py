@@ -17,12 +17,22 @@ from punie.cli.model_report import (
     unfinished_downloads,
     used_models,
 )
+from punie.cli.served import (
+    Served,
+    ask_server,
+    find_model,
+    served_json,
+    served_lines,
+    window_text,
+)
 from punie.models import hub
 from punie.models.advice import advice_for
 from punie.models.architecture import read_architecture
 from punie.models.catalog import (
     BUNDLED_ID,
+    ENDPOINT_PREFIX,
     FITS,
+    SCRIPT_PREFIX,
     USUAL_CONTEXT,
     ModelChoice,
     ModelUnavailable,
@@ -30,13 +40,16 @@ from punie.models.catalog import (
     resolve_model,
 )
 from punie.models.checking import check_model
+from punie.models.endpoint import needed_endpoint
 from punie.models.machine import machine_memory
 from punie.models.memory import Fit, fits, gigabytes
+from punie.models.options import endpoint_of
 from punie.models.traits import check_supported
-from punie.settings import SettingsError, load_settings, store_user_setting
+from punie.settings import Settings, SettingsError, load_settings, store_user_setting
 
 _Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="organisation/name, a folder, or punie-tiny.")
+    str,
+    typer.Argument(metavar="MODEL", help="organisation/name, a folder, openai:NAME or punie-tiny."),
 ]
 _OfTheHub = Annotated[str, typer.Argument(metavar="MODEL", help="organisation/name on the hub.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
@@ -60,11 +73,15 @@ def main(arguments: Sequence[str]) -> int:
 def list_models(as_json: _Json = False) -> None:
     """List the models on this machine, and what is worth a download."""
     machine = machine_memory()
-    model = _chosen_model()
-    used = used_models(model, Path.home())
-    found = rows(model, used, machine)
+    settings = _settings()
+    used = used_models(settings.model, Path.home())
+    found = rows(settings.model, used, machine)
+    endpoint = endpoint_of(settings)
+    served = None if endpoint is None else ask_server(endpoint)
     if as_json:
-        print(json.dumps([row.as_json() for row in found], indent=2, ensure_ascii=False))
+        listed = [row.as_json() for row in found]
+        listed += [] if served is None else served_json(served, used)
+        print(json.dumps(listed, indent=2, ensure_ascii=False))
         return
     for row in found:
         print(f"{'*' if row.in_use else ' '} {row.choice.id}")
@@ -73,10 +90,14 @@ def list_models(as_json: _Json = False) -> None:
         size = gigabytes(part.unfinished)
         print(f"  {part.id}")
         print(f"    unfinished, {size} are there; go on with `punie models pull {part.id}`")
-    here = {row.choice.id for row in found}
+    here = {row.choice.id for row in found} | set(() if served is None else served.ids)
     for missing in (reference for reference in used if reference not in here):
-        if not missing.startswith("scripted:"):
+        if missing.startswith(ENDPOINT_PREFIX):
+            print(f"* {missing}\n    {_why_not_served(served)}")
+        elif not missing.startswith(SCRIPT_PREFIX):
             print(f"* {missing}\n    not on this machine")
+    if served is not None:
+        print("\n".join(served_lines(served, used)))
     more = [one for one in advice_for(machine.total) if one.id not in here]
     if more:
         print(f"\nFor the {gigabytes(machine.total)} of this machine (see docs/models.md):")
@@ -88,8 +109,11 @@ def list_models(as_json: _Json = False) -> None:
 def info(model: _Model, as_json: _Json = False) -> None:
     """Tell what a model is, what it can do and how much memory it needs."""
     choice = _resolve(model)
+    if choice.source == "endpoint":
+        _info_of_served(choice, as_json)
+        return
     try:
-        found = report(choice, used_models(_chosen_model(), Path.home()), machine_memory())
+        found = report(choice, used_models(_settings().model, Path.home()), machine_memory())
     except ModelUnavailable as error:
         _refuse(str(error))
     if as_json:
@@ -134,6 +158,9 @@ def pull(model: _OfTheHub, force: _Force = False) -> None:
 def use(model: _Model, force: _Force = False) -> None:
     """Choose the model for new sessions, in your own settings file."""
     choice = _resolve(model)
+    if choice.source == "endpoint":
+        _use_served(choice)
+        return
     if choice.path is None or choice.source == "scripted":
         _refuse(f"{model} is a script for tests; choose a model.")
     from punie.models.mlx.chat_format import ChatFormat
@@ -144,13 +171,21 @@ def use(model: _Model, force: _Force = False) -> None:
         fit = _fit(choice.path, weights.nbytes)
         if fit.level == "no" and not force:
             _refuse(f"{fit.sentence[:-1]}, or use --force to choose it all the same.")
-        path = store_user_setting("model", choice.id)
-        print(f"{choice.title} is the model from now on ({path}).")
+        _choose(choice)
         if fit.level != "fits":
             say(fit.sentence)
-        chosen = load_settings(Path.cwd()).model
     except (ModelUnavailable, SettingsError) as error:
         _refuse(str(error))
+    _tell_what_wins(choice)
+
+
+def _choose(choice: ModelChoice) -> None:
+    path = store_user_setting("model", choice.id)
+    print(f"{choice.title} is the model from now on ({path}).")
+
+
+def _tell_what_wins(choice: ModelChoice) -> None:
+    chosen = _settings().model
     if chosen != choice.id:
         say(
             f"here it is {chosen} all the same: the project's own settings or PUNIE_MODEL say so, "
@@ -167,12 +202,14 @@ def rm(
     """Delete a downloaded model from the hub's cache."""
     if model == BUNDLED_ID:
         _refuse(f"{BUNDLED_ID} is part of Punie and stays.")
+    if model.startswith(ENDPOINT_PREFIX):
+        _refuse(f"{model} is on a server; delete it there.")
     if Path(model).expanduser().exists():
         _refuse(f"{model} is a folder that Punie did not make; delete it yourself.")
     found = hub.repository(model) if hub.is_hub_id(model) else None
     if found is None or not found.folder.is_dir():
         _refuse(f"{model} is not on this machine; `punie models list` shows what is.")
-    if model in used_models(_chosen_model(), Path.home()):
+    if model in used_models(_settings().model, Path.home()):
         _refuse(f"{model} is in use; choose another one first with `punie models use`.")
     if not yes:
         if not sys.stdin.isatty():
@@ -194,9 +231,42 @@ def _resolve(model: str) -> ModelChoice:
         _refuse(str(error))
 
 
-def _chosen_model() -> str | None:
+def _use_served(choice: ModelChoice) -> None:
     try:
-        return load_settings(Path.cwd()).model
+        served = find_model(needed_endpoint(endpoint_of(_settings()), choice.id), choice.id)
+        _choose(choice)
+    except (ModelUnavailable, SettingsError) as error:
+        _refuse(str(error))
+    if served.window is None:
+        say(f"{window_text(None)} in your settings.")
+    _tell_what_wins(choice)
+
+
+def _info_of_served(choice: ModelChoice, as_json: bool) -> None:
+    try:
+        endpoint = needed_endpoint(endpoint_of(_settings()), choice.id)
+        model = find_model(endpoint, choice.id)
+    except ModelUnavailable as error:
+        _refuse(str(error))
+    used = used_models(_settings().model, Path.home())
+    if as_json:
+        (found,) = served_json(Served(endpoint, (model,)), used)
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    print(f"{choice.id}{' (in use)' if choice.id in used else ''}")
+    print(f"  server        {endpoint.url}")
+    print(f"  reads         {window_text(model.window).removeprefix('reads ')}")
+
+
+def _why_not_served(served: Served | None) -> str:
+    if served is None:
+        return "no server is named; set openai_url"
+    return "not among what the server tells" if served.models else "on the server below"
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings(Path.cwd())
     except SettingsError as error:
         _refuse(str(error))
 

@@ -17,6 +17,7 @@ from punie.models.memory import Level, fits, gigabytes
 
 BUNDLED_ID = "punie-tiny"
 SCRIPT_PREFIX = "scripted:"
+ENDPOINT_PREFIX = "openai:"
 
 USUAL_CONTEXT = 32_768
 """Tokens that a session in a project often comes to; what models are judged by."""
@@ -39,12 +40,15 @@ class ModelUnavailable(Exception):  # noqa: N818 - it names a state, as the user
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """One model that can be picked; `path` is its directory (or script), absolute."""
+    """One model that can be picked; `path` is its directory (or script), absolute.
+
+    A model that a server has (`endpoint`) has none.
+    """
 
     id: str
     title: str
     description: str
-    source: Literal["bundled", "directory", "hub", "scripted"]
+    source: Literal["bundled", "directory", "hub", "scripted", "endpoint"]
     path: Path | None
 
 
@@ -71,17 +75,20 @@ def available_models(settings_model: str | None) -> list[ModelChoice]:
 
 
 def resolve_model(reference: str | None) -> ModelChoice:
-    """Turn a reference into a model that lies on this machine.
+    """Turn a reference into a model that lies on this machine, or that a server is to have.
 
     `reference` is None or "punie-tiny" (the bundled model), a directory, `scripted:` and the
-    absolute path of a script, or a hub id such as "org/name" that is already in the local hub
-    cache; nothing is downloaded. Raises `ModelUnavailable`.
+    absolute path of a script, a hub id such as "org/name" that is already in the local hub
+    cache, or `openai:` and what the server of the settings calls it; nothing is downloaded and
+    nobody is asked. Raises `ModelUnavailable`.
     """
     text = (reference or BUNDLED_ID).strip()
     if text == BUNDLED_ID:
         return _bundled()
     if text.startswith(SCRIPT_PREFIX):
         return _scripted(text)
+    if text.startswith(ENDPOINT_PREFIX):
+        return _of_endpoint(text)
     directory = Path(text).expanduser()
     if directory.exists() or not is_hub_id(text):
         return _directory(directory)
@@ -142,6 +149,22 @@ def _scripted(reference: str) -> ModelChoice:
         description="Prepared answers from a file, for tests and demonstrations",
         source="scripted",
         path=path,
+    )
+
+
+def _of_endpoint(reference: str) -> ModelChoice:
+    name = reference.removeprefix(ENDPOINT_PREFIX).strip()
+    if not name:
+        raise ModelUnavailable(
+            f"{ENDPOINT_PREFIX} names no model; write it as {ENDPOINT_PREFIX}NAME, with the name "
+            "that the server has for it."
+        )
+    return ModelChoice(
+        id=ENDPOINT_PREFIX + name,
+        title=name.rpartition("/")[2] or name,
+        description=f"{name}, on the server that openai_url names",
+        source="endpoint",
+        path=None,
     )
 
 

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, assert_never
 import anyio
 import anyio.to_thread
 
-from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model, weight_bytes
+from punie.models.catalog import (
+    ENDPOINT_PREFIX,
+    ModelChoice,
+    ModelUnavailable,
+    resolve_model,
+    weight_bytes,
+)
 from punie.models.checking import check_model
+from punie.models.endpoint import Endpoint, needed_endpoint, read_key
 from punie.models.machine import machine_memory
 from punie.models.mlx.prefixes.file import forget_saved
 from punie.models.options import EngineOptions
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
     from punie.models.mlx.decoding.sampling import Sampling
     from punie.models.mlx.engine import Engine
     from punie.models.mlx.guidance.call_guide import CallGrammar
+    from punie.models.remote import RemoteModel
     from punie.models.streaming import StreamingModel
 
 _DEFAULT_OPTIONS = EngineOptions()
@@ -27,6 +35,11 @@ _SHARE_OF_WEIGHTS = 0.7
 """Weights of several models may take this part of the memory; the rest is for what they read."""
 _REST_SECONDS = 5.0
 """How long another model may take to come to rest, as when it reads ahead."""
+
+_UNKNOWN_WINDOW = (
+    "The server does not tell how much its model reads; set openai_context to the tokens of its "
+    "window, so that long conversations are shortened before it refuses them."
+)
 
 Progress = Callable[[str], Awaitable[None]]
 """Receives short sentences for the person who waits."""
@@ -49,6 +62,7 @@ class _OpenModels:
     def __init__(self) -> None:
         self.lock = anyio.Lock()
         self.models: dict[Path, _OpenModel] = {}
+        self.remote: dict[tuple[str, Endpoint], RemoteModel] = {}
 
     async def make_room(self, path: Path, options: EngineOptions) -> None:
         """Let the other models go that nobody uses just now, if all together would not fit.
@@ -93,6 +107,8 @@ async def open_model(
 
     `options` hold for one that has to be loaded. Raises `ModelUnavailable`.
     """
+    if choice.source == "endpoint":
+        return await _open_remote(choice, options.endpoint)
     if choice.path is None:
         raise ModelUnavailable(f"The model {choice.id} has no files here; choose another one.")
     match choice.source:
@@ -105,10 +121,13 @@ async def open_model(
 
 
 async def close_models() -> None:
-    """End every engine's thread and release the weights."""
+    """End every engine's thread, release the weights and close connections to servers."""
     async with _open_models.lock:
         models, _open_models.models = _open_models.models, {}
+        remote, _open_models.remote = _open_models.remote, {}
         with anyio.CancelScope(shield=True):
+            for open_remote in remote.values():
+                await open_remote.client.close()
             for model in models.values():
                 await model.engine.aclose()
 
@@ -128,6 +147,34 @@ async def _open_script(name: str, path: Path) -> "StreamingModel":
     )
     model: StreamingModel = scripted.ScriptedModel(scripted.load_script(path), name)
     return model
+
+
+async def _open_remote(choice: ModelChoice, endpoint: Endpoint | None) -> "StreamingModel":
+    endpoint = needed_endpoint(endpoint, choice.id)
+    async with _open_models.lock:
+        opened = _open_models.remote.get((choice.id, endpoint))
+        if opened is not None:
+            return opened
+        try:
+            remote = await anyio.to_thread.run_sync(
+                importlib.import_module, "punie.models.remote", abandon_on_cancel=True
+            )
+        except ModuleNotFoundError as error:
+            if error.name != "openai":
+                raise
+            raise ModelUnavailable(
+                f"The model {choice.id} needs the openai package; install it with "
+                "`pip install 'punie[openai]'`."
+            ) from None
+        from punie.models.served import find_served
+
+        served = await find_served(endpoint, choice.id.removeprefix(ENDPOINT_PREFIX))
+        client = remote.open_client(endpoint, read_key(endpoint))
+        model: RemoteModel = remote.RemoteModel(served.name, endpoint, client, served.window)
+        if served.window is None:
+            model.warnings = (_UNKNOWN_WINDOW,)
+        _open_models.remote[choice.id, endpoint] = model
+        return model
 
 
 async def _open_mlx(

@@ -1,8 +1,10 @@
-"""How a model is run in this process, as the user's settings say."""
+"""How a model is run, as the user's settings say."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from punie.models.endpoint import Endpoint
 
 _GB = 10**9
 _PREFIX_FOLDER = "prefixes"
@@ -14,7 +16,8 @@ class EngineOptions:
 
     `memory_limit` is what MLX may hold, `prefix_bytes` what may lie on disk in `prefix_directory`;
     without a directory nothing is saved. After `idle_seconds` without a request the weights are
-    released. `draft_model` is a reference of a small model with the same tokens.
+    released. `draft_model` is a reference of a small model with the same tokens, `endpoint` the
+    server of models that run elsewhere.
     """
 
     memory_limit: int | None = None
@@ -22,6 +25,7 @@ class EngineOptions:
     prefix_bytes: int = 0
     idle_seconds: float | None = None
     draft_model: str | None = None
+    endpoint: Endpoint | None = None
 
 
 class _EngineSettings(Protocol):
@@ -37,6 +41,12 @@ class _EngineSettings(Protocol):
     def idle_minutes(self) -> float: ...
     @property
     def prefix_cache_gb(self) -> float: ...
+    @property
+    def openai_url(self) -> str | None: ...
+    @property
+    def openai_key_file(self) -> Path | None: ...
+    @property
+    def openai_context(self) -> int | None: ...
 
 
 def engine_options(settings: _EngineSettings) -> EngineOptions:
@@ -47,4 +57,12 @@ def engine_options(settings: _EngineSettings) -> EngineOptions:
         prefix_bytes=int(settings.prefix_cache_gb * _GB),
         idle_seconds=settings.idle_minutes * 60 if settings.idle_minutes else None,
         draft_model=settings.draft_model,
+        endpoint=endpoint_of(settings),
     )
+
+
+def endpoint_of(settings: _EngineSettings) -> Endpoint | None:
+    """Return the server that the settings name, if they name one."""
+    if settings.openai_url is None:
+        return None
+    return Endpoint(settings.openai_url, settings.openai_key_file, settings.openai_context)
