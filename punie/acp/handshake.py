@@ -26,6 +26,7 @@ from punie import __version__
 
 PROTOCOL_VERSION = 1
 AUTH_METHOD = "local"
+UNATTENDED = "punie.unattended"
 
 # The version and the build branch of JetBrains IDEs that stumble over config options (LLM-28118).
 _WITHOUT_CONFIG_OPTIONS = {"2026.1", "261"}
@@ -35,7 +36,8 @@ _WITHOUT_CONFIG_OPTIONS = {"2026.1", "261"}
 class ClientProfile:
     """What is known of the client: its own words in `initialize`, and habits of its kind.
 
-    `echoes` tells of a client that sends every option again before each prompt, changed or not.
+    `echoes` tells of a client that sends every option again before each prompt, changed or not;
+    `attended` is False for one that says in its capabilities' `_meta` that nobody can answer.
     """
 
     name: str = ""
@@ -49,6 +51,7 @@ class ClientProfile:
     compaction: bool = False
     config_options: bool = True
     echoes: bool = False
+    attended: bool = True
 
 
 def read_profile(params: Mapping[str, Any]) -> ClientProfile:
@@ -71,6 +74,7 @@ def read_profile(params: Mapping[str, Any]) -> ClientProfile:
         compaction=_offers(session, "compaction"),
         config_options=not (jetbrains and _WITHOUT_CONFIG_OPTIONS & _versions(info)),
         echoes=jetbrains,
+        attended=_object(capabilities, "_meta").get(UNATTENDED) is not True,
     )
 
 

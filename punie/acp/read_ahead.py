@@ -46,7 +46,11 @@ async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) ->
     more = () if session.mcp is None else await session.mcp.tools(context_window(model))
     own = web_tools(session.settings)
     skills = await tools_of_skills(session)
-    tools = turn_tools((*own, *more, *skills), attended=True, code_mode=session.settings.code_mode)
+    tools = turn_tools(
+        (*own, *more, *skills),
+        attended=session.profile.attended,
+        code_mode=session.settings.code_mode,
+    )
     parameters = turn_parameters(tools)
     if session.turn is not None:
         return  # Its prompt is among the events, and the turn itself takes it into the past.

@@ -168,7 +168,7 @@ class _Turn:
             session.reads,
             self._mode,
             thinking=session.thinking,
-            ask_user=self._ask_user,
+            ask_user=self._ask_user if session.profile.attended else None,
             more_tools=(*tools, *await tools_of_skills(session)),
             permissions=session.permissions,
             user_folder=config_dir(),

@@ -1,249 +1,262 @@
-"""One prompt run in the terminal: puts settings, model, workspace, store and screen together."""
+"""One prompt in the terminal: a client of the user's server, or of an agent in this process."""
 
-import contextlib
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
-from uuid import uuid4
+from typing import Any
 
 import anyio
 from anyio.abc import TaskStatus
 
-from punie.agent.cancel import CancelSignal
-from punie.agent.confinement import sandbox_options
-from punie.agent.events import (
-    Notice,
-    PermissionAsked,
-    PromptText,
-    TurnEnded,
-    TurnEvent,
-    UserMessage,
-    encode_event,
-    is_stored,
-)
-from punie.agent.journal import PastTurns
-from punie.agent.permissions.store import Permissions
-from punie.agent.title import title_of
-from punie.agent.turn import run_turn
-from punie.agent.turn_config import turn_config
+from punie import __version__
 from punie.cli.help import discard_stdout, say
-from punie.cli.screen import JsonScreen, Screen, TerminalScreen, open_terminal
-from punie.logs.setup import configure_logging, get_logger, log_context
-from punie.models.catalog import ModelUnavailable, resolve_model
-from punie.models.load import close_models, open_model
-from punie.models.options import engine_options
-from punie.models.streaming import ModelUse
-from punie.sessions.store import SessionStore, StoreError
-from punie.settings import Settings, config_dir
-from punie.tools.base import ReadLedger
-from punie.tools.skills.finding import find_skills
-from punie.tools.skills.tool import skill_tools
-from punie.workspace.checkpoints.recorder import Recorder
-from punie.workspace.checkpoints.workspace import CheckpointedWorkspace
-from punie.workspace.local import LocalWorkspace
-from punie.workspace.processes import end_all_process_groups
-from punie.workspace.text_files import reason
+from punie.cli.screen import JsonScreen, Screen, TerminalScreen
+from punie.cli.terminal import open_terminal
+from punie.client.acp_socket import AcpSocket, ConnectionLost, RequestFailed
+from punie.client.finding import ServerUnavailable, ensure_server
+from punie.settings import Settings
 
+Json = dict[str, Any]
+
+DONE = 0
 TROUBLE = 1
 CANCELLED = 130
 
-_log = get_logger(__name__)
+_STOPPED = {
+    "max_tokens": "the answer was cut: it reached max_tokens.",
+    "max_turn_requests": "the turn was ended: it reached max_requests model calls.",
+    "refusal": "the model refused to answer.",
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored session to go on in."""
+
+    id: str
+    cwd: str
+    additional_directories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Asking:
-    """What the command line asked for."""
+    """What the command line asked for.
+
+    `chosen` are options of the session, by id, that were given as flags; `attached` is what came
+    through a pipe beside the prompt.
+    """
 
     prompt: str
+    attached: str | None
     cwd: Path
     settings: Settings
+    session: Stored | None
+    chosen: dict[str, str]
+    shared: bool
     yes: bool
     as_json: bool
+    thoughts: bool
 
 
 def run_prompt(asking: Asking) -> int:
     """Run the prompt to its end and return the exit code."""
-    settings = asking.settings
-    configure_logging(settings.state_dir, settings.log_level, asking.cwd, "ask")
     return anyio.run(_run, asking)
 
 
 class _Stopper:
     """Ends the turn if there is one, so that it closes in order, and else all that is going on."""
 
-    def __init__(self, everything: anyio.CancelScope) -> None:
-        self._everything = everything
-        self.turn: CancelSignal | None = None
+    def __init__(self, tasks: anyio.abc.TaskGroup) -> None:
+        self._tasks = tasks
+        self.turn: tuple[AcpSocket, str] | None = None
 
     def stop(self) -> None:
         if self.turn is not None:
-            self.turn.cancel()
+            self._tasks.start_soon(self._cancel, *self.turn)
         else:
-            self._everything.cancel()
+            self._tasks.cancel_scope.cancel()
+
+    async def _cancel(self, agent: AcpSocket, session_id: str) -> None:
+        try:
+            await agent.notify("session/cancel", {"sessionId": session_id})
+        except ConnectionLost:
+            return  # The prompt hears of it too.
 
 
 async def _run(asking: Asking) -> int:
     code = CANCELLED
-    async with anyio.create_task_group() as group:
-        stopper = _Stopper(group.cancel_scope)
-        await group.start(_watch_signals, stopper)
+    async with anyio.create_task_group() as tasks:
+        stopper = _Stopper(tasks)
+        await tasks.start(_watch_signals, stopper)
         try:
-            code = await _turn(asking, stopper)
-        except ModelUnavailable as error:
+            async with _agent(asking) as agent:
+                code = await _Conversation(asking, agent, stopper).run()
+        except (ServerUnavailable, RequestFailed, ConnectionLost) as error:
             say(str(error))
             code = TROUBLE
-        group.cancel_scope.cancel()
-    with anyio.CancelScope(shield=True):
-        await close_models()
+        tasks.cancel_scope.cancel()
     return code
 
 
+@asynccontextmanager
+async def _agent(asking: Asking) -> AsyncIterator[AcpSocket]:
+    if asking.shared:
+        async with AcpSocket.open(await ensure_server(asking.settings.state_dir)) as agent:
+            yield agent
+        return
+    from punie.cli.in_process import agent_in_process
+    from punie.logs.setup import configure_logging
+
+    settings = asking.settings
+    configure_logging(settings.state_dir, settings.log_level, asking.cwd, "ask")
+    async with agent_in_process(settings) as agent:
+        yield agent
+
+
 async def _watch_signals(stopper: _Stopper, *, task_status: TaskStatus[None]) -> None:
-    """End the turn on the first signal, and the program at once on the second."""
+    """Cancel the turn on the first signal, and end the program at once on the second."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
         task_status.started()
         stopped = False
         async for _ in signals:
             if stopped:
+                from punie.workspace.processes import end_all_process_groups
+
                 end_all_process_groups()
                 os._exit(CANCELLED)
             stopped = True
             stopper.stop()
 
 
-async def _turn(asking: Asking, stopper: _Stopper) -> int:
-    settings = asking.settings
-    choice = resolve_model(settings.model)
-    terminal = open_terminal()
-    screen: Screen
-    screen = JsonScreen(terminal) if asking.as_json else TerminalScreen(terminal)
-    model = await open_model(choice, screen.progress, engine_options(settings))
-    for warning in model.warnings:
-        say(warning)
-    session_id = str(uuid4())
-    use = ModelUse(owner=session_id, say=screen.progress)
-    recorder = await _Recorder.open(asking, session_id, choice.id)
-    trouble = False
+class _Conversation:
+    """The prompt's way to the agent, and what comes back."""
 
-    async def emit(event: TurnEvent) -> None:
-        nonlocal trouble
-        if isinstance(event, Notice) and event.severity == "error":
-            trouble = True
-        await recorder.append(event)
+    def __init__(self, asking: Asking, agent: AcpSocket, stopper: _Stopper) -> None:
+        self._asking = asking
+        self._agent = agent
+        self._stopper = stopper
+        self._screen = _screen(asking)
+        self._trouble = False
+        self._early: list[Json] | None = []
+
+    async def run(self) -> int:
+        outcome: Json = {}
         try:
-            await screen.show(event)
+            session_id = await self._open()
+            self._stopper.turn = (self._agent, session_id)
+            outcome = await self._prompt(session_id)
+        except ConnectionLost:
+            outcome = {"error": _lost(self._stopper.turn)}
+        except RequestFailed as error:
+            outcome = {"error": str(error)}
+        finally:
+            self._stopper.turn = None
+            self._screen.ended(outcome)
+        if "error" in outcome:
+            say(outcome["error"])
+        return self._exit_code(outcome)
+
+    async def _open(self) -> str:
+        """Open the session with what the flags say, and return its id."""
+        capabilities: Json = {"session": {"notices": {}, "compaction": {}}}
+        if self._screen.attended:
+            capabilities["elicitation"] = {"form": {}}
+        else:
+            capabilities["_meta"] = {"punie.unattended": True}
+        await self._agent.initialize("punie-ask", __version__, capabilities)
+        self._agent.on_notification("session/update", self._update)
+        self._agent.on_request("session/request_permission", self._permission)
+        self._agent.on_request("elicitation/create", self._question)
+        stored = self._asking.session
+        if stored is None:
+            params: Json = {"cwd": str(self._asking.cwd), "mcpServers": []}
+            opened = await self._agent.request("session/new", params)
+            session_id = str(opened["sessionId"])
+        else:
+            session_id = stored.id
+            params = {
+                "sessionId": session_id,
+                "cwd": stored.cwd,
+                "mcpServers": [],
+                "additionalDirectories": list(stored.additional_directories),
+            }
+            opened = await self._agent.request("session/resume", params)
+        await self._choose(session_id, opened.get("configOptions") or ())
+        return session_id
+
+    async def _choose(self, session_id: str, options: Any) -> None:
+        current = {option["id"]: option["currentValue"] for option in options}
+        for option, value in self._asking.chosen.items():
+            if current.get(option) != value:
+                params = {"sessionId": session_id, "configId": option, "value": value}
+                await self._agent.request("session/set_config_option", params)
+
+    async def _prompt(self, session_id: str) -> Json:
+        prompt: list[Json] = [{"type": "text", "text": self._asking.prompt}]
+        if self._asking.attached is not None:
+            resource = {"uri": "stdin:", "text": self._asking.attached, "mimeType": "text/plain"}
+            prompt.append({"type": "resource", "resource": resource})
+        params = {"sessionId": session_id, "prompt": prompt}
+        self._shown(self._screen.began, {**params, "cwd": str(self._asking.cwd)})
+        early, self._early = self._early or [], None
+        for update in early:
+            self._shown(self._screen.show, update)
+        answer = await self._agent.request("session/prompt", params)
+        return {"stopReason": answer["stopReason"]}
+
+    def _update(self, params: Json) -> None:
+        update = params["update"]
+        if update.get("sessionUpdate") == "notice" and update.get("severity") == "error":
+            self._trouble = True
+        if self._early is None:
+            self._shown(self._screen.show, update)
+        else:
+            self._early.append(update)
+
+    def _shown(self, show: Any, what: Json) -> None:
+        try:
+            show(what)
         except BrokenPipeError:
             # Whoever read our answer has gone: nobody is left to finish the turn for.
-            trouble = True
+            self._trouble = True
             discard_stdout()
-            stopper.stop()
+            self._stopper.stop()
 
-    async def permission(question: PermissionAsked) -> str | None:
-        return await screen.ask(question, yes=asking.yes)
+    async def _permission(self, params: Json) -> Json:
+        chosen = await self._screen.permission(params)
+        if chosen is None:
+            return {"outcome": {"outcome": "cancelled"}}
+        return {"outcome": {"outcome": "selected", "optionId": chosen}}
 
-    changes = Recorder(settings.checkpoints_folder(session_id))
-    local = LocalWorkspace([asking.cwd], sandbox_options(settings, config_dir()))
-    workspace = CheckpointedWorkspace(local, changes)
-    skills = await find_skills(workspace, config_dir())
-    for sentence in skills.troubles:
-        _log.warning("a skill is left out", reason=sentence)
-    config = turn_config(
-        settings,
-        model.used_by(use),
-        workspace,
-        ReadLedger(),
-        lambda: settings.mode,
-        ask_user=None if terminal is None else screen.question,
-        more_tools=skill_tools(skills.skills),
-        permissions=Permissions(config_dir(), asking.cwd),
-        user_folder=config_dir(),
-        watch=workspace.watch,
+    async def _question(self, params: Json) -> Json:
+        content = await self._screen.question(params)
+        return (
+            {"action": "decline"} if content is None else {"action": "accept", "content": content}
+        )
+
+    def _exit_code(self, outcome: Json) -> int:
+        reason = outcome.get("stopReason")
+        if reason in _STOPPED:
+            say(_STOPPED[reason])
+        if self._trouble or reason not in ("cancelled", "end_turn"):
+            return TROUBLE
+        return DONE if reason == "end_turn" else CANCELLED
+
+
+def _screen(asking: Asking) -> Screen:
+    terminal = open_terminal()
+    if asking.as_json:
+        return JsonScreen(terminal, yes=asking.yes)
+    return TerminalScreen(terminal, yes=asking.yes, thoughts=asking.thoughts)
+
+
+def _lost(turn: tuple[AcpSocket, str] | None) -> str:
+    if turn is None:
+        return "the server has gone away; try again."
+    return (
+        "the server went away in the middle of the turn; "
+        f"`punie ask --session {turn[1][:8]} …` goes on in what it saved."
     )
-    message = UserMessage(
-        message_id=uuid4().hex, blocks=(PromptText(text=asking.prompt),), text=asking.prompt
-    )
-    try:
-        with log_context(session=session_id):
-            _log.info("turn started", model=choice.id, mode=settings.mode)
-            stopper.turn = CancelSignal()
-            ended = await run_turn(
-                config, message, PastTurns(), emit=emit, ask=permission, cancel=stopper.turn
-            )
-            _log.info("turn ended", stop_reason=ended.stop_reason)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await workspace.aclose()
-            await recorder.close()
-            screen.close()
-    return _exit_code(ended, trouble=trouble)
-
-
-def _exit_code(ended: TurnEnded, *, trouble: bool) -> int:
-    match ended.stop_reason:
-        case "cancelled":
-            return TROUBLE if trouble else CANCELLED
-        case "end_turn":
-            return TROUBLE if trouble else 0
-        case "max_tokens":
-            say("the answer was cut: it reached max_tokens.")
-            return TROUBLE
-        case "max_turn_requests":
-            say("the turn was ended: it reached max_requests model calls.")
-            return TROUBLE
-        case "refusal":
-            say("the model refused to answer.")
-            return TROUBLE
-        case _:
-            assert_never(ended.stop_reason)
-
-
-class _Recorder:
-    """Stores the turn's events; when that fails the turn goes on and the person is told once."""
-
-    def __init__(self, store: SessionStore | None, session_id: str) -> None:
-        self._store = store
-        self._session_id = session_id
-
-    @classmethod
-    async def open(cls, asking: Asking, session_id: str, model: str) -> "_Recorder":
-        """Open the store and make the session; never fails."""
-        recorder = cls(None, session_id)
-        try:
-            asking.settings.state_dir.mkdir(parents=True, exist_ok=True)
-            store = SessionStore(asking.settings.sessions_file)
-            recorder._store = store
-            meta = {"model": model, "mode": asking.settings.mode}
-            await store.create(session_id, str(asking.cwd), meta)
-            await store.update(session_id, title=title_of(asking.prompt))
-        except StoreError as error:
-            await recorder._give_up(str(error))
-        except OSError as error:
-            folder = asking.settings.state_dir
-            await recorder._give_up(
-                f"the state folder {folder} cannot be used ({reason(error)}); choose another one "
-                "with --state-dir."
-            )
-        return recorder
-
-    async def append(self, event: TurnEvent) -> None:
-        """Store one event, if it is one that is stored."""
-        if self._store is not None and is_stored(event):
-            try:
-                await self._store.append(self._session_id, event.kind, encode_event(event))
-            except StoreError as error:
-                await self._give_up(str(error))
-
-    async def close(self) -> None:
-        """Close the store."""
-        if self._store is not None:
-            await self._store.close()
-            self._store = None
-
-    async def _give_up(self, why: str) -> None:
-        say(f"this session is not being saved: {why}")
-        _log.warning("session is not being saved", reason=why)
-        with contextlib.suppress(StoreError, OSError):
-            await self.close()
-        self._store = None

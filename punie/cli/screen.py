@@ -1,265 +1,182 @@
-"""What `punie ask` shows: the answer on stdout, everything else on stderr, questions too."""
+"""What `punie ask` shows: the answer on stdout, everything else on stderr, questions too.
 
-import contextlib
-import os
-import select
+It is told what the protocol says, as its JSON.
+"""
+
+import json
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
-import anyio
 from rich.console import Console
 from rich.text import Text
 
-from punie.agent.events import (
-    Compacted,
-    GuideAdded,
-    Notice,
-    PermissionAnswered,
-    PermissionAsked,
-    PermissionChoice,
-    PlanChanged,
-    TextDelta,
-    ThoughtDelta,
-    ToolFinished,
-    ToolProgress,
-    ToolStarted,
-    TurnEvent,
-    encode_event,
-    is_stored,
-)
-from punie.agent.permissions.choices import (
-    ALLOW_ALWAYS,
-    ALLOW_ONCE,
-    ALLOW_PATTERN,
-    REJECT_ALWAYS,
-    REJECT_ONCE,
-)
-from punie.tools.base import ASK_IN_TEXT, DECLINED, Answered, NotAnswered, Question
-from punie.tools.presentation import DiffContent, Presentation
+from punie.cli.questions import Asker
+from punie.cli.terminal import Terminal, printable
+from punie.tools.presentation import DiffContent
 from punie.tools.wording import diff_lines
 
-_POLL_S = 0.05
+Json = dict[str, Any]
+
 _RESULT_LINES = 8
-_KEYS = {
-    ALLOW_ONCE: "y",
-    ALLOW_ALWAYS: "a",
-    ALLOW_PATTERN: "p",
-    REJECT_ONCE: "n",
-    REJECT_ALWAYS: "never",
-}
+_FENCE = re.compile(r"(```+)\w*$")
+_COLOURS = {"info": "dim", "warning": "yellow", "error": "bold red"}
 
 
 class Screen(Protocol):
     """Shows a turn to a person and asks what only a person may decide."""
 
-    async def progress(self, text: str) -> None:
-        """Show what is being waited for before the turn begins."""
-        ...
+    @property
+    def attended(self) -> bool:
+        """Whether somebody can be asked."""
 
-    async def show(self, event: TurnEvent) -> None:
-        """Show one event."""
-        ...
+    def began(self, session: Json) -> None:
+        """Show that the prompt goes to a session."""
 
-    async def ask(self, question: PermissionAsked, *, yes: bool) -> str | None:
-        """Return the id of the choice; None when there is none to answer with."""
-        ...
+    def show(self, update: Json) -> None:
+        """Show one update of the session."""
 
-    async def question(self, call_id: str, question: Question) -> Answered | NotAnswered:
-        """Put a question of the model, asked by a call of this id."""
-        ...
+    async def permission(self, params: Json) -> str | None:
+        """Return the id of the chosen option; None when there is none to answer with."""
 
-    def close(self) -> None:
-        """Leave the terminal as it was found."""
-        ...
+    async def question(self, params: Json) -> Json | None:
+        """Have a form filled in; None if the person declines."""
 
-
-@dataclass(frozen=True)
-class Terminal:
-    """The terminal that questions are asked on; `descriptor` is read from."""
-
-    descriptor: int
-
-
-def open_terminal() -> Terminal | None:
-    """Return the controlling terminal if somebody sits at it, even when stdin is a pipe."""
-    if not sys.stderr.isatty():
-        return None
-    with contextlib.suppress(OSError):
-        return Terminal(os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY))
-    return Terminal(os.dup(0)) if sys.stdin.isatty() else None
-
-
-async def _read_line(terminal: Terminal) -> str | None:
-    """Read one line; None at the end of input. Polls, because kqueue cannot watch a terminal."""
-    while not select.select([terminal.descriptor], [], [], 0)[0]:
-        await anyio.sleep(_POLL_S)
-    data = os.read(terminal.descriptor, 4_096)
-    return data.decode("utf-8", "replace").strip() if data else None
-
-
-def _choice(question: PermissionAsked, kind: str) -> str | None:
-    return next((choice.id for choice in question.choices if choice.kind == kind), None)
-
-
-def _key(choice: PermissionChoice) -> str:
-    """Return what is typed for an answer; what is for good is not one slip away from another."""
-    return _KEYS.get(choice.id, choice.id)
-
-
-def printable(text: str) -> str:
-    """Take out the characters with which a text could steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else "\ufffd"
-        for character in text.replace("\r\n", "\n")
-    )
-
-
-class _Asker:
-    """Asks on the terminal; without one, nothing that needs an answer is allowed."""
-
-    def __init__(self, terminal: Terminal | None, console: Console) -> None:
-        self._terminal = terminal
-        self._console = console
-
-    async def ask(self, question: PermissionAsked, *, yes: bool) -> str | None:
-        if yes:
-            self._console.print(Text("  allowed by --yes", style="dim"))
-            return _choice(question, "allow_once")
-        if self._terminal is None:
-            self._console.print(
-                Text("  denied: nobody can be asked here; --yes or --mode allow it", style="yellow")
-            )
-            return _choice(question, "reject_once")
-        for choice in question.choices:
-            self._console.print(Text(f"  {_key(choice):>5}  {printable(choice.name)}"))
-        self._console.print(Text("  Allow this? [y/N] ", style="bold yellow"), end="")
-        answer = (await _read_line(self._terminal) or "").lower()
-        for choice in question.choices:
-            if answer in (_key(choice), choice.name.lower()):
-                return choice.id
-        return _choice(question, "allow_once" if answer == "yes" else "reject_once")
-
-    async def question(self, question: Question) -> Answered | NotAnswered:
-        if self._terminal is None:
-            return NotAnswered(ASK_IN_TEXT)
-        for number, choice in enumerate(question.choices, 1):
-            self._console.print(Text(f"  {number}. {printable(choice)}"))
-        hint = "Your answer or its number: " if question.choices else "Your answer: "
-        self._console.print(Text(f"  {hint}", style="bold yellow"), end="")
-        answer = await _read_line(self._terminal)
-        if not answer:
-            return NotAnswered(DECLINED)
-        picked = int(answer) if answer.isascii() and answer.isdigit() else 0
-        if 0 < picked <= len(question.choices):
-            return Answered(question.choices[picked - 1])
-        return Answered(answer)
-
-    def close(self) -> None:
-        if self._terminal is not None:
-            os.close(self._terminal.descriptor)
-            self._terminal = None
+    def ended(self, outcome: Json) -> None:
+        """Show how the turn ended, and leave the terminal as it was found."""
 
 
 class JsonScreen:
-    """Prints the events of the session as lines of JSON; only questions are for a person."""
+    """Prints what happens as lines of JSON; only questions are for a person."""
 
-    def __init__(self, terminal: Terminal | None) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._asker = _Asker(terminal, self._console)
+    def __init__(self, terminal: Terminal | None, *, yes: bool) -> None:
+        self._console = _console()
+        self._asker = Asker(terminal, self._console, yes=yes)
 
-    async def progress(self, text: str) -> None:
-        """Show nothing: progress is no event."""
+    @property
+    def attended(self) -> bool:
+        """Whether somebody can be asked."""
+        return self._asker.attended
 
-    async def show(self, event: TurnEvent) -> None:
-        """Print the event, unless it is of the moment."""
-        if is_stored(event):
-            sys.stdout.write(encode_event(event) + "\n")
-            sys.stdout.flush()
+    def began(self, session: Json) -> None:
+        """Print the session and the prompt."""
+        self._print("prompt", session)
 
-    async def ask(self, question: PermissionAsked, *, yes: bool) -> str | None:
-        """Show the call on stderr and ask there."""
-        self._console.print(Text(f"● {printable(question.presentation.title)}", style="bold"))
-        for line in _shown_content(question.presentation):
+    def show(self, update: Json) -> None:
+        """Print the update as it came."""
+        self._print("update", {"update": update})
+
+    async def permission(self, params: Json) -> str | None:
+        """Show the call on stderr, ask there, and print the question with its answer."""
+        call, options = params["toolCall"], params["options"]
+        self._console.print(Text(f"● {printable(call.get('title') or '')}", style="bold"))
+        for line in _shown_content(call.get("content")):
             self._console.print(line)
-        return await self._asker.ask(question, yes=yes)
+        chosen = None
+        try:
+            chosen = await self._asker.permission(options)
+        finally:
+            self._print("permission", {"toolCall": call, "options": options, "chosen": chosen})
+        return chosen
 
-    async def question(self, call_id: str, question: Question) -> Answered | NotAnswered:
-        """Put the question on stderr and ask there."""
-        self._console.print(Text(f"● {printable(question.text)}", style="bold"))
-        return await self._asker.question(question)
+    async def question(self, params: Json) -> Json | None:
+        """Put the question on stderr, ask there, and print it with its answer."""
+        self._console.print(Text(f"● {printable(params['message'])}", style="bold"))
+        answer = None
+        try:
+            answer = await self._asker.form(params["requestedSchema"])
+        finally:
+            self._print("question", {"message": params["message"], "answer": answer})
+        return answer
 
-    def close(self) -> None:
-        """Close the terminal."""
+    def ended(self, outcome: Json) -> None:
+        """Print how the turn ended and close the terminal."""
+        self._print("end", outcome)
         self._asker.close()
+
+    def _print(self, kind: str, values: Json) -> None:
+        sys.stdout.write(json.dumps({"type": kind, **values}) + "\n")
+        sys.stdout.flush()
 
 
 class TerminalScreen:
     """Streams the answer to stdout and shows the tools on stderr."""
 
-    def __init__(self, terminal: Terminal | None) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._asker = _Asker(terminal, self._console)
+    def __init__(self, terminal: Terminal | None, *, yes: bool, thoughts: bool) -> None:
+        self._console = _console()
+        self._asker = Asker(terminal, self._console, yes=yes)
         self._safe = sys.stdout.isatty()
         self._shared = self._safe and sys.stderr.isatty()
+        self._thoughts = thoughts
+        self._asking = 0
+        self._held: list[Json] = []
         self._message: str | None = None
         self._line_open = False
         self._thinking = False
-        self._shown: set[str] = set()
-        self._streamed: set[str] = set()
+        self._calls: dict[str, _Call] = {}
 
-    async def progress(self, text: str) -> None:
-        """Show what is being waited for."""
-        self._console.print(Text(printable(text), style="dim"))
+    @property
+    def attended(self) -> bool:
+        """Whether somebody can be asked."""
+        return self._asker.attended
 
-    async def show(self, event: TurnEvent) -> None:
-        """Show one event; usage, modes and the like are for other front ends."""
-        match event:
-            case TextDelta():
-                self._answer(event)
-            case ThoughtDelta():
-                self._thought(event.text)
-            case ToolStarted():
-                self._note(Text(f"● {printable(event.presentation.title)}", style="bold cyan"))
-            case ToolProgress():
-                self._streamed.add(event.call_id)
-                self._note(Text(printable(event.text), style="dim"), end="")
-            case ToolFinished():
-                self._finished(event)
-            case PermissionAnswered() if event.choice is None:
-                self._note(Text("  not answered", style="yellow"))
-            case PlanChanged():
-                for entry in event.entries:
-                    self._note(Text(f"  [{entry.status}] {printable(entry.content)}", style="dim"))
-            case Notice():
-                colour = {"info": "dim", "warning": "yellow", "error": "bold red"}[event.severity]
-                self._note(Text(printable(event.text), style=colour))
-            case GuideAdded():
-                told = f"(the model was told {' and '.join(event.names)})"
-                self._note(Text(printable(told), style="dim"))
-            case Compacted():
-                self._note(Text(f"({event.sentence})", style="dim"))
+    def began(self, session: Json) -> None:
+        """Show nothing: the person has just written the prompt."""
+
+    def show(self, update: Json) -> None:
+        """Show one update; what comes during a question waits for its end."""
+        if self._asking:
+            self._held.append(update)
+            return
+        match update.get("sessionUpdate"):
+            case "agent_message_chunk":
+                self._answer(_text(update["content"]), update.get("messageId"))
+            case "agent_thought_chunk" if self._thoughts:
+                self._thought(_text(update["content"]))
+            case "tool_call" | "tool_call_update":
+                self._call(update)
+            case "plan":
+                for entry in update["entries"]:
+                    line = f"  [{entry['status']}] {printable(entry['content'])}"
+                    self._note(Text(line, style="dim"))
+            case "notice":
+                self._note(
+                    Text(printable(update["title"]), style=_COLOURS.get(update["severity"], "dim"))
+                )
+            case "compaction_update":
+                told = " ".join(_text(block) for block in update.get("summary") or ())
+                self._note(Text(f"({printable(told)})", style="dim"))
             case _:
-                pass
+                pass  # usage, modes and the like are for other front ends
 
-    async def ask(self, question: PermissionAsked, *, yes: bool) -> str | None:
+    async def permission(self, params: Json) -> str | None:
         """Show what the call would do, with its whole diff, and ask."""
-        self._shown.add(question.call_id)
-        for line in _shown_content(question.presentation):
+        call = params["toolCall"]
+        self._title(call)
+        self._known(call).shown = True
+        for line in _shown_content(call.get("content")):
             self._note(line)
         self._end_line()
-        return await self._asker.ask(question, yes=yes)
+        self._asking += 1
+        try:
+            return await self._asker.permission(params["options"])
+        finally:
+            self._answered()
 
-    async def question(self, call_id: str, question: Question) -> Answered | NotAnswered:
+    async def question(self, params: Json) -> Json | None:
         """Put the question whole, since the call's title may have cut it, and ask."""
-        self._note(Text(f"  {printable(question.text)}", style="bold"))
+        self._calls.setdefault(params.get("toolCallId", ""), _Call()).asked = True
+        self._note(Text(f"  {printable(params['message'])}", style="bold"))
         self._end_line()
-        return await self._asker.question(question)
+        self._asking += 1
+        try:
+            return await self._asker.form(params["requestedSchema"])
+        finally:
+            self._answered()
 
-    def close(self) -> None:
+    def ended(self, outcome: Json) -> None:
         """End the answer's last line and close the terminal."""
         if self._line_open:
             sys.stdout.write("\n")
@@ -267,13 +184,19 @@ class TerminalScreen:
         sys.stdout.flush()
         self._asker.close()
 
-    def _answer(self, event: TextDelta) -> None:
+    def _answered(self) -> None:
+        self._asking -= 1
+        held, self._held = self._held, []
+        for update in held:
+            self.show(update)
+
+    def _answer(self, text: str, message_id: str | None) -> None:
         if self._thinking:
             self._note(Text(""))
-        if self._message not in (None, event.message_id) and self._line_open:
+        if self._message not in (None, message_id) and self._line_open:
             sys.stdout.write("\n")
-        self._message = event.message_id
-        text = printable(event.text) if self._safe else event.text
+        self._message = message_id
+        text = printable(text) if self._safe else text
         sys.stdout.write(text)
         sys.stdout.flush()
         self._line_open = not text.endswith("\n") if text else self._line_open
@@ -298,15 +221,54 @@ class TerminalScreen:
             sys.stdout.flush()
             self._line_open = False
 
-    def _finished(self, event: ToolFinished) -> None:
-        if event.status == "failed":
-            self._note(Text(f"  {printable(event.result)}", style="red"))
+    def _call(self, update: Json) -> None:
+        call = self._known(update)
+        if update.get("title"):
+            call.title = update["title"]
+        call.kind = update.get("kind") or call.kind
+        if update["sessionUpdate"] == "tool_call":
+            return  # It may still be being written, and its title with it.
+        status = update.get("status")
+        if status in ("in_progress", "completed", "failed"):
+            self._title(update)
+        if status in ("completed", "failed"):
+            self._finished(call, update)
+        elif call.titled:
+            self._progress(call, update.get("content"))
+
+    def _known(self, update: Json) -> "_Call":
+        return self._calls.setdefault(update["toolCallId"], _Call())
+
+    def _title(self, update: Json) -> None:
+        call = self._known(update)
+        if not call.titled:
+            call.titled = True
+            title = update.get("title") or call.title
+            self._note(Text(f"● {printable(title)}", style="bold cyan"))
+
+    def _progress(self, call: "_Call", content: Sequence[Json] | None) -> None:
+        """Show what a call has put out since; the protocol tells the end of all of it each time."""
+        texts = _texts(content)
+        if len(texts) != 1:
             return
-        if event.presentation.kind == "edit" and event.call_id not in self._shown:
-            for line in _shown_content(event.presentation):
+        self._note(Text(printable(added(call.output, texts[0])), style="dim"), end="")
+        call.output = texts[0]
+
+    def _finished(self, call: "_Call", update: Json) -> None:
+        content = update.get("content") or []
+        texts = _texts(content)
+        if update["status"] == "failed":
+            self._note(Text(f"  {printable(texts[-1] if texts else 'failed')}", style="red"))
+            return
+        if not call.shown:
+            for line in _shown_diffs(content):
                 self._note(line)
-        lines = printable(event.result).splitlines() or [""]
-        if event.call_id in self._streamed:
+        if call.kind == "edit":
+            texts = []
+        if call.asked:
+            texts = texts[-1:]
+        lines = [line for text in texts for line in unfenced(printable(text))]
+        if call.output:
             lines = lines[:1]
         for shown in lines[:_RESULT_LINES]:
             self._note(Text(f"  {shown}", style="dim"))
@@ -314,17 +276,65 @@ class TerminalScreen:
             self._note(Text(f"  … {len(lines) - _RESULT_LINES} lines more", style="dim"))
 
 
-def _shown_content(presentation: Presentation) -> Iterator[Text]:
-    for content in presentation.content:
-        if isinstance(content, DiffContent):
-            yield from _diff(content)
+class _Call:
+    """What was shown of a tool call: whether its diffs were, or the question that it `asked`."""
+
+    def __init__(self) -> None:
+        self.title = ""
+        self.kind = "other"
+        self.titled = False
+        self.shown = False
+        self.asked = False
+        self.output = ""
+
+
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _text(block: Json) -> str:
+    return str(block.get("text") or "")
+
+
+def _texts(content: Sequence[Json] | None) -> list[str]:
+    return [_text(each["content"]) for each in content or () if each.get("type") == "content"]
+
+
+def added(before: str, now: str) -> str:
+    """Return what `now`, the end of an output, has more than `before`, an earlier end of it."""
+    start = 0
+    while start >= 0 and not now.startswith(before[start:]):
+        start = before.find(now[:1], start + 1)
+    return now if start < 0 else now[len(before) - start :]
+
+
+def unfenced(text: str) -> list[str]:
+    """Return the lines, without the fence of a text that is one block of code."""
+    lines = text.splitlines()
+    fenced = len(lines) > 1 and _FENCE.match(lines[0])
+    return lines[1:-1] if fenced and lines[-1] == fenced[1] else lines
+
+
+def _shown_content(content: Sequence[Json] | None) -> Iterator[Text]:
+    for each in content or ():
+        if each.get("type") == "diff":
+            yield from _diff(each)
         else:
-            for line in printable(content.text).splitlines():
+            for line in unfenced(printable("".join(_texts([each])))):
                 yield Text(f"  {line}", style="dim")
 
 
-def _diff(content: DiffContent) -> Iterator[Text]:
+def _shown_diffs(content: Sequence[Json]) -> Iterator[Text]:
+    for each in content:
+        if each.get("type") == "diff":
+            yield from _diff(each)
+
+
+def _diff(block: Json) -> Iterator[Text]:
     # The title has named the file. The diff is shown whole: what is allowed must have been seen.
-    for line in diff_lines(content):
+    change = DiffContent(
+        path=Path(block["path"]), old_text=block.get("oldText"), new_text=block["newText"]
+    )
+    for line in diff_lines(change):
         style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
         yield Text(f"  {printable(line)}", style=style)

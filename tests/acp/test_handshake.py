@@ -68,6 +68,11 @@ def test_what_is_null_or_absent_is_not_offered() -> None:
         "elicitation": {},
     }
     assert read_profile({"clientCapabilities": capabilities}) == ClientProfile()
+
+
+def test_a_client_can_say_that_nobody_answers() -> None:
+    capabilities = {"_meta": {"punie.unattended": True}}
+    assert not read_profile({"clientCapabilities": capabilities}).attended
     assert read_profile({}) == ClientProfile()
 
 

@@ -1,5 +1,6 @@
 """Runs the installed `punie` command in a home of its own."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -33,11 +34,14 @@ class Command:
             **self.extra,
         }
 
+    def arguments(self, *given: str) -> list[str]:
+        return [str(PUNIE), *given]
+
     def __call__(
         self, *arguments: str, text: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [PUNIE, *arguments],
+            self.arguments(*arguments),
             input=text,
             capture_output=True,
             text=True,
@@ -49,7 +53,7 @@ class Command:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [PUNIE, *arguments],
+            self.arguments(*arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -70,8 +74,11 @@ def punie(tmp_path: Path) -> Command:
 def script(tmp_path: Path) -> Callable[..., str]:
     """Write a script for the scripted model and return its reference."""
 
+    numbers = itertools.count()
+
     def write(*responses: dict[str, Any]) -> str:
-        path = tmp_path / "script.json"
+        # A server has read the one before.
+        path = tmp_path / f"script{next(numbers)}.json"
         path.write_text(json.dumps({"responses": responses}), encoding="utf-8")
         return f"scripted:{path}"
 
