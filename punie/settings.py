@@ -52,6 +52,19 @@ _NOT_OF_A_PROJECT = frozenset(
     }
 )
 
+# What one process has once, whatever its clients say.
+_OF_THE_PROCESS = frozenset(
+    {
+        "state_dir",
+        "log_level",
+        "draft_model",
+        "memory_gb",
+        "idle_minutes",
+        "prefix_cache_gb",
+        "server_idle_minutes",
+    }
+)
+
 
 # What pydantic says of these is about its parsing.
 _IN_PLAIN_WORDS = {
@@ -182,6 +195,21 @@ class Settings(BaseModel):
             name = hashlib.sha256(session_id.encode("utf-8", "replace")).hexdigest()
         return self.state_dir / "checkpoints" / name
 
+    def for_client(self, values: Mapping[str, str]) -> "Settings":
+        """Load again with what a client of this process has set for itself.
+
+        Raises `SettingsError`.
+        """
+        for name in values:
+            if name not in Settings.model_fields or name in _OF_THE_PROCESS:
+                raise SettingsError(f"{name!r} is nothing that a client can set.")
+        return load_settings(**{**self._flags, **values})
+
+    def of_client(self) -> dict[str, str]:
+        """Return what flags and environment set for this client alone, for a server to know."""
+        given = {**_read_environment(), **{name: str(value) for name, value in self._flags.items()}}
+        return {name: value for name, value in given.items() if name not in _OF_THE_PROCESS}
+
     def for_project(self, project: Path) -> "Settings":
         """Load again with the project's own file taken in, under the same flags."""
         return load_settings(project, **self._flags)
@@ -198,6 +226,12 @@ def config_dir() -> Path:
 def user_settings_file() -> Path:
     """Return the path of the user's settings file, which need not exist."""
     return config_dir() / FILE_NAME
+
+
+def environment_of_server(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment without what is set in it for one client alone."""
+    ours = {PREFIX + name.upper() for name in Settings.model_fields if name not in _OF_THE_PROCESS}
+    return {name: value for name, value in environment.items() if name not in ours}
 
 
 def load_settings(project: Path | None = None, **flags: Any) -> Settings:

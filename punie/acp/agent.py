@@ -48,6 +48,7 @@ from punie.acp.transport import AgentTransport
 from punie.acp.turns import TurnRunner
 from punie.acp.updates import SessionUpdate
 from punie.logs.setup import get_logger, open_log
+from punie.settings import Settings
 
 _TAIL_SECONDS = 0.03
 _log = get_logger(__name__)
@@ -56,9 +57,11 @@ _log = get_logger(__name__)
 class PunieAgent:
     """Answers one client. Sessions never see each other; everything is looked up by session id."""
 
-    def __init__(self, host: AgentHost, tasks: TaskGroup, transport: AgentTransport) -> None:
+    def __init__(
+        self, host: AgentHost, tasks: TaskGroup, transport: AgentTransport, settings: Settings
+    ) -> None:
         self._host = host
-        self._settings = host.settings
+        self._settings = settings
         self._tasks = tasks
         self._transport = transport
         self._history = host.history

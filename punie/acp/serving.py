@@ -9,6 +9,7 @@ from acp import Agent, run_agent
 from punie.acp.agent import PunieAgent
 from punie.acp.host import AgentHost
 from punie.acp.transport import AgentTransport, Inlet, Outlet, Tap
+from punie.settings import Settings
 
 
 async def serve_client(
@@ -17,13 +18,15 @@ async def serve_client(
     outlet: Outlet,
     *,
     wind_down_seconds: float,
+    settings: Settings | None = None,
     tap: Tap | None = None,
     on_start: Callable[[AgentTransport], None] | None = None,
 ) -> None:
     """Answer a client until its input ends; its turns are then cancelled, its sessions closed.
 
-    Requests that are still open get up to `wind_down_seconds` to be answered. `on_start` is told
-    the transport, whose `stop` ends the input early.
+    `settings` are the client's own, else those of the host. Requests that are still open get up to
+    `wind_down_seconds` to be answered. `on_start` is told the transport, whose `stop` ends the
+    input early.
     """
     async with anyio.create_task_group() as tasks:
 
@@ -34,7 +37,7 @@ async def serve_client(
                     await anyio.sleep(0.01)
 
         transport = AgentTransport(inlet, outlet, wind_down=wind_down, tap=tap)
-        agent = PunieAgent(host, tasks, transport)
+        agent = PunieAgent(host, tasks, transport, settings or host.settings)
         if on_start is not None:
             on_start(transport)
         try:

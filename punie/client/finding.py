@@ -1,9 +1,11 @@
 """Finds the user's server, or starts it, and opens a connection to it."""
 
+import json
 import os
 import ssl
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
 from punie import __version__
-from punie.server.record import is_locked, read_record, read_token, server_folder
+from punie.server.record import SETTINGS_HEADER, is_locked, read_record, read_token, server_folder
+from punie.settings import environment_of_server
 
 MESSAGE_LIMIT = 64 * 1024 * 1024
 """Bytes of one message of the server."""
@@ -24,6 +27,10 @@ _STEP_SECONDS = 0.05
 
 class ServerUnavailable(Exception):  # noqa: N818 - it names a state, as the user reads it
     """There is no server to talk to; the message is one sentence."""
+
+
+class WrongVersion(ServerUnavailable):
+    """The server that runs is of another version; waiting does not help."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +76,24 @@ async def ensure_server(state_dir: Path) -> Server:
     )
 
 
-async def open_connection(server: Server) -> ClientConnection:
-    """Connect to a server; raise `ServerUnavailable` with what to do."""
+async def open_connection(
+    server: Server, *, settings: Mapping[str, str] | None = None
+) -> ClientConnection:
+    """Connect to a server; raise `ServerUnavailable` with what to do.
+
+    `settings` hold for this client, before those of the server.
+    """
     context = None
+    headers = {"Authorization": f"Bearer {server.token}"}
+    if settings:
+        headers[SETTINGS_HEADER] = json.dumps(dict(settings))
     try:
         if server.url.startswith("wss"):
             context = ssl.create_default_context(cafile=server.certificate)
         with anyio.fail_after(_OPEN_SECONDS):
             return await connect(
                 server.url,
-                additional_headers={"Authorization": f"Bearer {server.token}"},
+                additional_headers=headers,
                 max_size=MESSAGE_LIMIT,
                 compression=None,
                 proxy=None,
@@ -98,7 +113,7 @@ async def open_connection(server: Server) -> ClientConnection:
 
 def _of_our_version(server: Server) -> Server:
     if server.version != __version__:
-        raise ServerUnavailable(
+        raise WrongVersion(
             f"The server that runs is Punie {server.version}, this is {__version__}; "
             "`punie stop` ends it, and the next client starts the right one."
         )
@@ -116,7 +131,7 @@ def _start(state_dir: Path) -> "subprocess.Popen[bytes]":
             stdout=output,
             stderr=output,
             cwd=Path.home(),
-            env=dict(os.environ),
+            env=environment_of_server(os.environ),
             start_new_session=True,
         )
 

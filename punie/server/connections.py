@@ -1,6 +1,7 @@
 """The clients that are connected: each with its agent, in a task of the server."""
 
 import contextlib
+import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from punie.acp.transport import Outlet
 from punie.logs.setup import get_logger, log_context
 from punie.server.lines import SocketInlet
 from punie.server.metrics import Metrics
+from punie.settings import Settings, SettingsError
 
 MOST_CONNECTIONS = 100
 _WIND_DOWN_SECONDS = 5.0
@@ -26,10 +28,11 @@ class TooManyConnections(Exception):  # noqa: N818 - it names a state, as the cl
 
 @dataclass(eq=False)
 class Connection:
-    """One client. `kind` is how it speaks: `websocket` or `http`."""
+    """One client. `kind` is `websocket` or `http`; `settings` are its own, if it has any."""
 
     id: str
     kind: str
+    settings: Settings | None = None
     inlet: SocketInlet = field(default_factory=SocketInlet)
     over: anyio.Event = field(default_factory=anyio.Event)
 
@@ -52,11 +55,16 @@ class Connections:
         return self._open.get(connection_id)
 
     @contextlib.contextmanager
-    def admit(self, kind: str) -> Iterator[Connection]:
-        """Take a client in for the time of the context; raise `TooManyConnections`."""
+    def admit(self, kind: str, own_settings: str | None = None) -> Iterator[Connection]:
+        """Take a client in for the time of the context.
+
+        `own_settings` is a JSON object of what the client has set for itself. Raises
+        `TooManyConnections` and `SettingsError`.
+        """
         if self._ending or len(self._open) >= MOST_CONNECTIONS:
             raise TooManyConnections
-        connection = Connection(secrets.token_hex(16), kind)
+        settings = None if own_settings is None else self._settings_of(own_settings)
+        connection = Connection(secrets.token_hex(16), kind, settings)
         self._open[connection.id] = connection
         self._metrics.joined()
         try:
@@ -81,11 +89,21 @@ class Connections:
                     connection.inlet,
                     outlet,
                     wind_down_seconds=_WIND_DOWN_SECONDS,
+                    settings=connection.settings,
                     tap=tap,
                 )
             except Exception:
                 _log.exception("a connection failed")
             _log.info("client gone")
+
+    def _settings_of(self, header: str) -> Settings:
+        try:
+            values = json.loads(header)
+        except ValueError:
+            values = None
+        if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+            raise SettingsError("The settings of a client must be a JSON object of texts.")
+        return self._host.settings.for_client(values)
 
     async def end_all(self) -> None:
         """Take no more clients, cancel all turns and wait until every connection is over."""

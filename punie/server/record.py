@@ -15,6 +15,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+SETTINGS_HEADER = "punie-settings"
+"""Header of a connection: a JSON object of settings that hold for this client."""
+
 _PS_SECONDS = 5.0
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 

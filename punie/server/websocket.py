@@ -4,11 +4,14 @@ import contextlib
 from collections.abc import Callable
 
 import anyio
+from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from punie.server.access import ACP_PROTOCOL, refuse
 from punie.server.connections import Connection, Connections, TooManyConnections
 from punie.server.lines import SocketInlet, SocketOutlet
+from punie.server.record import SETTINGS_HEADER
+from punie.settings import SettingsError
 
 CONNECTION_HEADER = "acp-connection-id"
 _GOING_AWAY = 1001
@@ -22,10 +25,13 @@ async def serve_websocket(
     if (await receive())["type"] != "websocket.connect":
         return
     try:
-        with connections.admit("websocket") as connection:
+        own = Headers(scope=scope).get(SETTINGS_HEADER)
+        with connections.admit("websocket", own) as connection:
             await _serve(connections, connection, scope, receive, send)
     except TooManyConnections:
         await refuse(scope, send, 503, "The server has as many clients as it takes.")
+    except SettingsError as error:
+        await refuse(scope, send, 400, str(error))
 
 
 async def _serve(

@@ -15,12 +15,12 @@ _READ_SIZE = 256 * 1024
 class PipeInlet:
     """The way in. `on_gone` is called, in the thread, when the client closed its end."""
 
-    def __init__(self, fd: int, on_gone: Callable[[], None]) -> None:
+    def __init__(self, fd: int, on_gone: Callable[[], None], line_limit: int = _LINE_LIMIT) -> None:
         self._fd = fd
         self._on_gone = on_gone
         self._loop = lowlevel.current_token()
         self._send_chunk, self._chunks = anyio.create_memory_object_stream[bytes](16)
-        self._lines = LineSplitter(_LINE_LIMIT)
+        self._lines = LineSplitter(line_limit)
         self._thread: threading.Thread | None = None
 
     async def receive(self) -> Sequence[bytes | None]:

@@ -60,6 +60,18 @@ class PipeOutlet:
         if rest:
             self._enqueue(_Line(rest, None))
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that the client's pipe did not take yet."""
+        return self._backlog
+
+    async def flush(self) -> None:
+        """Wait until the client's pipe took everything."""
+        if self._backlog and not self._broken:
+            written = anyio.Event()
+            self._enqueue(_Line(b"", written))
+            await written.wait()
+
     def _write_at_once(self, data: bytes) -> bytes:
         # Of PIPE_BUF bytes a pipe that polls as writable takes all, without blocking. What could
         # not be written comes back.
