@@ -204,7 +204,7 @@ def test_prints_and_children_never_reach_the_protocol(
         textwrap.dedent(
             """
             import os, subprocess, sys, threading
-            from punie.acp import serve as serving
+            from punie.acp import agent, serve
             from punie.settings import load_settings
 
             def noise():
@@ -212,12 +212,12 @@ def test_prints_and_children_never_reach_the_protocol(
                 os.write(1, b"written\\n")
                 subprocess.run(["sh", "-c", "echo echoed; cat"], close_fds=False)
 
-            original = serving.PunieAgent.on_connect
+            original = agent.PunieAgent.on_connect
             def on_connect(self, client):
                 noise()
                 original(self, client)
-            serving.PunieAgent.on_connect = on_connect
-            serving.serve(load_settings())
+            agent.PunieAgent.on_connect = on_connect
+            serve.serve(load_settings())
             """
         )
     )
