@@ -1,7 +1,5 @@
 """Changing what a session runs with: by the client, or by the agent itself."""
 
-from contextlib import suppress
-
 from acp.schema import ConfigOptionUpdate, CurrentModeUpdate
 
 from punie.acp.client import ClientConnection
@@ -90,9 +88,6 @@ class SessionChanges:
                 session.mode = event.mode
             case ModelChanged():
                 session.model = event.model
-                if all(choice.id != event.model for choice in session.choices):
-                    with suppress(ModelUnavailable):
-                        session.choices = [resolve_model(event.model), *session.choices]
                 session.thinking_levels = levels_of(event.model)
                 session.thinking = thinking_of(session.thinking_levels, session.thinking)
                 self._models.begin(event.model)

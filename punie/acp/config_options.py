@@ -4,7 +4,6 @@ The mode is offered twice, as the protocol's older `modes` and as a config optio
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import get_args
 
 from acp.schema import (
@@ -18,7 +17,7 @@ from acp.schema import (
 from punie.acp.errors import invalid
 from punie.acp.sessions import LiveSession
 from punie.agent.events import Mode, Thinking
-from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
+from punie.models.catalog import ModelChoice
 
 MODE_OPTION = "mode"
 MODEL_OPTION = "model"
@@ -60,16 +59,10 @@ def parse_mode(text: object) -> Mode:
 
 
 def parse_model(text: object, current: str, choices: Sequence[ModelChoice]) -> str:
-    """Return the reference of a model that is offered, or that lies on this machine all the same.
-
-    Raises the invalid-params error for any other.
-    """
+    """Return the reference of an offered model; raise the invalid-params error otherwise."""
     offered = [current, *(choice.id for choice in choices)]
-    if isinstance(text, str):
-        if text in offered:
-            return text
-        with suppress(ModelUnavailable):
-            return resolve_model(text).id
+    if isinstance(text, str) and text in offered:
+        return text
     raise invalid(f"The model {str(text)[:200]!r} is not one of those offered.")
 
 

@@ -72,6 +72,7 @@ def ask(
     if not text.strip():
         _refuse("the prompt is empty.")
     cwd = Path.cwd()
+    model = _model_id(model)
     stored = _stored(session, state_dir) if session is not None or go_on else None
     try:
         folder = cwd if stored is None else Path(stored.cwd)
@@ -80,7 +81,7 @@ def ask(
         _refuse(str(error))
     from punie.cli.asking import Asking, run_prompt
 
-    chosen = {"model": _model_id(model), "mode": mode}
+    chosen = {"model": model, "mode": mode}
     asking = Asking(
         prompt=text,
         attached=attached,

@@ -104,7 +104,8 @@ async def _run(asking: Asking) -> int:
 @asynccontextmanager
 async def _agent(asking: Asking) -> AsyncIterator[AcpSocket]:
     if asking.shared:
-        async with AcpSocket.open(await ensure_server(asking.settings.state_dir)) as agent:
+        server = await ensure_server(asking.settings.state_dir)
+        async with AcpSocket.open(server, settings=asking.settings.of_client()) as agent:
             yield agent
         return
     from punie.cli.in_process import agent_in_process
@@ -143,7 +144,7 @@ class _Conversation:
         self._early: list[Json] | None = []
 
     async def run(self) -> int:
-        outcome: Json = {}
+        outcome: Json = {"stopReason": "cancelled"}
         try:
             session_id = await self._open()
             self._stopper.turn = (self._agent, session_id)
@@ -220,19 +221,30 @@ class _Conversation:
         try:
             show(what)
         except BrokenPipeError:
-            # Whoever read our answer has gone: nobody is left to finish the turn for.
-            self._trouble = True
-            discard_stdout()
-            self._stopper.stop()
+            self._nobody_reads()
+
+    def _nobody_reads(self) -> None:
+        # Whoever read our answer has gone: nobody is left to finish the turn for.
+        self._trouble = True
+        discard_stdout()
+        self._stopper.stop()
 
     async def _permission(self, params: Json) -> Json:
-        chosen = await self._screen.permission(params)
+        chosen = None
+        try:
+            chosen = await self._screen.permission(params)
+        except BrokenPipeError:
+            self._nobody_reads()
         if chosen is None:
             return {"outcome": {"outcome": "cancelled"}}
         return {"outcome": {"outcome": "selected", "optionId": chosen}}
 
     async def _question(self, params: Json) -> Json:
-        content = await self._screen.question(params)
+        content = None
+        try:
+            content = await self._screen.question(params)
+        except BrokenPipeError:
+            self._nobody_reads()
         return (
             {"action": "decline"} if content is None else {"action": "accept", "content": content}
         )

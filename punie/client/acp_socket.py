@@ -95,9 +95,18 @@ class AcpSocket:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, server: Server, *, tap: Tap | None = None) -> AsyncIterator["AcpSocket"]:
-        """Connect to a server for the time of the context; raise `ServerUnavailable`."""
-        async with socket_lines(server) as lines, cls.over(lines, tap=tap) as agent:
+    async def open(
+        cls,
+        server: Server,
+        *,
+        settings: Mapping[str, str] | None = None,
+        tap: Tap | None = None,
+    ) -> AsyncIterator["AcpSocket"]:
+        """Connect to a server for the time of the context; raise `ServerUnavailable`.
+
+        `settings` hold for this client, before those of the server.
+        """
+        async with socket_lines(server, settings) as lines, cls.over(lines, tap=tap) as agent:
             yield agent
 
     @classmethod

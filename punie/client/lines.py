@@ -1,7 +1,7 @@
 """What carries the protocol's messages to an agent: a WebSocket, or memory within one process."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -47,9 +47,14 @@ class SocketLines:
 
 
 @asynccontextmanager
-async def socket_lines(server: Server) -> AsyncIterator[SocketLines]:
-    """Connect to a server for the time of the context; raise `ServerUnavailable`."""
-    connection = await open_connection(server)
+async def socket_lines(
+    server: Server, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[SocketLines]:
+    """Connect to a server for the time of the context; raise `ServerUnavailable`.
+
+    `settings` hold for this client, before those of the server.
+    """
+    connection = await open_connection(server, settings=settings)
     try:
         yield SocketLines(connection)
     finally:

@@ -387,7 +387,8 @@ def test_a_reader_that_leaves_ends_it_quietly(either: Command, script: Script) -
     process.stderr.close()
 
 
-def test_too_many_model_calls_are_said(punie: Command, script: Script) -> None:
+def test_too_many_model_calls_are_said(either: Command, script: Script) -> None:
+    punie = either
     look = {"calls": [{"tool": "list_dir", "arguments": {"path": "."}}]}
     done = punie("ask", "go", "--model", script(look, look, look), PUNIE_MAX_REQUESTS="1")
     assert done.returncode == 1
@@ -457,3 +458,17 @@ def test_the_second_interrupt_ends_it_at_once(punie: Command, script: Script) ->
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 130
+
+
+def test_a_reader_that_leaves_at_a_question_ends_it_quietly(
+    shared: Command, script: Script
+) -> None:
+    (shared.cwd / "a.py").write_text("value = 1\n", encoding="utf-8")
+    process = shared.start("ask", "change it", "--json", "--yes", "--model", script(EDIT, DONE))
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=30) == 1
+    assert "Traceback" not in err
+    process.stderr.close()
