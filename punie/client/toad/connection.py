@@ -146,8 +146,15 @@ class ToadConnection:
     Several sessions may be open on it, and several of their turns run, at the same time.
     """
 
-    def __init__(self, server: Server, callbacks: Callbacks, handlers: Handlers) -> None:
+    def __init__(
+        self,
+        server: Server,
+        callbacks: Callbacks,
+        handlers: Handlers,
+        settings: Mapping[str, str] | None,
+    ) -> None:
         self._server = server
+        self._settings = settings
         self._callbacks = callbacks
         self._handlers = handlers
         self._closing = asyncio.Event()
@@ -191,7 +198,7 @@ class ToadConnection:
     async def _hold(self, capture: Capture | None, opened: asyncio.Future[Conversation]) -> None:
         try:
             with capturing(capture) as tap:
-                async with AcpSocket.open(self._server, tap=tap) as agent:
+                async with AcpSocket.open(self._server, settings=self._settings, tap=tap) as agent:
                     opened.set_result(await shake_hands(agent, self._callbacks, self._handlers))
                     await self._closing.wait()
         except Exception as error:
@@ -214,17 +221,19 @@ async def create_toad_session(
 ) -> tuple[ToadConnection, str]:
     """Connect to a server and open a session in a folder; return the connection and its id.
 
-    Without a `server_url` the user's own server is used, and started if need be. With a
+    Without a `server_url` the user's own server is used, started if need be, and what the
+    environment sets for Punie holds for this connection. With a
     `session_id` that session is loaded, its conversation told to `on_update`. Without
     `on_permission` every question is answered with no; what is not in `handlers` is refused.
 
     Raises `ServerUnavailable` if there is no server or the token is wrong, and `RequestFailed`
     if the agent does not open the session.
     """
-    folder = state_dir or load_settings().state_dir
-    server = await find_server(server_url, folder, token=token)
+    settings = load_settings(state_dir=state_dir)
+    server = await find_server(server_url, settings.state_dir, token=token)
     callbacks = Callbacks(on_update=on_update, on_permission=on_permission)
-    ws = ToadConnection(server, callbacks, handlers or {})
+    own = None if server_url else settings.of_client()
+    ws = ToadConnection(server, callbacks, handlers or {}, own)
     await ws.open(capture)
     try:
         method, params = opening(cwd, session_id, mcp_servers)

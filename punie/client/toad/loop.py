@@ -132,6 +132,7 @@ class _Wanted:
     callbacks: Callbacks
     handlers: Handlers
     backoff: Backoff
+    settings: Mapping[str, str] | None
     tap: Tap | None
 
 
@@ -167,10 +168,11 @@ async def run_toad_client(
     client = ToadClient(told)
     failures: list[Exception] = []
     with capturing(capture) as tap:
-        folder = state_dir or load_settings().state_dir
+        settings = load_settings(state_dir=state_dir)
+        own = None if server_url else settings.of_client()
         wanted = _Wanted(
-            server_url, token, folder, cwd, mcp_servers, told,
-            handlers or {}, backoff or Backoff(), tap,
+            server_url, token, settings.state_dir, cwd, mcp_servers, told,
+            handlers or {}, backoff or Backoff(), own, tap,
         )  # fmt: skip
 
         async with anyio.create_task_group() as tasks:
@@ -210,7 +212,7 @@ async def _stay_connected(
     while True:
         try:
             server = await find_server(wanted.server_url, wanted.state_dir, token=wanted.token)
-            async with AcpSocket.open(server, tap=wanted.tap) as agent:
+            async with AcpSocket.open(server, settings=wanted.settings, tap=wanted.tap) as agent:
                 conversation = await shake_hands(agent, wanted.callbacks, wanted.handlers)
                 client.session_id = await conversation.open(method, params)
                 attempt, reason = 0, ""
