@@ -149,6 +149,7 @@ class AgentTransport:
             for request_id in asked:
                 if request_id in self._unanswered:
                     cancel = _envelope("$/cancel_request", {"requestId": request_id})
+                    self._show(cancel)
                     self._outlet.post(encode(cancel))
             raise
         finally:

@@ -9,7 +9,7 @@ import typer
 
 from punie.cli.help import run_typed, say
 from punie.client.control import clear_stale_record, server_status
-from punie.server.record import token_file
+from punie.server.record import page_address, read_token, token_file
 from punie.settings import SettingsError, load_settings
 
 NOT_RUNNING = 3
@@ -52,6 +52,9 @@ def status(
         print(json.dumps(facts))
     else:
         _show(facts)
+        token = read_token(folder)
+        if token is not None:
+            print(f"page: {page_address(record.url, token)}")
     if numbers is None:
         say(f"the server (process {record.pid}) does not answer; `punie stop` ends it.")
         raise typer.Exit(1)

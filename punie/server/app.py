@@ -1,5 +1,7 @@
 """The addresses that the server answers, put together."""
 
+from pathlib import Path
+
 from anyio.abc import TaskGroup
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -13,13 +15,14 @@ from punie.server.access import Access, AccessControl
 from punie.server.connections import Connections
 from punie.server.event_streams import EventStreams
 from punie.server.metrics import Metrics
+from punie.server.page_files import page_routes
 from punie.server.websocket import serve_websocket
 
 ACP_PATH = "/acp"
 
 
 def build_app(
-    connections: Connections, metrics: Metrics, access: Access, tasks: TaskGroup
+    connections: Connections, metrics: Metrics, access: Access, tasks: TaskGroup, log_file: Path
 ) -> ASGIApp:
     """Return the application; connections over plain HTTP live in `tasks`."""
     streams = EventStreams(connections, tasks)
@@ -55,6 +58,7 @@ def build_app(
             Route("/health", health),
             Route("/status", status),
             Route("/metrics", numbers),
+            *page_routes(connections, metrics, log_file),
         ],
         middleware=[Middleware(AccessControl, access=access)],
     )

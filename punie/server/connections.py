@@ -14,6 +14,7 @@ from punie.acp.serving import serve_client
 from punie.acp.transport import Outlet
 from punie.logs.setup import get_logger, log_context
 from punie.server.lines import SocketInlet
+from punie.server.live import Live
 from punie.server.metrics import Metrics
 from punie.settings import Settings, SettingsError
 
@@ -38,11 +39,15 @@ class Connection:
 
 
 class Connections:
-    """All clients of the server; `idle_since` is when the last one left, by the loop's clock."""
+    """All clients of the server; `idle_since` is when the last one left, by the loop's clock.
+
+    `live` is what they are doing.
+    """
 
     def __init__(self, host: AgentHost, metrics: Metrics) -> None:
         self._host = host
         self._metrics = metrics
+        self.live = Live()
         self._open: dict[str, Connection] = {}
         self._ending = False
         self.idle_since = anyio.current_time()
@@ -67,11 +72,13 @@ class Connections:
         connection = Connection(secrets.token_hex(16), kind, settings)
         self._open[connection.id] = connection
         self._metrics.joined()
+        self.live.joined(connection.id, kind)
         try:
             yield connection
         finally:
             del self._open[connection.id]
             self._metrics.left(connection.id)
+            self.live.left(connection.id)
             self.idle_since = anyio.current_time()
             connection.over.set()
 
@@ -80,6 +87,7 @@ class Connections:
 
         def tap(message: dict[str, Any], incoming: bool) -> None:
             self._metrics.observe(connection.id, message, incoming=incoming)
+            self.live.observe(connection.id, message, incoming=incoming)
 
         with log_context(connection=connection.id[:8]):
             _log.info("client connected", kind=connection.kind)
@@ -105,9 +113,21 @@ class Connections:
             raise SettingsError("The settings of a client must be a JSON object of texts.")
         return self._host.settings.for_client(values)
 
+    async def cancel_turn(self, session_id: str) -> bool:
+        """Cancel a session's turn as its own client would; False if no client has it open."""
+        session = self.live.sessions.get(session_id)
+        live = None if session is None else session.connection
+        connection = None if live is None else self._open.get(live.id)
+        if connection is None:
+            return False
+        cancel = {"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": session_id}}
+        await connection.inlet.put(json.dumps(cancel).encode())
+        return True
+
     async def end_all(self) -> None:
         """Take no more clients, cancel all turns and wait until every connection is over."""
         self._ending = True
+        self.live.end()
         for connection in tuple(self._open.values()):
             connection.inlet.stop()
         for connection in tuple(self._open.values()):

@@ -69,6 +69,17 @@ class Metrics:
             "turns": len(self._running),
         }
 
+    def for_page(self) -> dict[str, Any]:
+        """Return the numbers that the page shows."""
+        return {
+            **self.summary(),
+            "turns_ended": dict(self._ended),
+            "turn_seconds": round(self._turn_seconds, 1),
+            "updates": self._updates,
+            "questions": self._questions,
+            "memory_bytes": _resident(),
+        }
+
     def text(self) -> str:
         """Return all numbers in Prometheus' text format."""
         return "".join(f"{line}\n" for line in self._lines())

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 SETTINGS_HEADER = "punie-settings"
 """Header of a connection: a JSON object of settings that hold for this client."""
@@ -125,6 +126,11 @@ def read_token(state_dir: Path) -> str | None:
 def new_token() -> str:
     """Return a random token of 256 bits, fit for a header and an address."""
     return secrets.token_urlsafe(32)
+
+
+def page_address(url: str, token: str) -> str:
+    """Return the address of the server's page, with the token where no browser sends it on."""
+    return f"{url}/#token={quote(token)}"
 
 
 def process_start(pid: int) -> str | None:

@@ -18,6 +18,7 @@ from websockets.http11 import Request
 
 from punie import __version__
 from punie.acp.host import AgentHost
+from punie.logs.rotation import log_file
 from punie.logs.setup import close_log, get_logger
 from punie.models.load import close_models
 from punie.server.access import LOOPBACK_NAMES, Access
@@ -29,6 +30,7 @@ from punie.server.record import (
     AlreadyRunning,
     ServerRecord,
     new_token,
+    page_address,
     process_start,
     read_record,
     remove_record,
@@ -167,7 +169,8 @@ async def _serve(
         host = AgentHost.start(settings, tasks)
         metrics = Metrics(host)
         connections = Connections(host, metrics)
-        app = build_app(connections, metrics, Access(token, port, names), tasks)
+        log = log_file(settings.state_dir)
+        app = build_app(connections, metrics, Access(token, port, names), tasks, log)
         server = _server(app, options)
         ended = anyio.Event()
         tasks.start_soon(_run_uvicorn, server, listener, ended)
@@ -180,6 +183,8 @@ async def _serve(
         write_record(settings.state_dir, record, token)
         _log.info("serving", url=record.url)
         say(f"serving at {record.url} (process {record.pid}); `punie stop` ends it.")
+        if sys.stderr.isatty():  # in a file it would stay
+            say(f"its page: {page_address(record.url, token)}")
         await stop.wait()
         remove_record(settings.state_dir)
         say("stopping; turns that run are cancelled.")

@@ -52,13 +52,14 @@ def test_a_server_is_told_of_and_stopped(punie: Command) -> None:
     with served(punie) as record:
         told = punie("status")
         assert told.returncode == 0
-        first, up, counts, token = told.stdout.splitlines()
+        first, up, counts, token, page = told.stdout.splitlines()
         assert first == (
             f"The server runs at {record.url} (process {record.pid}, Punie {__version__})."
         )
         assert up.startswith("up for ")
         assert counts == "0 clients, 0 sessions, 0 turns"
         assert token == f"token: {token_file(punie.state)}"
+        assert page == f"page: {record.url}/#token={token_file(punie.state).read_text().strip()}"
         facts = json.loads(punie("status", "--json").stdout)
         assert facts.pop("uptime_seconds") >= 0
         assert facts == {

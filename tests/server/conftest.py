@@ -72,7 +72,7 @@ class RunningServer:
 
 @dataclass(eq=False)
 class RawClient:
-    """One WebSocket; `messages` holds all that came."""
+    """One WebSocket; `messages` holds all that came. Without an `answer` questions wait."""
 
     socket: ClientConnection
     messages: list[Json] = field(default_factory=list)
@@ -91,7 +91,7 @@ class RawClient:
     def read(self, timeout: float = TIMEOUT) -> Json:
         message: Json = json.loads(self.socket.recv(timeout))
         self.messages.append(message)
-        if message.get("method") == "session/request_permission":
+        if message.get("method") == "session/request_permission" and self.answer:
             options = message["params"]["options"]
             chosen = next(each["optionId"] for each in options if each["kind"] == self.answer)
             outcome = {"outcome": {"outcome": "selected", "optionId": chosen}}
