@@ -18,7 +18,7 @@ def processes_of(mark: str) -> list[int]:
     One that has ended and waits for its parent is none.
     """
     shown = subprocess.run(
-        ["ps", "-A", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
+        ["ps", "-A", "-ww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=True
     )
     rows = [line.split() for line in shown.stdout.splitlines()]
     return [int(row[0]) for row in rows if mark in row[2:] and not row[1].startswith("Z")]

@@ -6,8 +6,8 @@ opens it next takes it over, since a client that lost its connection comes back 
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.to_thread
@@ -17,6 +17,9 @@ from punie.acp.history import SavedHistory
 from punie.acp.models import ModelPool
 from punie.models.options import engine_options
 from punie.settings import Settings
+
+if TYPE_CHECKING:
+    from punie.models.sharding.machines import Machines
 
 
 class SessionHolder(Protocol):
@@ -37,12 +40,17 @@ class AgentHost:
     _opening: dict[str, tuple[anyio.Lock, int]] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, settings: Settings, tasks: TaskGroup) -> "AgentHost":
-        """Return a host whose models load in `tasks`; nothing is opened yet."""
+    def start(
+        cls, settings: Settings, tasks: TaskGroup, machines: "Machines | None" = None
+    ) -> "AgentHost":
+        """Return a host whose models load in `tasks`; nothing is opened yet.
+
+        `machines` share one of the models with this one.
+        """
         return cls(
             settings,
             SavedHistory(settings.sessions_file),
-            ModelPool(tasks, engine_options(settings)),
+            ModelPool(tasks, replace(engine_options(settings), machines=machines)),
         )
 
     async def aclose(self) -> None:

@@ -33,6 +33,9 @@ def serve(
     model: Annotated[str | None, typer.Option(help="A name, a folder or a hub id.")] = None,
     mode: Annotated[str | None, typer.Option(help="ask, accept_edits, plan or auto.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Folder of sessions and logs.")] = None,
+    hosts: Annotated[
+        Path | None, typer.Option(help="JSON file of machines that share the model.")
+    ] = None,
     print_unit: Annotated[
         Literal["systemd", "launchd"] | None,
         typer.Option(help="Print what starts this very server with your session, and end."),
@@ -58,6 +61,7 @@ def serve(
                 "certificate": certificate,
                 "key": key,
                 "token-file": token_file,
+                "hosts": hosts and hosts.absolute(),
                 "model": model,
                 "mode": mode,
                 "state-dir": state_dir and settings.state_dir,
@@ -78,6 +82,7 @@ def serve(
             certificate=certificate,
             key=key,
             token=None if token_file is None else _token_of(token_file),
+            hosts=hosts,
         )
         code = run_server(settings, options, say)
     except CannotServe as error:

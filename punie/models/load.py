@@ -215,7 +215,10 @@ async def _load(path: Path, options: EngineOptions) -> _OpenModel:
 
     sampling = await anyio.to_thread.run_sync(published_sampling, path)
     draft, trouble = await anyio.to_thread.run_sync(_find_draft, options.draft_model)
-    engine = Engine(options)
+    machines = options.machines if options.machines and options.machines.directory == path else None
+    if machines is not None and draft is not None:
+        draft, trouble = None, "A model that several machines share works without drafts"
+    engine = Engine(options, machines=machines)
     try:
         await engine.load(path, draft)
     except BaseException:

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from punie.models.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from punie.models.sharding.machines import Machines
 
 _GB = 10**9
 _PREFIX_FOLDER = "prefixes"
@@ -17,7 +20,7 @@ class EngineOptions:
     `memory_limit` is what MLX may hold, `prefix_bytes` what may lie on disk in `prefix_directory`;
     without a directory nothing is saved. After `idle_seconds` without a request the weights are
     released. `draft_model` is a reference of a small model with the same tokens, `endpoint` the
-    server of models that run elsewhere.
+    server of models that run elsewhere, `machines` what shares one of the models with this machine.
     """
 
     memory_limit: int | None = None
@@ -26,6 +29,7 @@ class EngineOptions:
     idle_seconds: float | None = None
     draft_model: str | None = None
     endpoint: Endpoint | None = None
+    machines: "Machines | None" = None
 
 
 class _EngineSettings(Protocol):

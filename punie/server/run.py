@@ -18,9 +18,13 @@ from websockets.http11 import Request
 
 from punie import __version__
 from punie.acp.host import AgentHost
+from punie.acp.models import default_reference
 from punie.logs.rotation import log_file
 from punie.logs.setup import close_log, get_logger
+from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.load import close_models
+from punie.models.sharding.hosts import CannotShare, read_hosts
+from punie.models.sharding.machines import Machines
 from punie.server.access import LOOPBACK_NAMES, Access
 from punie.server.app import build_app
 from punie.server.connections import Connections
@@ -43,6 +47,8 @@ from punie.workspace.text_files import reason
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _WIND_DOWN_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
+_TELLING_SECONDS = 1.0
 _log = get_logger(__name__)
 
 
@@ -54,7 +60,8 @@ class CannotServe(Exception):  # noqa: N818 - it names a state, as the user read
 class ServeOptions:
     """How to serve. `idle_seconds` without a client end the server; None lets it stay.
 
-    `certificate` and `key` are PEM files; `token` is one that the user chose.
+    `certificate` and `key` are PEM files; `token` is one that the user chose. `hosts` is a file of
+    machines that share the model.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +70,7 @@ class ServeOptions:
     certificate: Path | None = None
     key: Path | None = None
     token: str | None = None
+    hosts: Path | None = None
 
 
 def serve(settings: Settings, options: ServeOptions, say: Callable[[str], None]) -> int:
@@ -71,11 +79,12 @@ def serve(settings: Settings, options: ServeOptions, say: Callable[[str], None])
     Raises `CannotServe`.
     """
     _check(options)
+    trouble = None
     try:
         with server_lock(settings.state_dir):
             remove_record(settings.state_dir)
-            with _listening(options) as listener:
-                anyio.run(_serve, settings, options, listener, say)
+            with _listening(options) as listener, _sharing(settings, options, say) as machines:
+                trouble = anyio.run(_serve, settings, options, listener, machines, say)
             remove_record(settings.state_dir)
     except AlreadyRunning:
         raise CannotServe(_who_runs(settings)) from None
@@ -83,7 +92,26 @@ def serve(settings: Settings, options: ServeOptions, say: Callable[[str], None])
         raise CannotServe(f"{settings.state_dir} cannot be used ({reason(error)}).") from error
     end_all_process_groups()
     close_log()
-    return 0
+    return 0 if trouble is None else 1
+
+
+@contextmanager
+def _sharing(
+    settings: Settings, options: ServeOptions, say: Callable[[str], None]
+) -> Iterator[Machines | None]:
+    """Start the machines that share the model; they end when the context is left."""
+    if options.hosts is None:
+        yield None
+        return
+    try:
+        choice = resolve_model(settings.model)
+        machines = Machines.start(read_hosts(options.hosts), choice, say)
+    except (CannotShare, ModelUnavailable) as error:
+        raise CannotServe(str(error)) from None
+    try:
+        yield machines
+    finally:
+        machines.close()
 
 
 def _check(options: ServeOptions) -> None:
@@ -159,14 +187,19 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(
-    settings: Settings, options: ServeOptions, listener: socket.socket, say: Callable[[str], None]
-) -> None:
+    settings: Settings,
+    options: ServeOptions,
+    listener: socket.socket,
+    machines: Machines | None,
+    say: Callable[[str], None],
+) -> str | None:
+    """Serve until something stops it; return what is wrong if that is a trouble."""
     stop = anyio.Event()
     port = listener.getsockname()[1]
     token = options.token or new_token()
     names = LOOPBACK_NAMES | {options.host}
     async with anyio.create_task_group() as tasks:
-        host = AgentHost.start(settings, tasks)
+        host = AgentHost.start(settings, tasks, machines)
         metrics = Metrics(host)
         connections = Connections(host, metrics)
         log = log_file(settings.state_dir)
@@ -177,6 +210,10 @@ async def _serve(
         tasks.start_soon(_stop_on_signal, stop)
         if options.idle_seconds is not None:
             tasks.start_soon(_stop_when_idle, connections, options.idle_seconds, stop)
+        if machines is not None:
+            tasks.start_soon(_stop_when_lost, machines, stop)
+            # The others have begun and wait; so does whoever comes first.
+            host.models.begin(default_reference(settings.model))
         while not server.started and not ended.is_set():
             await anyio.sleep(0.01)
         record = _record(options, port)
@@ -186,6 +223,9 @@ async def _serve(
         if sys.stderr.isatty():  # in a file it would stay
             say(f"its page: {page_address(record.url, token)}")
         await stop.wait()
+        trouble = None if machines is None or not machines.lost.is_set() else machines.trouble
+        if trouble is not None:
+            say(trouble)
         remove_record(settings.state_dir)
         say("stopping; turns that run are cancelled.")
         with anyio.move_on_after(_WIND_DOWN_SECONDS):
@@ -196,6 +236,7 @@ async def _serve(
     await host.aclose()
     await close_models()
     _log.info("stopped")
+    return trouble
 
 
 def _server(app: ASGIApp, options: ServeOptions) -> _Server:
@@ -234,6 +275,15 @@ async def _stop_on_signal(stop: anyio.Event) -> None:
                 sys.stderr.flush()
                 os._exit(1)
             stop.set()
+
+
+async def _stop_when_lost(machines: Machines, stop: anyio.Event) -> None:
+    """Stop when a machine is gone without which there is no model."""
+    while not machines.lost.is_set():
+        await anyio.sleep(_LOOK_SECONDS)
+    # What runs is told why by the model itself.
+    await anyio.sleep(_TELLING_SECONDS)
+    stop.set()
 
 
 async def _stop_when_idle(connections: Connections, seconds: float, stop: anyio.Event) -> None:

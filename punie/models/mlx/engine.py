@@ -19,7 +19,7 @@ import anyio.to_thread
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
-from punie.models.architecture import read_architecture
+from punie.models.architecture import Architecture, read_architecture
 from punie.models.catalog import ModelUnavailable
 from punie.models.mlx.decoding.draft_model import DraftModel
 from punie.models.mlx.generation import EngineError, GenerateRequest, Generation
@@ -28,7 +28,11 @@ from punie.models.mlx.prefixes.cache import PrefixCache
 from punie.models.mlx.prefixes.store import PrefixStore, model_identity
 from punie.models.mlx.scheduling.admission import MemoryBudget
 from punie.models.mlx.scheduling.scheduler import Scheduler, one_line
+from punie.models.mlx.sharding.model import ShardedModel
 from punie.models.options import EngineOptions
+from punie.models.sharding.division import share_of
+from punie.models.sharding.hosts import CannotShare
+from punie.models.sharding.machines import Machines
 
 _DEFAULT_OPTIONS = EngineOptions()
 _SAVING_SECONDS = 0.5
@@ -37,6 +41,8 @@ _LAST_SAVING_SECONDS = 3.0
 """What the end of a process may take for saving; the rest is read again at the next start."""
 _LEAVING_SECONDS = 0.1
 """What the destructors of a thread may take; they only wait for the interpreter's lock."""
+_PARTING_SECONDS = 2.0
+"""What the end of an engine may take that waits for other machines."""
 _DRAFT_CACHE = 1 << 30
 """Bytes for what a draft model has read."""
 _Result = TypeVar("_Result")
@@ -47,12 +53,18 @@ class Engine:
     """A model in memory and the thread that runs it, for many sessions at once.
 
     `cache_bytes` bounds the key-value caches kept between requests; None leaves it to the machine.
+    With `machines` these run their parts of the model, which then stays in memory.
     """
 
     def __init__(
-        self, options: EngineOptions = _DEFAULT_OPTIONS, *, cache_bytes: int | None = None
+        self,
+        options: EngineOptions = _DEFAULT_OPTIONS,
+        *,
+        cache_bytes: int | None = None,
+        machines: Machines | None = None,
     ) -> None:
         self._options = options
+        self._machines = machines
         self._cache_bytes = cache_bytes
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._scheduler: Scheduler | None = None
@@ -137,7 +149,9 @@ class Engine:
 
     async def aclose(self) -> None:
         """Cancel all generations, end the thread and release the model's memory."""
-        await anyio.to_thread.run_sync(self._close, None)
+        # A machine that has gone silent may hold the thread for ever.
+        seconds = None if self._machines is None else _PARTING_SECONDS
+        await anyio.to_thread.run_sync(self._close, seconds)
         atexit.unregister(self._close)
 
     def _close(self, seconds: float | None) -> None:
@@ -198,7 +212,7 @@ class Engine:
             return None
         assert self._prefixes is not None
         saving = _SAVING_SECONDS if self._prefixes.idle() else None
-        idle = self._options.idle_seconds
+        idle = None if self._machines else self._options.idle_seconds
         if idle is None:
             return saving
         left = self._idle_since + idle - time.monotonic()
@@ -208,7 +222,7 @@ class Engine:
         return left if saving is None else min(left, saving)
 
     def _rest(self) -> bool:
-        if self._scheduler is not None and not self._scheduler.busy:
+        if self._scheduler is not None and not self._scheduler.busy and not self._machines:
             self._release()
             _log.info("weights released")
         return self._scheduler is None
@@ -235,7 +249,12 @@ class Engine:
 
     def _load(self, directory: Path, draft: Path | None) -> None:
         try:
-            model, self.config = load_model(directory)
+            if self._machines is None:
+                model, self.config = load_model(directory)
+            else:
+                model, self.config = ShardedModel.load(directory, self._machines)
+        except CannotShare as error:
+            raise ModelUnavailable(str(error)) from error
         except Exception as error:
             raise ModelUnavailable(
                 f"The model in {directory} cannot be loaded ({one_line(error)}); "
@@ -245,7 +264,7 @@ class Engine:
         self.vocabulary_size = int(size) if size else None
         architecture = read_architecture(self.config)
         drafter = None if draft is None else self._load_draft(draft, directory)
-        memory = MemoryBudget.of_machine(architecture, self._options.memory_limit)
+        memory = self._memory(architecture)
         self._limits = memory.set_limits()
         self.most_tokens = memory.most_tokens(make_prompt_cache(model))
         cache_bytes = self._cache_bytes or memory.cache_bytes()
@@ -256,6 +275,14 @@ class Engine:
         self._idle_since = time.monotonic()
         self.directory, self._draft = directory, None if drafter is None else draft
 
+    def _memory(self, architecture: Architecture | None) -> MemoryBudget:
+        memory = MemoryBudget.of_machine(architecture, self._options.memory_limit)
+        if self._machines is None:
+            return memory
+        # All parts are alike, so the smallest machine is the measure.
+        limit = min(memory.limit, self._machines.usable)
+        return MemoryBudget(limit, share_of(architecture, self._machines.size), packs=False)
+
     def _load_draft(self, draft: Path, directory: Path) -> DraftModel | None:
         try:
             return DraftModel(draft, directory, self.vocabulary_size, _DRAFT_CACHE)
@@ -265,7 +292,7 @@ class Engine:
 
     def _store(self, directory: Path) -> PrefixStore | None:
         place = self._options.prefix_directory
-        if place is None:
+        if place is None or self._machines is not None:
             return None
         return PrefixStore(place, model_identity(directory), max_bytes=self._options.prefix_bytes)
 

@@ -59,10 +59,11 @@ def lighten() -> None:
         os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"
 
 
-def load_model(directory: Path) -> tuple[Any, dict[str, Any]]:
+def load_model(directory: Path, *, lazy: bool = False) -> tuple[Any, dict[str, Any]]:
     """Load weights as mlx-lm does; return the model and its configuration.
 
-    Raises whatever is wrong with the files. The first call imports mlx-lm, in half a second.
+    With `lazy` the weights are read when they are first used. Raises whatever is wrong with the
+    files. The first call imports mlx-lm, in half a second.
     """
     stand_in = None if _TOKENIZERS in sys.modules else _Tokenizers(_TOKENIZERS)
     if stand_in is not None:
@@ -72,5 +73,5 @@ def load_model(directory: Path) -> tuple[Any, dict[str, Any]]:
     finally:
         if stand_in is not None:
             del sys.modules[_TOKENIZERS]
-    model, config = load(directory)
+    model, config = load(directory, lazy=lazy)
     return model, config

@@ -40,13 +40,15 @@ class LayerState:
 
     `numbers` are its counters and sizes, `arrays` its tensors in a fixed order. Tensors of the
     kinds `keys` and `quantised` have tokens on their last axis but one and may be longer than
-    the tokens held; those of `window` too, until the window is full.
+    the tokens held; those of `window` too, until the window is full. `mirror` goes wherever the
+    tokens go: it names what other machines hold of them (`punie.models.mlx.sharding`).
     """
 
     kind: LayerKind
     numbers: dict[str, int]
     arrays: tuple[mx.array | None, ...]
     parts: tuple["LayerState", ...] = ()
+    mirror: object = None
 
     @property
     def is_cuttable(self) -> bool:
@@ -73,7 +75,9 @@ def read_layer(layer: Any) -> LayerState:
     """Return what a layer holds; raise `UnknownLayerError` for a kind that cannot be kept."""
     # Subclasses may hold more than their parents do.
     if type(layer) is KVCache:
-        return LayerState("keys", {"offset": layer.offset}, (layer.keys, layer.values))
+        mirror = getattr(layer, "mirror", None)
+        offset, both = {"offset": layer.offset}, (layer.keys, layer.values)
+        return LayerState("keys", offset, both, mirror=mirror)
     if type(layer) is QuantizedKVCache:
         numbers = {"offset": layer.offset, "group": layer.group_size, "bits": layer.bits}
         arrays = () if layer.keys is None else (*layer.keys, *layer.values)
@@ -103,6 +107,7 @@ def build_layer(state: LayerState) -> Any:
             layer: Any = KVCache()  # type: ignore[no-untyped-call]
             layer.keys, layer.values = state.arrays
             layer.offset = numbers["offset"]
+            layer.mirror = state.mirror
         case "quantised":
             layer = QuantizedKVCache(numbers["group"], numbers["bits"])
             if state.arrays:

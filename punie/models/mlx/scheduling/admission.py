@@ -60,6 +60,8 @@ class MemoryBudget:
 
     limit: int
     architecture: Architecture | None
+    packs: bool = True
+    """Whether keys and values may be quantised where memory is short."""
 
     @classmethod
     def of_machine(cls, architecture: Architecture | None, limit: int | None) -> "MemoryBudget":
@@ -182,7 +184,7 @@ class MemoryBudget:
             if isinstance(layer, QuantizedKVCache):
                 return [KvQuantization(layer.bits, layer.group_size)]
         group = next((size for size in (64, 32) if self.architecture.head_dim % size == 0), None)
-        if group is None or any(type(layer) is not KVCache for layer in layers):
+        if not self.packs or group is None or any(type(layer) is not KVCache for layer in layers):
             return [None]
         return [None, KvQuantization(_KV_BITS, group)]
 

@@ -27,6 +27,7 @@ from punie.models.mlx.scheduling.admission import MemoryBudget
 from punie.models.mlx.scheduling.batch import BatchDecoder, can_batch
 from punie.models.mlx.scheduling.prefill import LARGEST_CHUNK, ChunkSize, read_chunk
 from punie.models.mlx.scheduling.sequence import TokenSequence
+from punie.models.mlx.sharding.model import ShardedModel
 
 MOST_SEQUENCES = 16
 """Responses under way at once; more wait their turn."""
@@ -55,6 +56,8 @@ class Scheduler:
         self._prefixes = prefixes
         self._memory = memory
         self._draft = draft
+        # Other machines follow one plain cache at a time, and one that only grows.
+        self._alone = isinstance(model, ShardedModel)
         self._closing = unwanted
         self._waiting: list[Generation] = []
         self._reading: list[TokenSequence] = []
@@ -245,7 +248,11 @@ class Scheduler:
     def _arrange(self) -> None:
         """Put responses that can share a pass into the batch, or a lonely one out of it."""
         # What the grammar forced may have been all of a response.
-        able = [e for e in self._solo if e[0].reason is None and can_batch(e[0].layers)]
+        able = [
+            entry
+            for entry in self._solo
+            if not self._alone and entry[0].reason is None and can_batch(entry[0].layers)
+        ]
         if len(able) + len(self._batch) >= 2:
             for sequence, decoder in able:
                 self._solo.remove((sequence, decoder))
@@ -259,7 +266,9 @@ class Scheduler:
 
     def _drafting(self, sequence: TokenSequence) -> Drafting | None:
         """Return what drafts for a sequence from here on."""
-        if not sequence.generation.request.speculate or not can_rewind(sequence.layers):
+        if self._alone or not sequence.generation.request.speculate:
+            return None
+        if not can_rewind(sequence.layers):
             return None
         certain = [*sequence.slot.tokens, *sequence.unread]
         drafting = Drafting([lookup_source(certain, self._lookup)])
