@@ -16,6 +16,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer to run the tests of `punie acp` by way of the server, all of them."""
+    parser.addoption("--shared", action="store_true", help="start agents as `punie acp --shared`")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--shared"):
+        from tests.e2e.client import Client
+
+        Client.usual_arguments = ("acp", "--shared")
+
+
 def pytest_collection_finish() -> None:
     """Take what all tests have imported out of the reach of garbage collection.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
 
+from punie.server.record import is_locked, read_record
 from tests.e2e.exchange import Exchange
 
 COMMAND = Path(sys.executable).parent / "punie"
@@ -55,17 +56,24 @@ class Client:
     """
 
     exchanges: ClassVar[list[Exchange]] = []
+    usual_arguments: ClassVar[tuple[str, ...]] = ("acp",)
+    """What starts the agent unless a test says otherwise; `pytest --shared` goes by the server."""
 
     def __init__(
         self,
         environment: Mapping[str, str],
         *,
-        arguments: Iterable[str] = ("acp",),
+        arguments: Iterable[str] | None = None,
         answer: Callable[[Json], Json | None] = allow,
         stdout: int = subprocess.PIPE,
         command: Iterable[str] | None = None,
         sound: bool = True,
     ) -> None:
+        arguments = self.usual_arguments if arguments is None else tuple(arguments)
+        self._served = environment["PUNIE_STATE_DIR"] if "--shared" in arguments else None
+        if self._served is not None:
+            # One that is just starting when the test ends is not found, and ends by itself.
+            environment = {"PUNIE_SERVER_IDLE_MINUTES": "0.1", **environment}
         self.answer = answer
         self.exchange = Exchange(sound=sound)
         self.exchanges.append(self.exchange)
@@ -118,6 +126,8 @@ class Client:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+        if self._served is not None:
+            kill_server(Path(self._served))
         self.exchange.open = False
 
     def wait_read(self) -> None:
@@ -314,6 +324,16 @@ def messages_of(updates: Iterable[Json]) -> list[tuple[str, str, str]]:
             key = (update["sessionUpdate"], update["messageId"])
             texts[key] = texts.get(key, "") + update["content"].get("text", "")
     return [(kind, message_id, text) for (kind, message_id), text in texts.items()]
+
+
+def kill_server(state: Path) -> int | None:
+    """End the server of a state folder at once; return its process, if there was one."""
+    record = read_record(state)
+    if record is None:
+        return None
+    os.kill(record.pid, signal.SIGKILL)
+    assert eventually(lambda: not is_locked(state))
+    return record.pid
 
 
 def process_exists(pid: int) -> bool:

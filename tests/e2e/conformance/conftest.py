@@ -76,10 +76,25 @@ def stage_environment(folder: Path) -> dict[str, str]:
     }
 
 
+BY_SERVER_TOO = ("test_cancel", "test_load", "test_matrix", "test_prompt", "test_tool_calls")
+"""Files whose tests run a second time with an agent that is a client of the server; with
+`pytest --shared` all do, and only so."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "shared_stage" in metafunc.fixturenames:
+        file = metafunc.module.__name__.rpartition(".")[2]
+        ways = [None, ("acp", "--shared")] if file in BY_SERVER_TOO else [None]
+        ids = ["alone", "by-server"][: len(ways)]
+        metafunc.parametrize("shared_stage", ways, ids=ids, indirect=True, scope="module")
+
+
 @pytest.fixture(scope="module")
-def shared_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def shared_stage(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("stage")
-    with Client(stage_environment(folder)) as client:
+    with Client(stage_environment(folder), arguments=request.param) as client:
         client.initialize()
         yield Stage(client, folder)
 
