@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from websockets.exceptions import ConnectionClosed
 
 from punie.client.finding import (
     MESSAGE_LIMIT,
+    NoServerPossible,
     ServerUnavailable,
-    WrongVersion,
     ensure_server,
     open_connection,
 )
@@ -41,6 +42,7 @@ _FIRST_LINE_SECONDS = 2.0
 _GOING_AWAY = 1001
 
 
+@dataclass(frozen=True)
 class Patience:
     """How long to wait for a server, in seconds.
 
@@ -48,10 +50,13 @@ class Patience:
     `first` and `longest` apart.
     """
 
-    refuse = 20.0
-    give_up = 60.0
-    first = 0.05
-    longest = 5.0
+    refuse: float = 20.0
+    give_up: float = 60.0
+    first: float = 0.05
+    longest: float = 5.0
+
+
+_PATIENCE = Patience()
 
 
 def serve_bridge(state_dir: Path, settings: Mapping[str, str]) -> int:
@@ -92,7 +97,9 @@ class Bridge:
         settings: Mapping[str, str],
         inlet: PipeInlet,
         outlet: PipeOutlet,
+        patience: Patience = _PATIENCE,
     ) -> None:
+        self._patience = patience
         self._state_dir = state_dir
         self._settings = settings
         self._inlet = inlet
@@ -248,23 +255,24 @@ class Bridge:
         return found
 
     async def _lose_patience(self) -> None:
-        await anyio.sleep(Patience.refuse)
-        self._refuse_all("The Punie server does not start or does not answer; try it again later.")
+        await anyio.sleep(self._patience.refuse)
+        self._refuse_all("The Punie server does not start or does not answer; try again later.")
 
     async def _attempts(self) -> ClientConnection:
-        deadline = anyio.current_time() + Patience.give_up
-        delay = Patience.first
+        deadline = anyio.current_time() + self._patience.give_up
+        delay = self._patience.first
         while True:
             try:
-                server = await ensure_server(self._state_dir)
+                left = max(0.1, deadline - anyio.current_time())
+                server = await ensure_server(self._state_dir, left)
                 return await open_connection(server, settings=self._settings)
-            except WrongVersion:
+            except NoServerPossible:
                 raise
             except ServerUnavailable:
-                if anyio.current_time() > deadline:
+                if anyio.current_time() >= deadline:
                     raise
             await anyio.sleep(delay * random.uniform(0.5, 1))
-            delay = min(2 * delay, Patience.longest)
+            delay = min(2 * delay, self._patience.longest)
 
     async def _converse(self, connection: ClientConnection) -> None:
         """Carry messages until the connection is lost."""

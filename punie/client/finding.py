@@ -23,14 +23,15 @@ MESSAGE_LIMIT = 64 * 1024 * 1024
 _START_SECONDS = 30.0
 _OPEN_SECONDS = 10.0
 _STEP_SECONDS = 0.05
+_OUTPUT_LIMIT = 1024 * 1024
 
 
 class ServerUnavailable(Exception):  # noqa: N818 - it names a state, as the user reads it
     """There is no server to talk to; the message is one sentence."""
 
 
-class WrongVersion(ServerUnavailable):
-    """The server that runs is of another version; waiting does not help."""
+class NoServerPossible(ServerUnavailable):
+    """There is no server to talk to, and waiting does not help."""
 
 
 @dataclass(frozen=True)
@@ -54,26 +55,25 @@ def running_server(state_dir: Path) -> Server | None:
     return Server(url, token, record.version, certificate)
 
 
-async def ensure_server(state_dir: Path) -> Server:
-    """Return the running server; one is started if there is none. Raises `ServerUnavailable`.
+async def ensure_server(state_dir: Path, seconds: float = _START_SECONDS) -> Server:
+    """Return the running server; one is started if there is none, which may take `seconds`.
 
-    Several clients may do so at once: one server wins the lock, the others' attempts end by
-    themselves, and all use the winner.
+    Raises `ServerUnavailable`. Several clients may do so at once: one server wins the lock, the
+    others' attempts end by themselves, and all use the winner.
     """
     started: subprocess.Popen[bytes] | None = None
-    with anyio.move_on_after(_START_SECONDS):
+    with anyio.move_on_after(seconds):
         while True:
             server = running_server(state_dir)
             if server is not None:
                 return _of_our_version(server)
-            if started is None and not is_locked(state_dir):
-                started = await anyio.to_thread.run_sync(_start, state_dir)
-            elif started is not None and started.poll() not in (None, 0, 1):
-                break
+            if not is_locked(state_dir):
+                if started is None:
+                    started = await anyio.to_thread.run_sync(_start, state_dir)
+                elif started.poll() is not None:
+                    break
             await anyio.sleep(_STEP_SECONDS)
-    raise ServerUnavailable(
-        f"The server did not start; {server_folder(state_dir) / 'output'} has what it said."
-    )
+    raise ServerUnavailable(_why_not(state_dir))
 
 
 async def open_connection(
@@ -113,7 +113,7 @@ async def open_connection(
 
 def _of_our_version(server: Server) -> Server:
     if server.version != __version__:
-        raise WrongVersion(
+        raise NoServerPossible(
             f"The server that runs is Punie {server.version}, this is {__version__}; "
             "`punie stop` ends it, and the next client starts the right one."
         )
@@ -122,18 +122,44 @@ def _of_our_version(server: Server) -> Server:
 
 def _start(state_dir: Path) -> "subprocess.Popen[bytes]":
     """Start `punie serve`, which outlives us and everything that ends with us."""
-    folder = server_folder(state_dir)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / "output").open("ab") as output:
-        return subprocess.Popen(
-            [*punie_program(), "serve", "--state-dir", str(state_dir)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=Path.home(),
-            env=environment_of_server(os.environ),
-            start_new_session=True,
-        )
+    file = _output_file(state_dir)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        too_long = file.exists() and file.stat().st_size > _OUTPUT_LIMIT
+        with file.open("wb" if too_long else "ab") as output:
+            return subprocess.Popen(
+                [*punie_program(), "serve", "--state-dir", str(state_dir)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=Path.home(),
+                env=environment_of_server(os.environ),
+                start_new_session=True,
+            )
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        reason = (error.strerror or str(error)).lower()
+        sentence = f"The server cannot be started ({reason}: {file})."
+        raise NoServerPossible(sentence) from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ServerUnavailable(f"The server cannot be started ({reason}: {file}).") from error
+
+
+def _output_file(state_dir: Path) -> Path:
+    return server_folder(state_dir) / "output"
+
+
+def _why_not(state_dir: Path) -> str:
+    if is_locked(state_dir):
+        return "A server is starting or stopping and does not get on; `punie stop` looks after it."
+    file = _output_file(state_dir)
+    try:
+        *_, last = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except (OSError, ValueError):
+        last = ""
+    sentence = last.removeprefix("punie: ").rstrip(".")
+    said = f" ({sentence})" if last != sentence else ""
+    return f"The server did not start{said}; {file} has all that it said."
 
 
 def punie_program() -> list[str]:
