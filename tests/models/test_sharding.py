@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -16,13 +17,16 @@ import mlx.core as mx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlx.utils import tree_map
+from mlx_lm.models import qwen3_moe
 from mlx_lm.models.cache import KVCache
+from mlx_lm.utils import quantize_model
 
 from punie.models.architecture import read_architecture
 from punie.models.catalog import BUNDLED_ID, read_json_object, resolve_model
 from punie.models.mlx.decoding.sampling import Sampling
 from punie.models.mlx.engine import Engine
-from punie.models.mlx.generation import Decoded, Finished, GenerateRequest
+from punie.models.mlx.generation import Decoded, EngineError, Finished, GenerateRequest
 from punie.models.mlx.prefixes.layers import Layers, cut, snapshot
 from punie.models.mlx.sharding.mirrors import Mirrors
 from punie.models.mlx.sharding.model import ShardedModel
@@ -32,6 +36,7 @@ from punie.models.sharding.division import check_divisible, share_of
 from punie.models.sharding.hosts import CannotShare, read_hosts, ring_addresses
 from punie.models.sharding.likeness import model_fingerprint
 from punie.models.sharding.machines import Machines
+from tests.models.tiny_model import build_model, save_weights
 from tests.processes import processes_of
 
 HERE = {"ssh": "127.0.0.1", "ips": ["127.0.0.1"]}
@@ -227,17 +232,41 @@ def test_mirrors_hold_what_the_caches_here_hold(steps: list[tuple[str, int, int]
 # Two real machines, as far as MLX can tell.
 
 
+def build_mixture(directory: Path) -> Path:
+    """Write a random mixture of experts, quantised, whose likeliest token is far from the next."""
+    build_model(directory)
+    config = read_json_object(directory / "config.json")
+    config |= {
+        "model_type": "qwen3_moe",
+        "hidden_size": 128,
+        "head_dim": 32,
+        "tie_word_embeddings": False,
+        "num_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 64,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "norm_topk_prob": True,
+    }
+    model = qwen3_moe.Model(qwen3_moe.ModelArgs.from_dict(config))  # type: ignore[no-untyped-call]
+    model.update(tree_map(lambda array: array * 4, model.parameters()))
+    model, config = quantize_model(model, config, group_size=32, bits=8)
+    (directory / "config.json").write_text(json.dumps(config))
+    save_weights(directory, model)
+    return directory
+
+
 @pytest.fixture
-async def engines(tmp_path: Path) -> AsyncIterator[tuple[Engine, Engine]]:
-    """The bundled model on one machine, and on two."""
-    choice = resolve_model(BUNDLED_ID)
+async def engines(tmp_path: Path) -> AsyncIterator[tuple[Engine, Engine, Machines]]:
+    """A model on one machine, and on two."""
+    choice = resolve_model(str(build_mixture(tmp_path / "mixture")))
     assert choice.path is not None
     hosts = read_hosts(hosts_file(tmp_path))
     machines = await anyio.to_thread.run_sync(Machines.start, hosts, choice, lambda _: None)
     one, two = Engine(), Engine(EngineOptions(), machines=machines)
     await one.load(choice.path)
     await two.load(choice.path)
-    yield one, two
+    yield one, two, machines
     await two.aclose()
     await one.aclose()
     machines.close()
@@ -263,13 +292,13 @@ async def generated(engine: Engine, request: GenerateRequest) -> tuple[list[int]
 
 
 @pytest.mark.anyio
-async def test_two_machines_answer_as_one(engines: tuple[Engine, Engine]) -> None:
-    one, two = engines
+async def test_two_machines_answer_as_one(engines: tuple[Engine, Engine, Machines]) -> None:
+    one, two, machines = engines
     part = await two.with_model(lambda model: model.layers[0].self_attn.k_proj.weight.shape)
     whole = await one.with_model(lambda model: model.layers[0].self_attn.k_proj.weight.shape)
     assert (part[0] * 2, part[1]) == whole
 
-    base = [5 + number * 37 % 900 for number in range(120)]
+    base = [5 + number * 37 % 250 for number in range(120)]
     likely = GenerateRequest(tuple(base), 12, owner="a")
     drawn = Sampling(temperature=1.0, top_k=30, seed=7)
     for request in (
@@ -292,7 +321,7 @@ async def test_two_machines_answer_as_one(engines: tuple[Engine, Engine]) -> Non
         request = replace(likely, tokens=(*base, number), sampling=sampling, owner=str(number))
         answers[engine, number] = (await generated(engine, request))[0]
 
-    for engine in engines:
+    for engine in (one, two):
         async with anyio.create_task_group() as tasks:
             for number in range(2):
                 tasks.start_soon(ask, engine, number)
@@ -305,6 +334,24 @@ async def test_two_machines_answer_as_one(engines: tuple[Engine, Engine]) -> Non
                 break
     assert (await generated(two, likely))[0] == (await generated(one, likely))[0]
     assert not await two.rest()  # the others would not know
+
+    # One that hangs and is given up: nobody waits for it, though the engine's thread has to.
+    (follower,) = followers_of_this_process()
+    os.kill(follower, signal.SIGSTOP)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_give_up, machines)
+            with pytest.raises(EngineError, match=r"^127\.0\.0\.1 has left the machines"):
+                await generated(two, replace(likely, owner="d"))
+    finally:
+        os.kill(follower, signal.SIGCONT)
+    with pytest.raises(EngineError, match="has left the machines"):
+        await generated(two, likely)
+
+
+async def _give_up(machines: Machines) -> None:
+    await anyio.sleep(0.2)
+    machines._lose("127.0.0.1", "")
 
 
 @pytest.fixture

@@ -65,6 +65,9 @@ class Engine:
     ) -> None:
         self._options = options
         self._machines = machines
+        self._running: set[Generation] = set()
+        if machines is not None:
+            machines.on_lost.append(self._fail_all)
         self._cache_bytes = cache_bytes
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._scheduler: Scheduler | None = None
@@ -120,17 +123,26 @@ class Engine:
             )
         if self._closed or self.directory is None:
             raise EngineError("The model is closed; open it again.")
+        if self._machines is not None and self._machines.lost.is_set():
+            raise EngineError(self._machines.trouble)
         if self.is_asleep and self.before_waking is not None:
             try:
                 await self.before_waking()
             except ModelUnavailable as error:
                 raise EngineError(str(error)) from error
         generation = Generation(request)
+        self._running.add(generation)
         self._jobs.put(lambda: self._add(generation))
         try:
             yield generation
         finally:
+            self._running.discard(generation)
             generation.cancel()
+
+    def _fail_all(self, sentence: str) -> None:
+        """End what runs, from any thread: the engine's own may wait for a machine for ever."""
+        for generation in list(self._running):
+            generation.post(EngineError(sentence))
 
     def forget(self, owner: str) -> None:
         """Drop what is kept of a session, from memory and from disk, between two passes."""

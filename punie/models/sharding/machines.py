@@ -58,6 +58,8 @@ class Machines:
         self.lost = threading.Event()
         """Set when one of them is gone; `trouble` says it in a sentence."""
         self.trouble = ""
+        self.on_lost: list[Callable[[str], None]] = []
+        """Called with the sentence when one is gone, in a thread of its own."""
         self._followers = followers
         self._closing = False
         self._lock = threading.Lock()
@@ -131,6 +133,8 @@ class Machines:
             )
             _log.error("a machine is lost", machine=name, reason=reason)
             self.lost.set()
+        for tell in self.on_lost:
+            tell(self.trouble)
 
 
 def _start_followers(hosts: tuple[RingHost, ...], choice: ModelChoice) -> dict[int, _Follower]:

@@ -67,11 +67,13 @@ def _listen(wire: Wire, given: "queue.SimpleQueue[Message]") -> None:
 
 def _follow(directory: Path, given: "queue.SimpleQueue[Message]") -> None:
     # Imported only here: the report should not wait for it.
+    from punie.models.mlx.scheduling.admission import MemoryBudget
     from punie.models.mlx.sharding.mirrors import Mirrors
     from punie.models.mlx.sharding.ring import join_ring, load_part
 
     place = given.get()
     model, _ = load_part(directory, join_ring(place["ring"], place["rank"]))
+    MemoryBudget.of_machine(None, None).set_limits()
     mirrors = Mirrors(model)
     while True:
         mirrors.feed(given.get())
