@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -26,16 +26,21 @@ SESSION_HEADER = "acp-session-id"
 _KEEP_ALIVE_SECONDS = 15.0
 _WITHOUT_STREAM_SECONDS = 30.0
 _INITIALIZE_SECONDS = 30.0
+_MOST_STREAMS = 200
 _OPENING = frozenset({"session/load", "session/resume"})
 _CREATING = frozenset({"session/new", "session/fork"})
 
 
 @dataclass(eq=False)
 class _Stream:
-    """One stream of events; `readers` counts the requests that read it."""
+    """One stream of events; `readers` counts the requests that read it.
+
+    Whoever closes `end` ends it.
+    """
 
     outlet: SocketOutlet
     lines: MemoryObjectReceiveStream[bytes]
+    end: MemoryObjectSendStream[bytes]
     readers: int = 0
     opened: bool = False
 
@@ -62,7 +67,7 @@ class _HttpClient:
         stream = self.streams.get(session_id)
         if stream is None:
             send, receive = anyio.create_memory_object_stream[bytes]()
-            stream = _Stream(SocketOutlet(send.send, self.connection.inlet.stop), receive)
+            stream = _Stream(SocketOutlet(send.send, self.connection.inlet.stop), receive, send)
             self.streams[session_id] = stream
             self.tasks.start_soon(stream.outlet.run)
         return stream
@@ -144,6 +149,8 @@ class EventStreams:
             message = json.loads(body)
         except (ValueError, RecursionError):
             return _error(400, "The body is not valid JSON.")
+        if isinstance(message, list):
+            return _error(501, "Batches are not part of this protocol.")
         if not isinstance(message, dict):
             return _error(400, "A message must be a JSON object.")
         if message.get("method") == "initialize" and "id" in message:
@@ -151,6 +158,10 @@ class EventStreams:
         client = self._client(request)
         if isinstance(client, Response):
             return client
+        params = message.get("params")
+        named = params.get("sessionId") if isinstance(params, dict) else None
+        if named is not None and request.headers.get(SESSION_HEADER, named) != named:
+            return _error(400, "The header Acp-Session-Id names another session than the message.")
         client.note_request(message)
         await client.connection.inlet.put(body)
         return Response(status_code=202)
@@ -163,7 +174,10 @@ class EventStreams:
         client = self._client(request)
         if isinstance(client, Response):
             return client
-        stream = client.opened_stream(request.headers.get(SESSION_HEADER))
+        session_id = request.headers.get(SESSION_HEADER)
+        if session_id not in client.streams and len(client.streams) >= _MOST_STREAMS:
+            return _error(429, "The connection has as many streams as it may have.")
+        stream = client.opened_stream(session_id)
         if stream.readers:
             return _error(409, "That stream is open already.")
         return StreamingResponse(
@@ -177,6 +191,8 @@ class EventStreams:
         client = self._client(request)
         if isinstance(client, Response):
             return client
+        # Nothing more is taken for it, while what it still says goes out.
+        del self._clients[client.connection.id]
         client.connection.inlet.stop()
         return Response(status_code=202)
 
@@ -220,8 +236,10 @@ class EventStreams:
                     tasks.start_soon(_end_without_reader, client)
                     await self._connections.serve(connection, client)
                 finally:
-                    del self._clients[connection.id]
+                    self._clients.pop(connection.id, None)
                     tasks.cancel_scope.cancel()
+            for stream in client.streams.values():
+                stream.end.close()
 
 
 async def read_body(request: Request) -> bytes | None:

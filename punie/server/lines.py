@@ -126,7 +126,7 @@ class SocketOutlet:
         try:
             with anyio.fail_after(self._patience):
                 await self._send(line.data)
-        except (TimeoutError, OSError):
+        except (TimeoutError, OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
             self.break_off()
         finally:
             self._backlog -= len(line.data)

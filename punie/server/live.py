@@ -251,6 +251,7 @@ class Live:
         elif method in ("session/request_permission", "elicitation/create"):
             session = self._session(connection, params)
             if session is not None:
+                self._settle(key, "withdrawn")  # an id that is used again
                 session.questions += 1
                 view = question_view(params)
                 if _text(_object(params.get("toolCall")).get("toolCallId")) in session.calls:

@@ -235,7 +235,7 @@ METHODS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(METHODS, MEMBERS, st.integers(0, 2), st.booleans()), max_size=12))
 def test_no_message_breaks_it(messages: list[tuple[str | None, Json, int, bool]]) -> None:
     live = Live()
