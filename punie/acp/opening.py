@@ -14,10 +14,12 @@ from punie.acp.errors import internal, invalid, unknown_session
 from punie.acp.handshake import ClientProfile
 from punie.acp.history import ADDITIONAL, HistoryUnavailable, SavedHistory
 from punie.acp.models import default_reference
+from punie.acp.served import ServedModels
 from punie.acp.sessions import LiveSession
 from punie.agent.events import ModeChanged, ModelChanged, Thinking, ThinkingChanged, TitleChanged
 from punie.logs.setup import get_logger
 from punie.models.catalog import available_models
+from punie.models.options import endpoint_of
 from punie.settings import Settings, SettingsError, config_dir
 
 _log = get_logger(__name__)
@@ -30,6 +32,7 @@ class SessionOpener:
         self._settings = settings
         self._history = history
         self._editor = editor
+        self._served = ServedModels(endpoint_of(settings))
 
     async def new(self, roots: Sequence[Path], profile: ClientProfile) -> LiveSession:
         """Open a new session in the first of the folders, and save it."""
@@ -40,6 +43,7 @@ class SessionOpener:
             return self._build(str(uuid4()), roots, profile, settings, model, None)
 
         session = await anyio.to_thread.run_sync(build)
+        await self._offer_served(session)
         await self._history.create(session)
         return session
 
@@ -77,6 +81,7 @@ class SessionOpener:
             return self._build(session_id, roots, profile, settings, reference, thinking)
 
         session = await anyio.to_thread.run_sync(build)
+        await self._offer_served(session)
         session.mode, session.title = mode, title
         session.events, session.saved, session.created = events, len(events), True
         additional = [str(root) for root in roots[1:]]
@@ -107,6 +112,13 @@ class SessionOpener:
             await anyio.to_thread.run_sync(copy_checkpoints, folder(session_id), folder(new_id))
         except OSError:
             _log.exception("checkpoints not copied", session=session_id)
+
+    async def _offer_served(self, session: LiveSession) -> None:
+        """Offer what the user's server has beside what is on this machine."""
+        known = {choice.id for choice in session.choices}
+        served = await self._served.choices()
+        new = [choice for choice in served if choice.id not in known]
+        session.choices = (*session.choices, *new)
 
     def _settings_for(self, folder: Path) -> Settings:
         try:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
-
 from punie.models.catalog import ENDPOINT_PREFIX, ModelUnavailable
 from punie.models.endpoint import Endpoint
 from punie.models.served import ServedModel, find_served, served_models
@@ -29,14 +27,14 @@ class Served:
 def ask_server(endpoint: Endpoint) -> Served:
     """Ask a server for its models; it gets a few seconds."""
     try:
-        return Served(endpoint, anyio.run(served_models, endpoint, _SECONDS))
+        return Served(endpoint, served_models(endpoint, _SECONDS))
     except ModelUnavailable as error:
         return Served(endpoint, None, str(error))
 
 
 def find_model(endpoint: Endpoint, reference: str) -> ServedModel:
     """Return a server's model; raise `ModelUnavailable`."""
-    return anyio.run(find_served, endpoint, reference.removeprefix(ENDPOINT_PREFIX))
+    return find_served(endpoint, reference.removeprefix(ENDPOINT_PREFIX))
 
 
 def served_lines(served: Served, used: list[str]) -> list[str]:

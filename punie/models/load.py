@@ -168,7 +168,8 @@ async def _open_remote(choice: ModelChoice, endpoint: Endpoint | None) -> "Strea
             ) from None
         from punie.models.served import find_served
 
-        served = await find_served(endpoint, choice.id.removeprefix(ENDPOINT_PREFIX))
+        name = choice.id.removeprefix(ENDPOINT_PREFIX)
+        served = await anyio.to_thread.run_sync(find_served, endpoint, name, abandon_on_cancel=True)
         client = remote.open_client(endpoint, read_key(endpoint))
         model: RemoteModel = remote.RemoteModel(served.name, endpoint, client, served.window)
         if served.window is None:

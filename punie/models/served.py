@@ -1,10 +1,12 @@
-"""Which models an OpenAI-compatible server says that it has."""
+"""Which models an OpenAI-compatible server says that it has. Blocks: call it in a thread."""
 
+import http.client
+import json
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import httpx2
 
 from punie.models.catalog import ModelUnavailable
 from punie.models.endpoint import KEY_VARIABLE, Endpoint, read_key
@@ -13,6 +15,7 @@ _WINDOWS = ("max_model_len", "context_length", "context_window", "max_context_le
 """What servers call the window of a model: vLLM, routers, LM Studio, llama.cpp."""
 _SECONDS = 10.0
 _LEAST_WINDOW = 256
+_MOST_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -23,37 +26,42 @@ class ServedModel:
     window: int | None
 
 
-async def served_models(
-    endpoint: Endpoint, seconds: float = _SECONDS
-) -> tuple[ServedModel, ...] | None:
+def served_models(endpoint: Endpoint, seconds: float = _SECONDS) -> tuple[ServedModel, ...] | None:
     """Ask a server for its models; None if it is there and does not tell.
 
     Raises `ModelUnavailable` if it cannot be reached in `seconds` or does not accept the key.
     """
     key = read_key(endpoint)
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    request = urllib.request.Request(f"{endpoint.url}/models")
+    if key is not None:
+        request.add_unredirected_header("Authorization", f"Bearer {key}")
+    # As for the model itself: no proxy on the way to this machine, and nobody else is asked.
+    proxies = urllib.request.ProxyHandler({} if endpoint.is_local else None)
     try:
-        async with httpx2.AsyncClient(
-            timeout=seconds, trust_env=not endpoint.is_local, headers=headers
-        ) as client:
-            response = await client.get(f"{endpoint.url}/models")
-    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol):
+        with urllib.request.build_opener(proxies, _NoRedirects()).open(
+            request, timeout=seconds
+        ) as response:
+            content = response.read(_MOST_BYTES)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code not in (401, 403):
+                return None
+        raise ModelUnavailable(
+            f"The server at {endpoint.url} does not accept the key ({error.code}); "
+            f"set {KEY_VARIABLE} or openai_key_file."
+        ) from None
+    except urllib.error.URLError:
         raise ModelUnavailable(
             f"The server at {endpoint.url} cannot be reached; start it, or correct openai_url."
         ) from None
-    except httpx2.HTTPError:
+    except (OSError, http.client.HTTPException):
         return None
-    if response.status_code in (401, 403):
-        raise ModelUnavailable(
-            f"The server at {endpoint.url} does not accept the key ({response.status_code}); "
-            f"set {KEY_VARIABLE} or openai_key_file."
-        )
-    return _listed(response)
+    return _listed(content)
 
 
-async def find_served(endpoint: Endpoint, name: str) -> ServedModel:
+def find_served(endpoint: Endpoint, name: str) -> ServedModel:
     """Return a model of a server with its window; raise `ModelUnavailable` if it is not there."""
-    found = await served_models(endpoint)
+    found = served_models(endpoint)
     for model in found or ():
         if model.name == name:
             return ServedModel(name, endpoint.context or model.window)
@@ -66,12 +74,17 @@ async def find_served(endpoint: Endpoint, name: str) -> ServedModel:
     return ServedModel(name, endpoint.context)
 
 
-def _listed(response: httpx2.Response) -> tuple[ServedModel, ...] | None:
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Follow nobody who points to another server."""
+
+
+def _listed(content: bytes) -> tuple[ServedModel, ...] | None:
     try:
-        content = response.json() if response.is_success else None
+        listed = json.loads(content)
     except ValueError:
         return None
-    entries = content.get("data") if isinstance(content, dict) else None
+    entries = listed.get("data") if isinstance(listed, dict) else None
     if not isinstance(entries, list):
         return None
     return tuple(

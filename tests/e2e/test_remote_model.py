@@ -22,7 +22,9 @@ KEY = "sk-of-this-test-only"
 
 @pytest.fixture
 def server() -> Iterator[OpenAIServer]:
-    served = OpenAIServer(key=KEY, models=[{"id": "org/coder", "max_model_len": 40_960}])
+    served = OpenAIServer(
+        key=KEY, models=[{"id": "org/coder", "max_model_len": 40_960}, {"id": "org/other"}]
+    )
     with serve_openai(served):
         yield served
 
@@ -41,7 +43,10 @@ def test_a_turn_with_a_tool_and_then_trouble(
     }
     client = start("openai:org/coder", environment=variables)
     client.initialize()
-    session = client.new_session(project)
+    result = client.request("session/new", {"cwd": str(project), "mcpServers": []})
+    session = result["sessionId"]
+    offered = {option["value"]: option for option in result["configOptions"][1]["options"]}
+    assert offered["openai:org/other"]["name"] == "other"
     assert client.prompt(session, "what does app.py do?") == "end_turn"
     assert client.text(session) == "It greets."
     thoughts = client.updates(session, "agent_thought_chunk")

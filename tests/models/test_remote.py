@@ -28,6 +28,7 @@ from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.endpoint import KEY_VARIABLE, Endpoint
 from punie.models.load import close_models, open_model
 from punie.models.options import EngineOptions
+from punie.models.served import served_models
 from punie.models.streaming import StreamingModel
 from punie.models.traits import thinking_levels
 from tests.openai_server import Answer, OpenAIServer, calls, says, serve_openai
@@ -193,6 +194,14 @@ async def test_a_server_that_lists_nothing_is_used_all_the_same(server: OpenAISe
     server.models = None
     assert (await answer(await opened(server, "any/name"))).text == "Hello there."
     assert server.requests[0]["model"] == "any/name"
+
+
+async def test_what_lists_no_models_is_no_list(server: OpenAIServer) -> None:
+    endpoint = Endpoint(server.url)
+    for listed in ([], [{"name": "x"}], ["x"], [{"id": 3}]):
+        server.models = listed  # type: ignore[assignment]
+        assert served_models(endpoint) == ()
+    assert served_models(Endpoint(server.url + "/elsewhere")) is None
 
 
 async def test_a_model_is_opened_once(server: OpenAIServer) -> None:
