@@ -11,7 +11,7 @@ import anyio
 
 from punie.client.acp_socket import AcpSocket, ConnectionLost, RequestFailed, Tap
 from punie.client.addresses import find_server
-from punie.client.finding import ServerUnavailable
+from punie.client.finding import NoServerPossible, ServerUnavailable
 from punie.client.toad.callbacks import (
     Callbacks,
     ConnectionChange,
@@ -224,7 +224,7 @@ async def _stay_connected(
                 method, params = "session/resume", {**params, "sessionId": client.session_id}
                 await agent.wait_ended()
         except (ServerUnavailable, ConnectionLost) as error:
-            if state == "open":
+            if state == "open" or isinstance(error, NoServerPossible):
                 raise
             reason = str(error)
         client.now_has(None)
