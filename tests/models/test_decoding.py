@@ -154,7 +154,11 @@ async def test_cancelling_some_leaves_the_others(engine: Engine) -> None:
 
     async def one(number: int) -> None:
         tokens: list[int] = []
-        async with engine.generate(request(number, Sampling())) as generation:
+        wanted = request(number, Sampling())
+        if number % 2:
+            # Long enough not to be at its end before the cancel is heard.
+            wanted = replace(wanted, max_tokens=1_000)
+        async with engine.generate(wanted) as generation:
             async for event in generation:
                 if isinstance(event, Decoded):
                     tokens.extend(event.tokens)
@@ -168,7 +172,8 @@ async def test_cancelling_some_leaves_the_others(engine: Engine) -> None:
         for number in range(6):
             group.start_soon(one, number)
     for number, tokens in found.items():
-        assert tokens == expected[number][: len(tokens)]
+        common = min(len(tokens), len(expected[number]))
+        assert tokens[:common] == expected[number][:common]
         assert number % 2 or tokens == expected[number]
 
 
