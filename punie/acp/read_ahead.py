@@ -37,6 +37,8 @@ async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) ->
     if session.mcp is not None:
         await session.mcp.settle()
     await anyio.to_thread.run_sync(import_turn, abandon_on_cancel=True)
+    if session.turn is not None:
+        return  # Asked already, as by a client that has just one prompt.
     from punie.agent.budget import context_window
     from punie.agent.journal import PastTurns
     from punie.agent.toolset import turn_parameters
