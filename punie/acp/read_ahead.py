@@ -37,7 +37,7 @@ async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) ->
     if session.mcp is not None:
         await session.mcp.settle()
     await anyio.to_thread.run_sync(import_turn, abandon_on_cancel=True)
-    if session.turn is not None:
+    if _is_asked(session):
         return  # Asked already, as by a client that has just one prompt.
     from punie.agent.budget import context_window
     from punie.agent.journal import PastTurns
@@ -54,7 +54,7 @@ async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) ->
         code_mode=session.settings.code_mode,
     )
     parameters = turn_parameters(tools)
-    if session.turn is not None:
+    if _is_asked(session):
         return  # Its prompt is among the events, and the turn itself takes it into the past.
     past = PastTurns()
     if after_turn:
@@ -63,6 +63,10 @@ async def _read(session: LiveSession, models: ModelPool, *, after_turn: bool) ->
     reader = model.used_by(ModelUse(owner=session.id, watched=False))
     await reader.read_ahead(past.history.messages(), model_settings(session.thinking), parameters)
     _log.info("read ahead", session=session.id)
+
+
+def _is_asked(session: LiveSession) -> bool:
+    return session.turn is not None
 
 
 async def _say_nothing(_: str) -> None:
