@@ -39,6 +39,7 @@ _NOT_OF_A_PROJECT = frozenset(
         "idle_minutes",
         "prefix_cache_gb",
         "server_idle_minutes",
+        "engine",
         # What leaves the machine is the user's to decide.
         "web_fetch",
         "web_fetch_private",
@@ -62,6 +63,10 @@ _OF_THE_PROCESS = frozenset(
         "idle_minutes",
         "prefix_cache_gb",
         "server_idle_minutes",
+        "engine",
+        "openai_url",
+        "openai_key_file",
+        "openai_context",
     }
 )
 
@@ -143,6 +148,9 @@ class Settings(BaseModel):
     """Tokens that its models read, where the server does not tell."""
     server_idle_minutes: float = Field(default=30.0, ge=0)
     """Minutes without a client after which `punie serve` ends by itself; 0 lets it stay."""
+
+    engine: Literal["in-process", "shared", "auto"] = "auto"
+    """Whether `punie acp` has a model of its own or uses the server's; auto shares large ones."""
 
     _flags: dict[str, Any] = PrivateAttr(default_factory=dict)
 

@@ -6,6 +6,7 @@ from punie.models.options import engine_options
 from punie.settings import (
     Settings,
     SettingsError,
+    environment_of_server,
     load_settings,
     store_user_setting,
     user_settings_file,
@@ -270,3 +271,35 @@ def test_a_file_that_is_broken_or_closed_is_not_written_over(tmp_path: Path) -> 
     path.parent.write_text("in the way")
     with pytest.raises(SettingsError, match="cannot be written"):
         store_user_setting("model", "a")
+
+
+def test_what_a_client_has_set_for_itself_reaches_the_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PUNIE_MODE", "plan")
+    monkeypatch.setenv("PUNIE_MEMORY_GB", "8")
+    monkeypatch.setenv("PUNIE_SANDBOX_WRITE", f"{tmp_path}:/b")
+    ours = load_settings(model="org/ours", state_dir=tmp_path, engine="shared").of_client()
+    assert ours == {"mode": "plan", "model": "org/ours", "sandbox_write": f"{tmp_path}:/b"}
+    monkeypatch.delenv("PUNIE_MODE")
+    monkeypatch.delenv("PUNIE_SANDBOX_WRITE")
+    server = load_settings(model="org/server", temperature=0.5)
+    taken = server.for_client(ours)
+    assert (taken.mode, taken.model, taken.temperature) == ("plan", "org/ours", 0.5)
+    assert taken.sandbox_write == (tmp_path, Path("/b"))
+    assert taken.for_project(tmp_path).model == "org/ours"
+
+
+@pytest.mark.parametrize("name", ["state_dir", "memory_gb", "engine", "nothing"])
+def test_a_client_cannot_set_what_the_process_has_once(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"'{name}' is nothing that a client can set"):
+        load_settings().for_client({name: "1"})
+
+
+def test_a_server_is_not_started_with_what_one_client_has_set() -> None:
+    given = {"PATH": "/bin", "PUNIE_MODEL": "x", "PUNIE_MEMORY_GB": "8", "PUNIE_CONFIG_DIR": "/c"}
+    assert environment_of_server(given) == {
+        "PATH": "/bin",
+        "PUNIE_MEMORY_GB": "8",
+        "PUNIE_CONFIG_DIR": "/c",
+    }

@@ -8,7 +8,7 @@ from typing import Any
 def main(arguments: Sequence[str]) -> int:
     """Serve ACP on stdin and stdout until the client goes away; return the exit code."""
     flags = _flags(arguments) if arguments else {}
-    shared = flags.pop("shared", False)
+    from punie.cli.engine import is_shared
     from punie.settings import SettingsError, load_settings
 
     try:
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
     except SettingsError as error:
         print(f"punie: {error}", file=sys.stderr)
         return 2
-    if shared:
+    if is_shared(settings):
         from punie.client.bridge import serve_bridge
 
         return serve_bridge(settings.state_dir, settings.of_client())
@@ -38,7 +38,19 @@ def _flags(arguments: Sequence[str]) -> dict[str, Any]:
     parser.add_argument("--mode", help="mode of new sessions: ask, accept_edits, plan or auto")
     parser.add_argument("--state-dir", help="folder of sessions and logs")
     parser.add_argument("--log-level", help="DEBUG, INFO, WARNING or ERROR")
-    parser.add_argument(
-        "--shared", action="store_true", help="be a client of this user's server (punie serve)"
+    engine = parser.add_mutually_exclusive_group()
+    engine.add_argument(
+        "--shared",
+        action="store_const",
+        dest="engine",
+        const="shared",
+        help="use the model of this user's server (punie serve), which is started if need be",
+    )
+    engine.add_argument(
+        "--in-process",
+        action="store_const",
+        dest="engine",
+        const="in-process",
+        help="have a model in this process",
     )
     return vars(parser.parse_args(arguments))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from punie.cli.engine import is_shared
 from punie.cli.help import run_typed, say
 from punie.settings import SettingsError, load_settings
 
@@ -89,7 +90,7 @@ def ask(
         settings=settings,
         session=stored,
         chosen={name: value for name, value in chosen.items() if value is not None},
-        shared=shared,
+        shared=shared or (not in_process and is_shared(settings)),
         yes=yes,
         as_json=as_json,
         thoughts=not hide_thoughts,

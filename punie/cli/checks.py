@@ -26,6 +26,8 @@ from punie.models.endpoint import needed_endpoint, read_key
 from punie.models.machine import machine_memory
 from punie.models.memory import Level, fits, gigabytes
 from punie.models.options import endpoint_of, engine_options
+from punie.models.sharing import judge_sharing
+from punie.server.record import read_record
 from punie.settings import Settings
 
 _PROBE_SECONDS = 60
@@ -253,6 +255,26 @@ def _endpoint_findings(reference: str, settings: Settings) -> Iterable[Finding]:
         )
 
 
+def check_engine(subject: Subject) -> Iterable[Finding]:
+    """Tell whether projects share one model, and why."""
+    engine = subject.settings.engine
+    sharing = judge_sharing(subject.settings.model)
+    why = sharing.reason if engine == "auto" else f"engine is set to {engine}"
+    if engine == "shared" or (engine == "auto" and sharing.shared):
+        found = read_record(subject.settings.state_dir)
+        server = "which is not running" if found is None else f"which runs at {found.url}"
+        yield Finding("ok", "engine", f"shared: projects use the server, {server} ({why})")
+    elif sharing.shared:
+        yield Finding(
+            "warning",
+            "engine",
+            f"in-process: each project loads the model ({sharing.reason})",
+            "set engine to shared or auto",
+        )
+    else:
+        yield Finding("ok", "engine", f"in-process: each project has its own model ({why})")
+
+
 def check_draft_model(subject: Subject) -> Iterable[Finding]:
     """Tell whether the draft model of the settings, if there is one, is there and whole."""
     if subject.settings.draft_model is None:
@@ -375,6 +397,7 @@ CHECKS: tuple[Check, ...] = (
     check_mlx,
     check_bundled_model,
     check_chosen_model,
+    check_engine,
     check_draft_model,
     check_search,
     check_sandbox,

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -18,6 +19,7 @@ from punie.models.catalog import (
 )
 from punie.models.checking import check_model
 from punie.models.endpoint import Endpoint, needed_endpoint, read_key
+from punie.models.holdings import Holdings
 from punie.models.machine import machine_memory
 from punie.models.mlx.prefixes.file import forget_saved
 from punie.models.options import EngineOptions
@@ -63,6 +65,7 @@ class _OpenModels:
         self.lock = anyio.Lock()
         self.models: dict[Path, _OpenModel] = {}
         self.remote: dict[tuple[str, Endpoint], RemoteModel] = {}
+        self.holdings: dict[Path, Holdings] = {}
 
     async def make_room(self, path: Path, options: EngineOptions) -> None:
         """Let the other models go that nobody uses just now, if all together would not fit.
@@ -74,16 +77,30 @@ class _OpenModels:
             p: m.engine for p, m in self.models.items() if p != path and not m.engine.is_asleep
         }
         needed = weight_bytes(path)
-        if needed + sum(map(weight_bytes, awake)) <= limit * _SHARE_OF_WEIGHTS:
-            return
-        for other, engine in list(awake.items()):
-            if await _rests(engine):
-                del awake[other]
+        if needed + sum(map(weight_bytes, awake)) > limit * _SHARE_OF_WEIGHTS:
+            for other, engine in list(awake.items()):
+                if await _rests(engine):
+                    del awake[other]
         if awake and needed + sum(map(weight_bytes, awake)) > limit:
             raise ModelUnavailable(
                 f"There is no memory for the model in {path} beside the one that is answering; "
                 "wait until that is done, or use the same model."
             )
+        holdings = self.holdings_of(options)
+        if holdings is not None:
+            own = sum(map(weight_bytes, awake))
+            await anyio.to_thread.run_sync(holdings.claim, path, needed, limit, own)
+
+    def holdings_of(self, options: EngineOptions) -> Holdings | None:
+        """Return where the processes of the user tell which models they hold."""
+        folder = options.holdings_directory
+        return None if folder is None else self.holdings.setdefault(folder, Holdings(folder))
+
+    def let_go(self, path: Path, options: EngineOptions) -> None:
+        """Tell the other processes that a model's weights were released."""
+        holdings = self.holdings_of(options)
+        if holdings is not None:
+            holdings.release(path)
 
 
 _open_models = _OpenModels()
@@ -187,8 +204,13 @@ async def _open_mlx(
             if on_progress is not None:
                 await on_progress(f"Loading {choice.title}…")
             await _open_models.make_room(path, options)
-            opened = await _load(path, options)
+            try:
+                opened = await _load(path, options)
+            except BaseException:
+                _open_models.let_go(path, options)
+                raise
             _open_models.models[path] = opened
+            opened.engine.on_release = partial(_open_models.let_go, path, options)
 
             async def make_room() -> None:
                 async with _open_models.lock:

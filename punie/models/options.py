@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _GB = 10**9
 _PREFIX_FOLDER = "prefixes"
+_HOLDINGS_FOLDER = "models-in-memory"
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class EngineOptions:
     without a directory nothing is saved. After `idle_seconds` without a request the weights are
     released. `draft_model` is a reference of a small model with the same tokens, `endpoint` the
     server of models that run elsewhere, `machines` what shares one of the models with this machine.
+    In `holdings_directory` processes tell each other which models they hold.
     """
 
     memory_limit: int | None = None
@@ -30,6 +32,7 @@ class EngineOptions:
     draft_model: str | None = None
     endpoint: Endpoint | None = None
     machines: "Machines | None" = None
+    holdings_directory: Path | None = None
 
 
 class _EngineSettings(Protocol):
@@ -62,6 +65,7 @@ def engine_options(settings: _EngineSettings) -> EngineOptions:
         idle_seconds=settings.idle_minutes * 60 if settings.idle_minutes else None,
         draft_model=settings.draft_model,
         endpoint=endpoint_of(settings),
+        holdings_directory=settings.state_dir / _HOLDINGS_FOLDER,
     )
 
 

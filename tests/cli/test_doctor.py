@@ -9,7 +9,7 @@ import pytest
 
 from punie.cli import checks
 from punie.cli.checks import Finding, Subject, run_check
-from punie.models import blas
+from punie.models import blas, sharing
 from punie.models.machine import MachineMemory
 from punie.settings import Settings
 from punie.workspace.sandbox import detect
@@ -208,3 +208,33 @@ def test_the_sandbox(
     monkeypatch.setattr(detect, "find_sandbox", lambda: found)
     (row,) = run_check(checks.check_sandbox, Subject(Settings(sandbox=sandbox), Path("/home")))
     assert (row.status, row.text) == finding
+
+
+@pytest.mark.parametrize(
+    ("engine", "memory", "expected"),
+    [
+        ("auto", 24, ("ok", "shared: projects use the server, which is not running (")),
+        ("auto", 64, ("ok", "in-process: each project has its own model (")),
+        ("shared", 64, ("ok", "shared: projects use the server, which is not running (engine")),
+        ("in-process", 24, ("warning", "in-process: each project loads the model (")),
+    ],
+)
+def test_the_engine_that_is_used_and_why(
+    engine: str,
+    memory: int,
+    expected: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = build_model(tmp_path / "model")
+    with (model / "model-2.safetensors").open("wb") as file:
+        file.truncate(10 * 10**9)
+    total = memory * 10**9
+    found = MachineMemory(total, total, total, "ram")
+    monkeypatch.setattr(sharing, "machine_memory", lambda **_: found)
+    settings = Settings.model_validate(
+        {"model": str(model), "engine": engine, "state_dir": tmp_path}
+    )
+    (finding,) = checks.check_engine(Subject(settings, tmp_path))
+    assert finding.status == expected[0]
+    assert finding.text.startswith(expected[1])

@@ -341,3 +341,11 @@ def test_a_folder_that_cannot_be_used_is_told(start: Start, tmp_path: Path) -> N
         environment={"PUNIE_STATE_DIR": str(tmp_path / "file")},
     )
     assert no_server(client).startswith("The server cannot be started (not a directory: ")
+
+
+def test_the_setting_chooses_and_a_flag_goes_before_it(start: Start, state: Path) -> None:
+    shared = {"PUNIE_ENGINE": "shared"}
+    start(arguments=("acp", "--in-process"), environment=shared).initialize()
+    assert not is_locked(state)
+    start(arguments=("acp",), environment=shared).initialize()
+    assert is_locked(state)

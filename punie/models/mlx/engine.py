@@ -86,6 +86,8 @@ class Engine:
         self.config: dict[str, Any] = {}
         self.before_waking: Callable[[], Awaitable[None]] | None = None
         """Is called before released weights are loaded again; raises `ModelUnavailable`."""
+        self.on_release: Callable[[], None] | None = None
+        """Is called on the engine's thread when the weights are released."""
         self._thread = threading.Thread(target=self._serve, name="punie-mlx", daemon=True)
         self._thread.start()
         # A thread that is inside MLX when the interpreter goes away aborts the process.
@@ -316,6 +318,9 @@ class Engine:
         self._prefilled += self._scheduler.prefilled_tokens
         self._prefixes.flush(_LAST_SAVING_SECONDS)
         self._prefixes.clear()
+        if self.on_release is not None:
+            # Before the engine looks asleep, so that whoever wakes it up comes after this.
+            self.on_release()
         self._scheduler = self._prefixes = None
         gc.collect()  # a model holds itself in circles
         mx.clear_cache()
