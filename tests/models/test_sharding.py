@@ -380,6 +380,16 @@ def test_machines_that_do_not_fit(
         Machines.start(read_hosts(hosts_file(tmp_path)), resolve_model(BUNDLED_ID), print)
 
 
+def test_machines_that_do_not_reach_one_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, nobody_left: None
+) -> None:
+    ring = [["127.0.0.1:18999"], ["192.0.2.1:18999"]]
+    monkeypatch.setattr(machines_module, "ring_addresses", lambda *_: ring)
+    monkeypatch.setattr(machines_module, "_REHEARSAL_SECONDS", 1.0)
+    with pytest.raises(CannotShare, match=r"do not reach one another at 127.0.0.1, 127.0.0.1; see"):
+        Machines.start(read_hosts(hosts_file(tmp_path)), resolve_model(BUNDLED_ID), print)
+
+
 def test_a_machine_that_lacks_the_model_or_is_not_there(
     tmp_path: Path, nobody_left: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,13 +4,18 @@ The launcher looks at its programs without a pause, so it should not have to sta
 lives as long as its connection to the machine that leads.
 """
 
+import os
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 
 def main() -> None:
     """Hand the orders on standard input to a process that stays when this one's terminal goes."""
     orders = sys.stdin.readline()
+    with suppress(KeyError, OSError):
+        Path(os.environ.pop("MLX_HOSTFILE")).unlink()  # one without the machine that leads
     follower = subprocess.Popen(
         # The argument only tells whoever looks at the processes where it belongs.
         [sys.executable, "-m", "punie.models.mlx.sharding.follower", *sys.argv[1:]],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_FIRST_PORT = 32_323
+FIRST_PORT = 32_323
 """Where MLX's launcher begins too, on machines whose ports cannot be looked at from here."""
 
 
@@ -73,9 +73,12 @@ def is_here(address: str) -> bool:
     return _free_port(address) is not None
 
 
-def ring_addresses(hosts: tuple[RingHost, ...]) -> list[list[str]]:
-    """Return where each machine waits for its neighbours; ports of this one are free now."""
-    port = _FIRST_PORT
+def ring_addresses(hosts: tuple[RingHost, ...], first_port: int = FIRST_PORT) -> list[list[str]]:
+    """Return where each machine waits for its neighbours.
+
+    Ports of this one are free now; those of the others count from `first_port`.
+    """
+    port = first_port
     ring = []
     for host in hosts:
         node = []

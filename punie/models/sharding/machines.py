@@ -24,7 +24,7 @@ from punie.logs.setup import get_logger
 from punie.models.catalog import ModelChoice, ModelUnavailable, read_json_object
 from punie.models.checking import check_model
 from punie.models.sharding.division import check_divisible
-from punie.models.sharding.hosts import CannotShare, RingHost, ring_addresses
+from punie.models.sharding.hosts import FIRST_PORT, CannotShare, RingHost, ring_addresses
 from punie.models.sharding.likeness import model_fingerprint, versions
 from punie.models.sharding.wire import Message, Wire
 
@@ -32,6 +32,9 @@ _STARTING_SECONDS = 60.0
 _HELLO_SECONDS = 10.0
 _LAUNCHER_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
+_REHEARSAL_SECONDS = 30.0
+_REHEARSAL_PORTS = 100
+"""How far its ports are from the real ones, which must be free again."""
 _MOST_OUTPUT = 300
 _WARNING = "[WARN]"
 _log = get_logger(__name__)
@@ -84,6 +87,12 @@ class Machines:
             raise CannotShare(str(error)) from None
         say(f"starting {choice.title} on {', '.join(host.name for host in hosts)}.")
         followers = _start_followers(hosts, choice)
+        try:
+            _rehearse(hosts, followers)
+        except BaseException:
+            for follower in followers.values():
+                follower.wire.close()
+            raise
         return cls(hosts, choice.path, followers)
 
     def join(self) -> None:
@@ -163,6 +172,41 @@ def _start_followers(hosts: tuple[RingHost, ...], choice: ModelChoice) -> dict[i
             return _Roll(hosts, choice, token, listener, launcher, output).call()
         finally:
             _end(launcher)
+
+
+def _rehearse(hosts: tuple[RingHost, ...], followers: dict[int, _Follower]) -> None:
+    """See that all machines can form a ring; raise `CannotShare`.
+
+    Who joins one for good is frozen until the others are there, so this is tried aside.
+    """
+    ring = ring_addresses(hosts, FIRST_PORT + _REHEARSAL_PORTS)
+    with suppress(OSError):  # one that is gone is missing in the ring too
+        for rank, follower in followers.items():
+            follower.wire.send({"do": "rehearse", "ring": ring, "rank": rank})
+    if not take_part(ring, 0, _REHEARSAL_SECONDS):
+        addresses = ", ".join(host.addresses[0] for host in hosts)
+        raise CannotShare(
+            f"The machines do not reach one another at {addresses}; see that these addresses are "
+            "right and that no firewall keeps Python's ports closed."
+        )
+
+
+def take_part(ring: list[list[str]], rank: int, seconds: float) -> bool:
+    """Take this machine's place in a rehearsal; tell whether it was completed in time."""
+    place = (json.dumps(ring), str(rank))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "punie.models.mlx.sharding.rehearsal", *place],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    if done.returncode:
+        _log.warning("a ring failed", said=done.stderr.decode("utf-8", "replace")[-_MOST_OUTPUT:])
+    return done.returncode == 0
 
 
 def _launch(hostfile: Path, output: Any) -> "subprocess.Popen[bytes]":

@@ -18,9 +18,11 @@ from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.checking import check_model
 from punie.models.machine import machine_memory
 from punie.models.sharding.likeness import model_fingerprint, versions
+from punie.models.sharding.machines import take_part
 from punie.models.sharding.wire import Message, Wire
 
 _CONNECT_SECONDS = 20.0
+_REHEARSAL_SECONDS = 30.0
 
 
 def main() -> None:
@@ -28,7 +30,6 @@ def main() -> None:
     orders = json.loads(sys.stdin.readline())
     # The launcher counts those that follow from 0; 0 is the one that leads.
     rank = int(os.environ.pop("MLX_RANK")) + 1
-    os.environ.pop("MLX_HOSTFILE", None)
     address, port = orders["address"]
     wire = Wire(socket.create_connection((address, port), timeout=_CONNECT_SECONDS))
     hello: Message = {"token": orders["token"], "rank": rank, "versions": versions()}
@@ -71,7 +72,8 @@ def _follow(directory: Path, given: "queue.SimpleQueue[Message]") -> None:
     from punie.models.mlx.sharding.mirrors import Mirrors
     from punie.models.mlx.sharding.ring import join_ring, load_part
 
-    place = given.get()
+    while (place := given.get())["do"] == "rehearse":
+        take_part(place["ring"], place["rank"], _REHEARSAL_SECONDS)
     model, _ = load_part(directory, join_ring(place["ring"], place["rank"]))
     MemoryBudget.of_machine(None, None).set_limits()
     mirrors = Mirrors(model)

@@ -1,5 +1,6 @@
 """Joining MLX's ring, and the part of a model that one machine of it holds."""
 
+import faulthandler
 import json
 import os
 import tempfile
@@ -11,6 +12,7 @@ import mlx.core as mx
 
 from punie.models.mlx.library import load_model
 
+_JOINING_SECONDS = 60.0
 _RANK, _HOSTS = "MLX_RANK", "MLX_HOSTFILE"
 
 
@@ -18,15 +20,18 @@ def join_ring(ring: Sequence[Sequence[str]], rank: int) -> mx.distributed.Group:
     """Connect with the neighbours; all machines do so at the same time.
 
     MLX takes its place in the ring from the environment, which programs that are started later
-    must not inherit.
+    must not inherit. It waits with the interpreter's lock held, so that nothing else in the process
+    could give up: after a minute the process ends.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(ring, file)
         file.flush()
         os.environ[_RANK], os.environ[_HOSTS] = str(rank), file.name
+        faulthandler.dump_traceback_later(_JOINING_SECONDS, exit=True, file=2)
         try:
             return mx.distributed.init(strict=True, backend="ring")
         finally:
+            faulthandler.cancel_dump_traceback_later()
             del os.environ[_RANK], os.environ[_HOSTS]
 
 
