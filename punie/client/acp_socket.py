@@ -151,7 +151,7 @@ class AcpSocket:
     def on_request(self, method: str, handler: OnRequest) -> None:
         """Have the agent's requests of a method answered by a handler.
 
-        It is cancelled when the agent no longer waits. What it raises, but for `RequestFailed`,
+        It is cancelled when the agent no longer waits, or has gone. What it raises, but for `RequestFailed`,
         ends the connection, and comes out of every request. Methods without a handler are
         answered as unknown.
         """
@@ -296,7 +296,7 @@ class AcpSocket:
                 answer = {"error": {"code": INTERNAL_ERROR, "message": "The client failed."}}
             finally:
                 del self._answering[request_id]
-        with suppress(ConnectionLost):
+        with suppress(Exception):  # whatever ended the connection comes out of the requests
             await self._send({"id": request_id, **answer})
         if failure is not None:
             self._failure = failure
@@ -304,6 +304,8 @@ class AcpSocket:
 
     def _end(self) -> None:
         self._ended.set()
+        for scope in self._answering.values():
+            scope.cancel()
         for pending in self._pending.values():
             if pending.answered.is_set():
                 continue

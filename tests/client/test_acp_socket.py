@@ -165,6 +165,34 @@ async def test_a_question_that_is_withdrawn_is_cancelled_even_before_it_began() 
     assert ended
 
 
+@pytest.mark.parametrize("way", ["it ends", "a handler fails"])
+async def test_whoever_is_asked_hears_when_the_connection_has_gone(way: str) -> None:
+    cancelled = anyio.Event()
+
+    async def ask_a_person(_: Json) -> Json:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.set()
+        return {}
+
+    def fail(_: Json) -> None:
+        raise LookupError("handler")
+
+    async with talking() as (agent, peer):
+        agent.on_request("session/request_permission", ask_a_person)
+        agent.on_notification("session/update", fail)
+        peer.say(id=1, method="session/request_permission", params={})
+        await anyio.wait_all_tasks_blocked()
+        if way == "it ends":
+            peer.end.end()
+        else:
+            peer.notify("session/update")
+        await cancelled.wait()
+        with pytest.raises(ConnectionLost if way == "it ends" else LookupError):
+            await agent.request("session/list")
+
+
 async def test_what_nobody_offers_is_answered_as_unknown() -> None:
     async with talking() as (_, peer):
         peer.say(id="x", method="terminal/create", params={"command": "rm"})
