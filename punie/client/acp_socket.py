@@ -151,9 +151,9 @@ class AcpSocket:
     def on_request(self, method: str, handler: OnRequest) -> None:
         """Have the agent's requests of a method answered by a handler.
 
-        It is cancelled when the agent no longer waits, or has gone. What it raises, but for `RequestFailed`,
-        ends the connection, and comes out of every request. Methods without a handler are
-        answered as unknown.
+        It is cancelled when the agent no longer waits, or has gone. What it raises, but for
+        `RequestFailed`, ends the connection, and comes out of every request. Methods without a
+        handler are answered as unknown.
         """
         self._asked[method] = handler
 

@@ -166,6 +166,23 @@ def test_whatever_comes_stays_text(
     client.close()
 
 
+def test_results_written_as_markdown_are_shown_plain(
+    browser: Browser, server: RunningServer, scripted: Use, project: Path
+) -> None:
+    command = "printf 'one\\ntwo\\n'; exit 3"
+    run = {"tool": "run_command", "arguments": {"command": command}}
+    scripted({"calls": [run]}, {"text": "Ran."}, mode="auto")
+    page = page_of(browser, server)
+    client, session = client_of(server, project)
+    assert client.prompt(session) == "end_turn"
+    page.click(f'#sessions [data-session="{session}"]')
+    page.until_text("#items", "the turn ended")
+    assert page.text("#items .call .title") == command
+    output = page.js("document.querySelector('#items .call .output').textContent")
+    assert output.splitlines() == ["exit code 3", "one", "two"]
+    client.close()
+
+
 def test_the_log_is_filtered(browser: Browser, server: RunningServer, project: Path) -> None:
     client, session = client_of(server, project)
     client.close()

@@ -220,7 +220,7 @@ const ended = (item) => (item.reason === "end_turn" ? "the turn ended" : item.re
 function callNode(item) {
   const head = make("summary", "", "",
     make("span", `status ${known(item.status)}`, item.status.replaceAll("_", " ")),
-    make("span", "title", item.title || item.id),
+    make("span", "title", titled(item.title) || item.id),
   );
   const details = make("details", "", "", head);
   const content = item.content.filter((block) => block.text || block.path);
@@ -232,7 +232,7 @@ function callNode(item) {
 
 function questionNode(item) {
   const node = make("div", item.answer ? "answered" : "open", "",
-    make("p", "title", item.title),
+    make("p", "title", titled(item.title)),
   );
   for (const block of item.content) node.append(blockNode(block));
   if (!item.content.length && item.input) node.append(blockNode({ text: item.input }));
@@ -245,7 +245,7 @@ function questionNode(item) {
 }
 
 function blockNode(block) {
-  if (!block.path) return make("pre", "output", block.text);
+  if (!block.path) return make("pre", "output", unfenced(block.text));
   const lines = diffLines(block.old, block.new);
   const body = make("pre", "diff");
   for (const [sign, text] of lines) {
@@ -255,6 +255,14 @@ function blockNode(block) {
   if (block.cut) body.append(make("span", "skipped", "… cut\n"));
   return make("div", "change", "", make("p", "path", block.path), body);
 }
+
+// Results are written for front ends that show Markdown; here they are plain.
+function unfenced(text) {
+  const fenced = /^(`{3,})[^\n`]*\n([^]*?)\n?\1\s*$/.exec(text);
+  return fenced && !fenced[2].includes(`\n${fenced[1]}`) ? fenced[2] : text;
+}
+
+const titled = (text) => /^`([^`]+)`$/.exec(text)?.[1] ?? text;
 
 // Lines in common at the beginning and the end are left out but for three; between them the
 // longest common subsequence tells what was kept.
@@ -386,7 +394,7 @@ function drawQuestions() {
     for (const { item } of session.items.values()) {
       if (item.kind !== "question" || item.answer) continue;
       const row = make("button", "waiting", "",
-        make("span", "what", item.title),
+        make("span", "what", titled(item.title)),
         make("span", "facts", [
           folderOf(session.about.cwd), nameOf(session.about),
           `waits for an answer in ${session.about.client || "its front end"}`,
@@ -509,6 +517,7 @@ function pick(name) {
     byId(each).hidden = each !== name;
     byId(`tab-${each}`).setAttribute("aria-selected", each === name);
   }
+  for (const each of ["filter", "level"]) byId(each).hidden = name !== "log";
 }
 
 // --- what a person does -----------------------------------------------------------------------
