@@ -72,12 +72,12 @@ def ask(
     text, attached = (piped, None) if prompt == "-" else (prompt, piped if piped.strip() else None)
     if not text.strip():
         _refuse("the prompt is empty.")
-    cwd = Path.cwd()
     model = _model_id(model)
     stored = _stored(session, state_dir) if session is not None or go_on else None
+    cwd = Path.cwd() if stored is None else Path(stored.cwd)
+    engine = "shared" if shared else "in-process" if in_process else None
     try:
-        folder = cwd if stored is None else Path(stored.cwd)
-        settings = load_settings(folder, model=model, mode=mode, state_dir=state_dir)
+        settings = load_settings(cwd, model=model, mode=mode, state_dir=state_dir, engine=engine)
     except SettingsError as error:
         _refuse(str(error))
     from punie.cli.asking import Asking, run_prompt
@@ -90,7 +90,7 @@ def ask(
         settings=settings,
         session=stored,
         chosen={name: value for name, value in chosen.items() if value is not None},
-        shared=shared or (not in_process and is_shared(settings)),
+        shared=is_shared(settings),
         yes=yes,
         as_json=as_json,
         thoughts=not hide_thoughts,

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -405,8 +405,11 @@ def test_a_session_goes_on(either: Command, script: Script) -> None:
     assert other != first
     latest = either("ask", "three", "--json", "--continue", "--model", script(DONE))
     assert session_of(latest) == other
-    named = either("ask", "four", "--json", "--session", first[:13], "--model", script(DONE))
+    model = script(DONE)
+    elsewhere = replace(either, cwd=either.home)
+    named = elsewhere("ask", "four", "--json", "--session", first[:13], "--model", model)
     assert session_of(named) == first
+    assert json.loads(named.stdout.splitlines()[0])["cwd"] == str(either.cwd)
     query = f"select count(*) from events where session_id = '{first}' and kind = 'user_message'"
     assert stored(either, query) == [(2,)]
 
@@ -428,10 +431,28 @@ def test_what_cannot_be_is_said(
     assert sentence in done.stderr
 
 
+def test_too_long_an_input_is_wrong_usage(punie: Command) -> None:
+    done = punie("ask", "Review this", text="x" * 1_000_001)
+    assert done.returncode == 2
+    assert "longer than 1000000 bytes" in done.stderr
+
+
 def test_a_model_of_this_machine_can_be_asked_for(server: Command) -> None:
     done = server("ask", "hello", "--shared", "--model", "no/such")
     assert done.returncode == 1
     assert "no/such is not on this machine" in done.stderr
+
+
+@pytest.mark.parametrize(("flags", "code"), [((), 1), (("--in-process",), 0)])
+def test_the_engine_of_the_settings_is_used_unless_a_flag_says_otherwise(
+    punie: Command, script: Script, flags: tuple[str, ...], code: int
+) -> None:
+    punie.state.write_text("a file is in the way", encoding="utf-8")
+    model = script(DONE)
+    done = punie("ask", "hello", *flags, "--model", model, PUNIE_ENGINE="shared")
+    assert done.returncode == code
+    assert ("The server cannot be started" in done.stderr) == bool(code)
+    assert "Traceback" not in done.stderr
 
 
 def test_a_server_that_dies_is_one_sentence(tmp_path: Path, punie: Command, script: Script) -> None:
