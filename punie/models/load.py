@@ -1,7 +1,7 @@
 """Opening a model. Light to import: the heavy parts load inside, off the event loop."""
 
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,19 +76,19 @@ class _OpenModels:
         awake = {
             p: m.engine for p, m in self.models.items() if p != path and not m.engine.is_asleep
         }
-        needed = weight_bytes(path)
-        if needed + sum(map(weight_bytes, awake)) > limit * _SHARE_OF_WEIGHTS:
+        needed = bytes_here(path, options)
+        if needed + _bytes_of(awake, options) > limit * _SHARE_OF_WEIGHTS:
             for other, engine in list(awake.items()):
                 if await _rests(engine):
                     del awake[other]
-        if awake and needed + sum(map(weight_bytes, awake)) > limit:
+        if awake and needed + _bytes_of(awake, options) > limit:
             raise ModelUnavailable(
                 f"There is no memory for the model in {path} beside the one that is answering; "
                 "wait until that is done, or use the same model."
             )
         holdings = self.holdings_of(options)
         if holdings is not None:
-            own = sum(map(weight_bytes, awake))
+            own = _bytes_of(awake, options)
             await anyio.to_thread.run_sync(holdings.claim, path, needed, limit, own)
 
     def holdings_of(self, options: EngineOptions) -> Holdings | None:
@@ -104,6 +104,17 @@ class _OpenModels:
 
 
 _open_models = _OpenModels()
+
+
+def bytes_here(path: Path, options: EngineOptions) -> int:
+    """Return what a model's weights take on this machine, which may hold only a part of them."""
+    machines = options.machines
+    parts = 1 if machines is None or machines.directory != path else machines.size
+    return weight_bytes(path) // parts
+
+
+def _bytes_of(paths: Iterable[Path], options: EngineOptions) -> int:
+    return sum(bytes_here(path, options) for path in paths)
 
 
 async def _rests(engine: "Engine") -> bool:

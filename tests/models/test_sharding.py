@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
@@ -23,7 +23,15 @@ from mlx_lm.models.cache import KVCache
 from mlx_lm.utils import quantize_model
 
 from punie.models.architecture import read_architecture
-from punie.models.catalog import BUNDLED_ID, read_json_object, resolve_model
+from punie.models.catalog import (
+    BUNDLED_ID,
+    ModelUnavailable,
+    bundled_directory,
+    read_json_object,
+    resolve_model,
+    weight_bytes,
+)
+from punie.models.load import bytes_here
 from punie.models.mlx.decoding.sampling import Sampling
 from punie.models.mlx.engine import Engine
 from punie.models.mlx.generation import Decoded, EngineError, Finished, GenerateRequest
@@ -134,6 +142,14 @@ def test_a_part_holds_its_share_of_keys_and_values(model_directory: Path) -> Non
     assert part is not None
     assert part.kv_heads * 2 == whole.kv_heads
     assert share_of(None, 2) is None
+
+
+def test_only_a_part_of_the_weights_counts_here(model_directory: Path) -> None:
+    machines = cast(Machines, SimpleNamespace(directory=model_directory, size=2))
+    options = EngineOptions(machines=machines)
+    assert bytes_here(model_directory, EngineOptions()) == weight_bytes(model_directory)
+    assert bytes_here(model_directory, options) == weight_bytes(model_directory) // 2
+    assert bytes_here(bundled_directory(), options) == weight_bytes(bundled_directory())
 
 
 def test_a_model_is_known_by_its_content(model_directory: Path, tmp_path: Path) -> None:
@@ -292,7 +308,9 @@ async def generated(engine: Engine, request: GenerateRequest) -> tuple[list[int]
 
 
 @pytest.mark.anyio
-async def test_two_machines_answer_as_one(engines: tuple[Engine, Engine, Machines]) -> None:
+async def test_two_machines_answer_as_one(
+    engines: tuple[Engine, Engine, Machines], tmp_path: Path
+) -> None:
     one, two, machines = engines
     part = await two.with_model(lambda model: model.layers[0].self_attn.k_proj.weight.shape)
     whole = await one.with_model(lambda model: model.layers[0].self_attn.k_proj.weight.shape)
@@ -347,6 +365,10 @@ async def test_two_machines_answer_as_one(engines: tuple[Engine, Engine, Machine
         os.kill(follower, signal.SIGCONT)
     with pytest.raises(EngineError, match="has left the machines"):
         await generated(two, likely)
+    again = Engine(EngineOptions(), machines=machines)
+    with pytest.raises(ModelUnavailable, match="has left the machines"):
+        await again.load(tmp_path)
+    await again.aclose()
 
 
 async def _give_up(machines: Machines) -> None:

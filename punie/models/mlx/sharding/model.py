@@ -37,9 +37,17 @@ class ShardedModel:
 
     @classmethod
     def load(cls, directory: Path, machines: Machines) -> tuple["ShardedModel", dict[str, Any]]:
-        """Join the ring and load this machine's part; raises what is wrong with either."""
-        machines.join()
-        model, config = load_part(directory, join_ring(machines.ring, 0))
+        """Join the ring and load this machine's part; raises `CannotShare`.
+
+        There is one try: the others have begun and cannot be told to begin again.
+        """
+        if machines.lost.is_set():
+            raise CannotShare(machines.trouble)
+        try:
+            machines.join()
+            model, config = load_part(directory, join_ring(machines.ring, 0))
+        except Exception as error:
+            raise CannotShare(machines.give_up(str(error))) from error
         return cls(model, machines), config
 
     @property
