@@ -155,7 +155,11 @@ class _Conversation:
             outcome = {"error": str(error)}
         finally:
             self._stopper.turn = None
-            self._screen.ended(outcome)
+            try:
+                self._screen.ended(outcome)
+            except BrokenPipeError:
+                self._trouble = True
+                discard_stdout()
         if "error" in outcome:
             say(outcome["error"])
         return self._exit_code(outcome)

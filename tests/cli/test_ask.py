@@ -481,6 +481,24 @@ def test_the_second_interrupt_ends_it_at_once(punie: Command, script: Script) ->
     assert process.returncode == 130
 
 
+def test_a_reader_that_leaves_before_the_end_ends_it_quietly(
+    shared: Command, script: Script
+) -> None:
+    go = "while ! test -f gone; do sleep 0.05; done"
+    call = {"tool": "run_command", "arguments": {"command": go}}
+    model = script({"text": "Hello", "calls": [call]}, {"calls": [call]} | {"finish": "error"})
+    process = shared.start("ask", "go", "--mode", "auto", "--model", model)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.read(5) == "Hello"
+    process.stdout.close()
+    (shared.cwd / "gone").touch()
+    err = process.stderr.read()
+    assert process.wait(timeout=30) == 1
+    assert "Traceback" not in err
+    process.stderr.close()
+
+
 def test_a_reader_that_leaves_at_a_question_ends_it_quietly(
     shared: Command, script: Script
 ) -> None:
