@@ -46,6 +46,15 @@ def test_all_that_acp_needs_to_serve_is_light() -> None:
     assert not loaded & set(HEAVY)
 
 
+def test_the_bridge_to_the_server_is_light() -> None:
+    loaded = modules_after(
+        "import punie.cli.acp, punie.cli.engine, punie.settings, punie.models.sharing\n"
+        "import punie.client.bridge"
+    )
+    assert "websockets" in loaded
+    assert not loaded & {*HEAVY, "acp", "starlette", "uvicorn", "sqlite3"}
+
+
 def test_help_lists_every_command(punie: Command) -> None:
     for arguments in ((), ("--help",)):
         done = punie(*arguments)

@@ -46,11 +46,9 @@ WAIT = {"tool": "run_command", "arguments": {"command": "sleep 30"}}
 
 
 @pytest.fixture
-def state(environment: dict[str, str]) -> Iterator[Path]:
-    """The state folder of a test, whose server does not outlive it."""
-    folder = Path(environment["PUNIE_STATE_DIR"])
-    yield folder
-    kill_server(folder)
+def state(environment: dict[str, str]) -> Path:
+    """The state folder of a test; its servers end with the clients."""
+    return Path(environment["PUNIE_STATE_DIR"])
 
 
 def server_pid(state: Path) -> int:

@@ -1,5 +1,6 @@
 """How a server starts and ends: each trouble is one sentence, and nothing is lost."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 from websockets.sync.client import connect
 
 from punie.server.record import is_locked, read_record, server_folder
+from punie.server.run import ServeOptions, _listening
 from tests.server.conftest import COMMAND, TIMEOUT, RunningServer, StartServer, wait_ready
 
 SLOW = {"text": "One word after the other. " * 40, "delay": 0.05, "chunks": 200}
@@ -181,3 +183,20 @@ def test_the_front_door_lists_it() -> None:
     ).stdout
     for option in ("--host", "--port", "--idle-minutes", "--certificate", "--token-file"):
         assert option in shown
+
+
+@pytest.mark.anyio
+async def test_what_is_sent_leaves_at_once() -> None:
+    # Otherwise a turn waits for acknowledgements that the other side delays by 40 ms.
+    taken: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    with _listening(ServeOptions()) as listener:
+        server = await asyncio.start_server(
+            lambda _, writer: taken.put_nowait(writer), sock=listener
+        )
+        _, ours = await asyncio.open_connection(*listener.getsockname())
+        theirs = await taken.get()
+        connection = theirs.get_extra_info("socket")
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        for writer in (ours, theirs):
+            writer.close()
+        server.close()
