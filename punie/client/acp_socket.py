@@ -275,7 +275,7 @@ class AcpSocket:
                 self._answering[asked].cancel()
         elif method in self._notified:
             handled = self._notified[method](params)
-            if inspect.isawaitable(handled):
+            if inspect.iscoroutine(handled):
                 await handled
 
     async def _answer(

@@ -334,6 +334,24 @@ def test_a_page_from_elsewhere_can_neither_connect_nor_read(
     client.close()
 
 
+def test_a_page_of_the_server_itself_may_speak_the_protocol(
+    browser: Browser, server: RunningServer
+) -> None:
+    """What is refused elsewhere works here, so it is not refused for another reason."""
+    page = page_of(browser, server)
+    request = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": 1}}
+    answer = page.js(
+        "new Promise((done) => {"
+        f"const socket = new WebSocket(location.origin.replace('http', 'ws') + '/acp',"
+        f" ['acp', 'punie.token.{server.token}']);"
+        f"socket.onopen = () => socket.send({json.dumps(json.dumps(request))});"
+        "socket.onmessage = (event) => done([socket.protocol, JSON.parse(event.data)]);"
+        "socket.onerror = () => done('failed') })"
+    )
+    assert answer[0] == "acp"
+    assert answer[1]["result"]["agentInfo"]["name"] == "punie"
+
+
 def test_the_page_comes_back_with_the_server(
     browser: Browser, start_server: StartServer, tmp_path: Path
 ) -> None:

@@ -86,10 +86,13 @@ class Callbacks:
 
 
 async def tell(callback: Callable[..., Told] | None, *values: Any) -> None:
-    """Call a callback, if there is one, and wait for it if it is async."""
+    """Call a callback, if there is one, and wait for it if it is async.
+
+    A task that it began and returns is not waited for.
+    """
     if callback is not None:
         told = callback(*values)
-        if inspect.isawaitable(told):
+        if inspect.iscoroutine(told):
             await told
 
 

@@ -59,12 +59,13 @@ class ToadClient:
         self._conversation: Conversation | None = None
         self._changed = anyio.Event()
         self._stopped = anyio.Event()
+        self._over = False
 
     async def prompt(self, prompt: Prompt) -> Json:
         """Run a turn and return the agent's answer; while the connection is lost it waits.
 
         Raises `RequestFailed`, and `ConnectionLost` if the connection ends meanwhile: the turn is
-        cancelled then, and is not begun again by itself.
+        cancelled then, and is not begun again by itself. After the end of `run_toad_client` too.
         """
         conversation = await self._connected()
         try:
@@ -114,8 +115,15 @@ class ToadClient:
         self._changed.set()
         self._changed = anyio.Event()
 
+    def end(self) -> None:
+        """Be over: nothing waits for a connection any more."""
+        self._over = True
+        self.now_has(None)
+
     async def _connected(self) -> Conversation:
         while self._conversation is None:
+            if self._over:
+                raise ConnectionLost
             await self._changed.wait()
         return self._conversation
 
@@ -188,6 +196,7 @@ async def run_toad_client(
             tasks.start_soon(until_over, client.wait_stopped())
             if prompts is not None:
                 tasks.start_soon(until_over, _run_all(client, prompts))
+    client.end()
     if failures:
         raise failures[0]
 

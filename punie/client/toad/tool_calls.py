@@ -77,6 +77,6 @@ async def handle_tool_update(
         return False
     whole = update if known is None else known.merged(update)
     told = on_tool_call(str(whole.get("toolCallId", "")), call_data(whole))
-    if inspect.isawaitable(told):
+    if inspect.iscoroutine(told):
         await told
     return True
