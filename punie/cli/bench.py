@@ -64,7 +64,7 @@ def bench(
         raise typer.Exit(1) from None
     if choice.path is None or choice.source == "scripted":
         what = "on a server" if choice.source == "endpoint" else "a script for tests"
-        say(f"{choice.id} is {what}; choose a model of this machine.")
+        say(f"{choice.id} is {what}; choose a model.")
         raise typer.Exit(1)
     if openblas and not (report := prefer_fast_blas(_BLAS_THREADS)).active:
         say(f"OpenBLAS cannot be used: {report.detail}.")

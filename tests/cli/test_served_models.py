@@ -109,4 +109,4 @@ def test_a_server_that_is_not_there_or_not_named(
     assert "no server is named; set openai_url" in capsys.readouterr().out
     assert findings(server)[1].cure.startswith("set openai_url in your settings")
     assert bench.main(["openai:org/big"]) == 1
-    assert "is on a server; choose a model of this machine" in capsys.readouterr().err
+    assert "is on a server; choose a model." in capsys.readouterr().err
