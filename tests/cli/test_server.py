@@ -3,6 +3,7 @@
 import json
 import os
 import plistlib
+import pty
 import signal
 import subprocess
 import sys
@@ -29,14 +30,14 @@ from tests.e2e.client import eventually
 
 
 @contextmanager
-def served(punie: Command) -> Iterator[ServerRecord]:
+def served(punie: Command, stderr: int = subprocess.DEVNULL) -> Iterator[ServerRecord]:
     """Run a server on the state folder of the command; yield its record."""
     server = subprocess.Popen(
         [str(Path(sys.executable).with_name("punie")), "serve"],
         env=punie.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
     )
     try:
         assert eventually(lambda: read_record(punie.state) is not None, 30)
@@ -46,6 +47,24 @@ def served(punie: Command) -> Iterator[ServerRecord]:
     finally:
         server.kill()
         server.wait(10)
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_the_pages_address_with_its_token_is_for_terminals_only(
+    on_terminal: bool, punie: Command
+) -> None:
+    ours, theirs = pty.openpty() if on_terminal else os.pipe()
+    try:
+        with served(punie, theirs) as record:
+            page = f"{record.url}/#token={token_file(punie.state).read_text().strip()}"
+            assert punie("stop").returncode == 0
+            said = b""
+            while b"turns that run are cancelled" not in said:  # its last line
+                said += os.read(ours, 4096)
+            assert (page in said.decode()) is on_terminal
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_a_server_is_told_of_and_stopped(punie: Command) -> None:
