@@ -53,6 +53,7 @@ _NOT_OF_A_PROJECT = frozenset(
     }
 )
 
+_CONFIG_DIR = "config_dir"
 # What one process has once, whatever its clients say.
 _OF_THE_PROCESS = frozenset(
     {
@@ -206,17 +207,26 @@ class Settings(BaseModel):
     def for_client(self, values: Mapping[str, str]) -> "Settings":
         """Load again with what a client of this process has set for itself.
 
-        Raises `SettingsError`.
+        Raises `SettingsError`, also if the client's settings lie elsewhere: what the user allowed
+        or forbade there would not hold here.
         """
-        for name in values:
+        own = dict(values)
+        theirs = own.pop(_CONFIG_DIR, str(config_dir()))
+        if theirs != str(config_dir()):
+            raise SettingsError(
+                f"The server that runs has its settings in {config_dir()}, this client in "
+                f"{theirs}; use the same folder, another state_dir or `--in-process`."
+            )
+        for name in own:
             if name not in Settings.model_fields or name in _OF_THE_PROCESS:
                 raise SettingsError(f"{name!r} is nothing that a client can set.")
-        return load_settings(**{**self._flags, **values})
+        return load_settings(**{**self._flags, **own})
 
     def of_client(self) -> dict[str, str]:
         """Return what flags and environment set for this client alone, for a server to know."""
         given = {**_read_environment(), **{name: str(value) for name, value in self._flags.items()}}
-        return {name: value for name, value in given.items() if name not in _OF_THE_PROCESS}
+        own = {name: value for name, value in given.items() if name not in _OF_THE_PROCESS}
+        return {_CONFIG_DIR: str(config_dir()), **own}
 
     def for_project(self, project: Path) -> "Settings":
         """Load again with the project's own file taken in, under the same flags."""

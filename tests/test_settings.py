@@ -6,6 +6,7 @@ from punie.models.options import engine_options
 from punie.settings import (
     Settings,
     SettingsError,
+    config_dir,
     environment_of_server,
     load_settings,
     store_user_setting,
@@ -280,7 +281,12 @@ def test_what_a_client_has_set_for_itself_reaches_the_server(
     monkeypatch.setenv("PUNIE_MEMORY_GB", "8")
     monkeypatch.setenv("PUNIE_SANDBOX_WRITE", f"{tmp_path}:/b")
     ours = load_settings(model="org/ours", state_dir=tmp_path, engine="shared").of_client()
-    assert ours == {"mode": "plan", "model": "org/ours", "sandbox_write": f"{tmp_path}:/b"}
+    assert ours == {
+        "config_dir": str(config_dir()),
+        "mode": "plan",
+        "model": "org/ours",
+        "sandbox_write": f"{tmp_path}:/b",
+    }
     monkeypatch.delenv("PUNIE_MODE")
     monkeypatch.delenv("PUNIE_SANDBOX_WRITE")
     server = load_settings(model="org/server", temperature=0.5)
@@ -294,6 +300,13 @@ def test_what_a_client_has_set_for_itself_reaches_the_server(
 def test_a_client_cannot_set_what_the_process_has_once(name: str) -> None:
     with pytest.raises(SettingsError, match=f"'{name}' is nothing that a client can set"):
         load_settings().for_client({name: "1"})
+
+
+def test_a_client_whose_settings_lie_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = load_settings().of_client()
+    monkeypatch.setenv("PUNIE_CONFIG_DIR", "/another")
+    with pytest.raises(SettingsError, match="has its settings in /another, this client in "):
+        load_settings().for_client(ours)
 
 
 def test_a_server_is_not_started_with_what_one_client_has_set() -> None:

@@ -36,7 +36,11 @@ _WAITING_LIMIT = 64 * 1024 * 1024
 """Bytes of the client's messages that wait for the server; more are left in the pipe."""
 _BACKLOG_LIMIT = 16 * 1024 * 1024
 """Bytes that wait for the client; beyond, the server is read as fast as the client reads."""
-_DRAIN_SECONDS = 10.0
+_SENDING_SECONDS = 10.0
+"""After the end of the input: how long a server may take to be there for what still waits."""
+_ANSWERING_SECONDS = 2.0
+"""And then to answer it."""
+_FLUSH_SECONDS = 0.5
 _CLOSE_SECONDS = 0.2
 _FIRST_LINE_SECONDS = 2.0
 _GOING_AWAY = 1001
@@ -131,7 +135,9 @@ class Bridge:
                 except ServerUnavailable as error:
                     trouble = str(error)
                     await self._give_up(trouble)
-            await self._outlet.flush()
+            # A client that does not read any more must not hold us.
+            with anyio.move_on_after(_FLUSH_SECONDS):
+                await self._outlet.flush()
             tasks.cancel_scope.cancel()
         return trouble
 
@@ -216,8 +222,11 @@ class Bridge:
         """End the work when the input is over and all is answered, or will not be."""
         while not self._over:
             await self._change()
-        with anyio.move_on_after(_DRAIN_SECONDS):
-            while self._waiting or self._ledger.has_open_requests:
+        with anyio.move_on_after(_SENDING_SECONDS):
+            while self._waiting:
+                await self._change()
+        with anyio.move_on_after(_ANSWERING_SECONDS):
+            while self._ledger.has_open_requests:
                 await self._change()
         scope.cancel()
 

@@ -106,9 +106,18 @@ async def open_connection(
             raise ServerUnavailable("The server does not take our token.") from error
         if status == 503:
             raise ServerUnavailable("The server has as many clients as it takes.") from error
+        if status == 400:
+            raise NoServerPossible(_sentence(error.response.body)) from error
         raise ServerUnavailable(f"The server refused the connection ({status}).") from error
     except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as error:
         raise ServerUnavailable(f"The server at {server.url} does not answer.") from error
+
+
+def _sentence(body: bytes | bytearray | None) -> str:
+    try:
+        return str(json.loads(body or b"")["error"])
+    except (ValueError, TypeError, KeyError):
+        return "The server does not take the settings of this client."
 
 
 def _of_our_version(server: Server) -> Server:
@@ -132,7 +141,7 @@ def _start(state_dir: Path) -> "subprocess.Popen[bytes]":
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=Path.home(),
+                cwd=file.parent,
                 env=environment_of_server(os.environ),
                 start_new_session=True,
             )

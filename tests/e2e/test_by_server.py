@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -347,3 +348,37 @@ def test_the_setting_chooses_and_a_flag_goes_before_it(start: Start, state: Path
     assert not is_locked(state)
     start(arguments=("acp",), environment=shared).initialize()
     assert is_locked(state)
+
+
+def test_a_server_with_other_settings_refuses_and_says_why(
+    start: Start, state: Path, tmp_path: Path
+) -> None:
+    start(arguments=SHARED).initialize()
+    elsewhere = str(tmp_path / "elsewhere")
+    sentence = no_server(start(arguments=SHARED, environment={"PUNIE_CONFIG_DIR": elsewhere}))
+    assert sentence == (
+        f"The server that runs has its settings in {tmp_path / 'config'}, this client in "
+        f"{elsewhere}; use the same folder, another state_dir or `--in-process`."
+    )
+
+
+def test_a_client_that_does_not_read_cannot_hold_the_bridge(
+    start: Start, script: Script, project: Path, state: Path
+) -> None:
+    reader, writer = os.pipe()
+    model = script({"text": "word " * 1_000_000, "chunks": 100})
+    client = start(model, arguments=SHARED, stdout=writer)
+    os.close(writer)
+    client.call("initialize", {"protocolVersion": 1})
+    client.call("session/new", {"cwd": str(project), "mcpServers": []})
+    data = b""
+    while data.count(b"\n") < 2:
+        data += os.read(reader, 65_536)
+    client.begin_prompt(data.split(b'"sessionId":"')[1].split(b'"')[0].decode())
+    readable = select.poll()
+    readable.register(reader, select.POLLIN)
+    assert readable.poll(30_000)
+    client.close_stdin()
+    assert client.wait_exit() < 5
+    assert client.process.returncode == 0
+    os.close(reader)
