@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from punie.models.catalog import ModelUnavailable, resolve_model
+from punie.server.record import read_record
 from tests.e2e import acpx as driver
 from tests.e2e import schema
 from tests.e2e.acpx import Acpx
-from tests.e2e.client import eventually
+from tests.e2e.client import eventually, kill_server
 from tests.e2e.conftest import Script
 from tests.tools.mcp.conftest import SERVER
 
@@ -215,3 +217,38 @@ def test_the_bundled_model_goes_on_after_kill_9(bundled: Acpx) -> None:
     # Its context holds what came before the kill: it begins where the other one ended.
     second = [update["used"] for update in bundled.updates("usage_update")]
     assert all(used > first for used in second[second.index(first) + 1 :])
+
+
+def test_two_in_different_projects_work_through_one_server_at_the_same_time(
+    environment: dict[str, str], script: Script, project: Path, tmp_path: Path
+) -> None:
+    state = Path(environment["PUNIE_STATE_DIR"])
+    environment |= {"PUNIE_ENGINE": "shared", "PUNIE_SERVER_IDLE_MINUTES": "0.1"}
+    clients = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        shutil.copytree(project, folder)
+        model = script(
+            {"text": f"Now {name}. ", "chunks": 10, "delay": 0.2, "calls": [EDIT]},
+            {"text": "It says Servus now."},
+            name=f"{name}.json",
+        )
+        clients.append(
+            Acpx({**environment, "PUNIE_MODEL": model}, folder, tmp_path / f"records-{name}")
+        )
+    try:
+        running = [each.begin("--approve-all", "exec", "Go") for each in clients]
+        assert eventually(lambda: read_record(state) is not None, 30)
+        # Both turns run in the one server: it alone holds the lock, and neither agent has a model.
+        outputs = [each.communicate(timeout=120)[0] for each in running]
+        for each, name, output in zip(clients, ("one", "two"), outputs, strict=True):
+            assert f"Now {name}." in output
+            assert "It says Servus now." in output
+            assert "Servus" in (each.project / "app.py").read_text()
+        said = (state / "server" / "output").read_text()
+        assert said.count("serving at") == 1
+    finally:
+        faults = [fault for each in clients for fault in each.end()]
+        while kill_server(state) is not None:
+            pass
+    assert not schema.AVAILABLE or not faults, "\n".join(faults[:5])
