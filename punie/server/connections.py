@@ -86,8 +86,12 @@ class Connections:
         """Run the connection's agent until its input ends; trouble stays inside."""
 
         def tap(message: dict[str, Any], incoming: bool) -> None:
-            self._metrics.observe(connection.id, message, incoming=incoming)
-            self.live.observe(connection.id, message, incoming=incoming)
+            try:
+                self._metrics.observe(connection.id, message, incoming=incoming)
+                self.live.observe(connection.id, message, incoming=incoming)
+            except Exception:
+                # Whoever only watches must not come between a client and its agent.
+                _log.exception("a message was not noted")
 
         with log_context(connection=connection.id[:8]):
             _log.info("client connected", kind=connection.kind)

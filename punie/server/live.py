@@ -6,14 +6,14 @@ Nobody has to watch; a watcher compares what it has shown with the revisions her
 
 import itertools
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 
-from punie.server.live_items import call_view, plain_text, question_view, short
+from punie.server.live_items import call_view, plain_text, question_view, short, size_of
+from punie.server.live_sessions import ITEM_CHARS, LiveConnection, LiveItem, LiveSession
 
 Json = dict[str, Any]
 
@@ -24,7 +24,6 @@ ALL_CHARS = 16 * 1024 * 1024
 """Characters that are kept of all; those of the sessions that rest go first."""
 
 _TEXT_CHARS = 16 * 1024
-_ITEM_CHARS = 200
 _MOST_ITEMS = 500
 _MOST_CLOSED = 20
 _OPENING = frozenset({"session/new", "session/load", "session/resume", "session/fork"})
@@ -41,89 +40,6 @@ _CHUNKS = {
     "agent_thought_chunk": "thought",
     "user_message_chunk": "prompt",
 }
-
-
-@dataclass(eq=False)
-class LiveItem:
-    """One thing in a session's stream: `prompt`, `text`, `thought`, `call`, `plan`, `question`,
-    `notice` or `end`. `text` only ever grows; `revision` is when the rest last changed.
-    """
-
-    number: int
-    kind: str
-    at: float
-    revision: int
-    changed: int
-    text: str = ""
-    message_id: str | None = None
-    data: Json = field(default_factory=dict)
-    chars: int = _ITEM_CHARS
-
-    def as_json(self) -> Json:
-        """Return all of it."""
-        return {
-            "n": self.number,
-            "kind": self.kind,
-            "at": self.at,
-            "text": self.text,
-            **self.data,
-        }
-
-
-@dataclass(eq=False)
-class LiveConnection:
-    """A client; `since` is when it came, in seconds of the epoch."""
-
-    id: str
-    kind: str
-    since: float
-    client: str = ""
-
-
-@dataclass(eq=False)
-class LiveSession:
-    """A session; `connection` is that of the client that has it open, None when it is closed."""
-
-    id: str
-    connection: LiveConnection | None
-    cwd: str = ""
-    title: str = ""
-    mode: str = ""
-    model: str = ""
-    used: int = 0
-    size: int = 0
-    running: set[Any] = field(default_factory=set)
-    questions: int = 0
-    items: deque[LiveItem] = field(default_factory=deque)
-    calls: dict[str, LiveItem] = field(default_factory=dict)
-    chars: int = 0
-    last_number: int = 0
-    revision: int = 0
-
-    @property
-    def state(self) -> str:
-        """What it is doing: `waiting` for an answer, `running`, `idle` or `closed`."""
-        if self.connection is None:
-            return "closed"
-        if self.questions:
-            return "waiting"
-        return "running" if self.running else "idle"
-
-    def as_json(self) -> Json:
-        """Return what it is, without its stream."""
-        return {
-            "id": self.id,
-            "cwd": self.cwd,
-            "title": self.title,
-            "client": "" if self.connection is None else self.connection.client,
-            "connection": "" if self.connection is None else self.connection.id[:8],
-            "mode": self.mode,
-            "model": self.model,
-            "used": self.used,
-            "size": self.size,
-            "state": self.state,
-            "first": self.items[0].number if self.items else self.last_number + 1,
-        }
 
 
 class Live:
@@ -404,7 +320,7 @@ class Live:
         return item
 
     def _resize(self, session: LiveSession, item: LiveItem) -> None:
-        self._grow(session, item, _ITEM_CHARS + len(item.text) + _chars(item.data) - item.chars)
+        self._grow(session, item, ITEM_CHARS + len(item.text) + size_of(item.data) - item.chars)
         self._touch(session, item, whole=True)
 
     def _grow(self, session: LiveSession, item: LiveItem, chars: int) -> None:
@@ -466,14 +382,6 @@ def _chosen(message: Json) -> str:
     result = _object(message.get("result"))
     outcome = _object(result.get("outcome"))
     return _text(outcome.get("optionId")) or _text(outcome.get("outcome")) or "answered"
-
-
-def _chars(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return 20 + sum(_chars(each) for each in value.values())
-    return 20 + sum(_chars(each) for each in value) if isinstance(value, list) else 8
 
 
 def _object(value: Any) -> Json:

@@ -113,3 +113,12 @@ def _arguments(values: Mapping[str, Any]) -> str:
         f"{name}: {'…' if isinstance(value, list | dict) else short(str(value), _INPUT_CHARS)}"
         for name, value in list(values.items())[:20]
     )
+
+
+def size_of(value: Any) -> int:
+    """Return about how many characters a value of JSON takes."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return 20 + sum(size_of(each) for each in value.values())
+    return 20 + sum(size_of(each) for each in value) if isinstance(value, list) else 8

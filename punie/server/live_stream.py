@@ -10,7 +10,8 @@ import anyio.to_thread
 
 from punie import __version__
 from punie.logs.reader import LogFilter, LogReader, LogRecord
-from punie.server.live import Live, LiveSession
+from punie.server.live import Live
+from punie.server.live_sessions import LiveSession
 
 Json = dict[str, Any]
 MOST_WATCHERS = 10
