@@ -23,6 +23,7 @@ MESSAGE_LIMIT = 64 * 1024 * 1024
 _START_SECONDS = 30.0
 _OPEN_SECONDS = 10.0
 _STEP_SECONDS = 0.05
+_PING_SECONDS = 20.0
 _OUTPUT_LIMIT = 1024 * 1024
 
 
@@ -99,6 +100,9 @@ async def open_connection(
                 proxy=None,
                 ssl=context,
                 open_timeout=None,
+                # On this machine the system tells when the server has gone; one that is merely
+                # busy, or was asleep with the machine, is waited for.
+                ping_interval=None if context is None else _PING_SECONDS,
             )
     except InvalidStatus as error:
         status = error.response.status_code

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import re
 import select
 import signal
@@ -32,6 +33,8 @@ from tests.e2e.client import (
     allow,
     eventually,
     kill_server,
+    merged_calls,
+    messages_of,
     process_exists,
 )
 from tests.e2e.conftest import Script, Start
@@ -175,6 +178,46 @@ def test_a_server_that_is_killed_in_a_turn_comes_back_with_everything(
     )
     mode = next(each for each in found["configOptions"] if each["id"] == "mode")
     assert mode["currentValue"] == "plan"
+
+
+@pytest.mark.slow
+def test_servers_that_are_killed_again_and_again_lose_nothing(
+    start: Start, script: Script, project: Path, state: Path
+) -> None:
+    command = {"tool": "run_command", "arguments": {"command": "echo one; sleep 0.05; echo two"}}
+    model = script(
+        {"text": "First I look. " * 5, "delay": 0.01, "calls": [READ]},
+        {"text": "Then I run. " * 20, "delay": 0.01, "chunks": 10, "calls": [command]},
+        {"text": "That was it. " * 20, "delay": 0.01, "chunks": 10},
+        repeat=True,
+    )
+    chance = random.Random(6)
+    client = start(model, arguments=SHARED, environment={"PUNIE_MODE": "auto"})
+    client.initialize()
+    session = client.new_session(project)
+    for number in range(6):
+        running = client.begin_prompt(session, f"round {number}")
+        time.sleep(chance.uniform(0.0, 0.8))
+        kill_server(state)
+        assert client.result(running)["stopReason"] in ("cancelled", "end_turn")
+    shown = client.updates(session)
+    heard = len(client.messages)
+    opening = {"sessionId": session, "cwd": str(project), "mcpServers": []}
+    client.request("session/load", opening)
+    stored = [
+        message["params"]["update"]
+        for message in client.messages[heard:]
+        if message.get("method") == "session/update"
+    ]
+    texts = {(kind, key): text for kind, key, text in messages_of(stored)}
+    for kind, key, text in messages_of(shown):
+        if TURN_LOST not in text:
+            assert texts[kind, key].startswith(text)
+    calls = merged_calls(stored)
+    for call_id, call in merged_calls(shown).items():
+        assert call["status"] in ("completed", "failed")
+        assert calls[call_id]["status"] in ("completed", "failed")
+    assert client.prompt(session) == "end_turn"
 
 
 def test_a_question_is_withdrawn_when_its_server_dies(
