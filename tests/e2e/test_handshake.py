@@ -22,6 +22,7 @@ def watched(environment: dict[str, str], tmp_path: Path) -> Callable[[str], "Wat
         program.write_text(
             f"""
 import json, pathlib, sys
+sys.modules["httpx"] = None  # only the tests' environment has it; pydantic-ai takes it if it can
 from punie.acp import serve
 from punie.settings import load_settings
 from punie.wire import outlet
