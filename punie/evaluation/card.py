@@ -31,6 +31,8 @@ it printed. Its tools and its instructions are learned, so its template leaves b
 Anything else. It does not program, does not explain code, knows no facts, and reads English
 requests worded much like those it was trained on. Its window is {window:,} tokens. Long names,
 names with repeated parts and unusual wording make it slip: look at each change before you allow it.
+Results of edits name the problems that the edit brought in, which it has not learned to read: its
+last sentence is then often wrong though the edit is right.
 
 ## Scores
 
