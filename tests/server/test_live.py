@@ -44,7 +44,7 @@ class Talk:
 
     def open(self, session_id: str, method: str = "session/new", **result: Any) -> None:
         params: Json = {} if method == "session/new" else {"sessionId": session_id}
-        asked = self.ask(method, cwd="/work/app", **params)
+        asked = self.ask(method, cwd="/srv/app", **params)
         self.answer(asked, {"sessionId": session_id, **result})
 
     def update(self, session_id: str, update_type: str, **members: Any) -> None:
@@ -97,7 +97,7 @@ def test_a_turn_is_kept_in_pieces_that_belong_together(live: Live) -> None:
     call, plan = session.items[2].data, session.items[4].data
     assert (call["title"], call["status"], call["tool"]) == ("Read", "completed", "read")
     assert plan == {"steps": [{"content": "Look", "status": "completed"}]}
-    assert (session.cwd, session.model, session.title) == ("/work/app", "qwen", "Do it")
+    assert (session.cwd, session.model, session.title) == ("/srv/app", "qwen", "Do it")
     assert session.state == "idle"
 
 
@@ -132,7 +132,7 @@ def test_a_session_belongs_to_the_client_that_opened_it_last(live: Live) -> None
     first.say("s1", "Old.")
     second.ask("session/prompt", sessionId="s1", prompt=[{"type": "text", "text": "not yours"}])
     assert kinds(live, "s1") == [("text", "Old.")]
-    load = second.ask("session/load", sessionId="s1", cwd="/work/app")
+    load = second.ask("session/load", sessionId="s1", cwd="/srv/app")
     second.say("s1", "Replayed.")
     second.answer(load)
     assert kinds(live, "s1") == [("text", "Replayed.")]
@@ -146,11 +146,11 @@ def test_loading_again_shows_the_conversation_once(live: Live) -> None:
     talk = Talk(live)
     talk.open("s1")
     talk.say("s1", "Said.")
-    load = talk.ask("session/load", sessionId="s1", cwd="/work/app")
+    load = talk.ask("session/load", sessionId="s1", cwd="/srv/app")
     talk.say("s1", "Said.")
     talk.answer(load)
     assert kinds(live, "s1") == [("text", "Said.")]
-    failed = talk.ask("session/load", sessionId="no such", cwd="/work/app")
+    failed = talk.ask("session/load", sessionId="no such", cwd="/srv/app")
     talk.answer(failed, error={"code": -32002, "message": "unknown"})
     assert list(live.sessions) == ["s1"]
 

@@ -17,7 +17,7 @@ START = {
     "title": "Read app.py",
     "kind": "read",
     "status": "pending",
-    "locations": [{"path": "/work/app.py"}],
+    "locations": [{"path": "/srv/app.py"}],
     "rawInput": {"path": "app.py"},
 }
 
@@ -34,7 +34,7 @@ async def test_the_callback_is_told_what_the_wire_says_under_its_own_names() -> 
                 "kind": "read",
                 "status": "pending",
                 "content": [],
-                "locations": [{"path": "/work/app.py"}],
+                "locations": [{"path": "/srv/app.py"}],
                 "raw_input": {"path": "app.py"},
                 "raw_output": None,
             },
