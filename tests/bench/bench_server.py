@@ -114,7 +114,8 @@ class Client:
             await asyncio.sleep(self._chance.uniform(0, 0.5))
             await self._notify("session/cancel", {"sessionId": session.id})
         result = await asyncio.wait_for(answer, 120)
-        if result["stopReason"] == "end_turn":
+        # The model may well talk until it is cut.
+        if result["stopReason"] in ("end_turn", "max_tokens"):
             self.seconds.append(time.monotonic() - begun)
         elif result["stopReason"] == "cancelled":
             self.cancelled += 1
