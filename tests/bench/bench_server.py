@@ -34,6 +34,9 @@ from punie.server.record import read_record, read_token
 SHARE_LIMIT = 3.0
 GROWTH_LIMIT = 1.10
 MEMORY_GB = "0.5"
+MAX_TOKENS = "200"
+"""An answer that goes on and on would take minutes among so many."""
+PATIENCE_SECONDS = 240.0
 TURNS_OF_A_SESSION = 6
 PROMPTS = ("list the files here", "read {word}.txt", "hello", "search for {word}", "who are you?")
 WORD = re.compile(r"zebra\d\d")
@@ -113,7 +116,10 @@ class Client:
         if self._chance.random() < 0.1:
             await asyncio.sleep(self._chance.uniform(0, 0.5))
             await self._notify("session/cancel", {"sessionId": session.id})
-        result = await asyncio.wait_for(answer, 120)
+        try:
+            result = await asyncio.wait_for(answer, PATIENCE_SECONDS)
+        except TimeoutError as error:
+            raise Lost(f"{self.word}: {text!r} in {session.id} was not answered") from error
         # The model may well talk until it is cut.
         if result["stopReason"] in ("end_turn", "max_tokens"):
             self.seconds.append(time.monotonic() - begun)
@@ -138,7 +144,7 @@ class Client:
         return answer
 
     async def _request(self, method: str, params: Json) -> Json:
-        return await asyncio.wait_for(self._begin(method, params), 120)
+        return await asyncio.wait_for(self._begin(method, params), PATIENCE_SECONDS)
 
     async def _notify(self, method: str, params: Json) -> None:
         await self._socket.send(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}))
@@ -219,6 +225,7 @@ def running_server(folder: Path) -> Iterator[tuple[int, str, str]]:
         "PUNIE_CONFIG_DIR": str(folder / "config"),
         "PUNIE_MODEL": "punie-tiny",
         "PUNIE_MEMORY_GB": MEMORY_GB,
+        "PUNIE_MAX_TOKENS": MAX_TOKENS,
     }
     command = [str(Path(sys.executable).with_name("punie")), "serve"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
