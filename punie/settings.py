@@ -30,30 +30,6 @@ _MOST_BYTES = 1 << 20
 FILE_NAME = "settings.toml"
 # A cloned repository must not be able to switch permission questions off or move the user's data.
 _MODES_OF_A_PROJECT = frozenset({"ask", "plan"})
-# Nor to fill the memory or the disk: what all projects share is the user's.
-_NOT_OF_A_PROJECT = frozenset(
-    {
-        "state_dir",
-        "draft_model",
-        "memory_gb",
-        "idle_minutes",
-        "prefix_cache_gb",
-        "server_idle_minutes",
-        "engine",
-        # What leaves the machine is the user's to decide.
-        "web_fetch",
-        "web_fetch_private",
-        "openai_url",
-        "openai_key_file",
-        "openai_context",
-        # Nor may it open what its own commands are confined in.
-        "sandbox",
-        "sandbox_network",
-        "sandbox_write",
-    }
-)
-
-_CONFIG_DIR = "config_dir"
 # What one process has once, whatever its clients say.
 _OF_THE_PROCESS = frozenset(
     {
@@ -70,6 +46,18 @@ _OF_THE_PROCESS = frozenset(
         "openai_context",
     }
 )
+# Nor to fill the memory or the disk: what all projects share is the user's.
+_NOT_OF_A_PROJECT = (_OF_THE_PROCESS - {"log_level"}) | {
+    # What leaves the machine is the user's to decide.
+    "web_fetch",
+    "web_fetch_private",
+    # Nor may it open what its own commands are confined in.
+    "sandbox",
+    "sandbox_network",
+    "sandbox_write",
+}
+
+_CONFIG_DIR = "config_dir"
 
 
 # What pydantic says of these is about its parsing.

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from punie.cli.help import run_typed, say
+from punie.cli.settings import settings_for
 from punie.server.record import server_folder
-from punie.settings import SettingsError, load_settings
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,11 +45,7 @@ def serve(
 
     Clients need the token that stands in the state folder, which only you can read.
     """
-    try:
-        settings = load_settings(model=model, mode=mode, state_dir=state_dir)
-    except SettingsError as error:
-        say(str(error))
-        raise typer.Exit(2) from None
+    settings = settings_for(model=model, mode=mode, state_dir=state_dir)
     if print_unit is not None:
         _print_unit(
             print_unit,

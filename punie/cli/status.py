@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from punie.cli.help import run_typed, say
+from punie.cli.settings import settings_for
 from punie.client.control import clear_stale_record, server_status
 from punie.server.record import page_address, read_token, token_file
-from punie.settings import SettingsError, load_settings
 
 NOT_RUNNING = 3
 """Exit code, as service managers use it."""
@@ -26,11 +26,7 @@ def status(
     state_dir: Annotated[Path | None, typer.Option(help="Folder of sessions and logs.")] = None,
 ) -> None:
     """Tell whether the server runs: its address, clients, sessions and turns."""
-    try:
-        folder = load_settings(state_dir=state_dir).state_dir
-    except SettingsError as error:
-        say(str(error))
-        raise typer.Exit(2) from None
+    folder = settings_for(state_dir=state_dir).state_dir
     found = server_status(folder)
     if found is None:
         stale = clear_stale_record(folder)

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from punie.cli.help import run_typed, say
+from punie.cli.settings import settings_for
 from punie.client.control import CannotStop, clear_stale_record, stop_server
-from punie.settings import SettingsError, load_settings
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -20,11 +20,7 @@ def stop(
     state_dir: Annotated[Path | None, typer.Option(help="Folder of sessions and logs.")] = None,
 ) -> None:
     """Stop the server; turns that run are cancelled, and nothing of their sessions is lost."""
-    try:
-        folder = load_settings(state_dir=state_dir).state_dir
-    except SettingsError as error:
-        say(str(error))
-        raise typer.Exit(2) from None
+    folder = settings_for(state_dir=state_dir).state_dir
     try:
         stopped = stop_server(folder)
     except CannotStop as error:

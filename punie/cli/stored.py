@@ -8,8 +8,9 @@ import anyio
 import typer
 
 from punie.cli.help import say
+from punie.cli.settings import settings_for
 from punie.sessions.store import SessionRecord, SessionStore, StoreError
-from punie.settings import Settings, SettingsError, load_settings
+from punie.settings import Settings
 
 Fits = Callable[[Settings, SessionRecord], bool]
 """Tells whether a session has what a command is about."""
@@ -22,11 +23,7 @@ def asked_session(
 
     What is wrong is said, and the command ended: with 2 for settings, with 1 if there is none.
     """
-    try:
-        settings = load_settings(state_dir=state_dir)
-    except SettingsError as error:
-        say(str(error))
-        raise typer.Exit(2) from None
+    settings = settings_for(state_dir=state_dir)
     folder = Path(os.path.abspath(project or Path.cwd()))  # noqa: PTH100, keeps links
     try:
         records = _stored_sessions(settings)

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from punie.file_locks import is_held
 from punie.models.catalog import ModelUnavailable
 
 
@@ -85,23 +86,9 @@ class Holdings:
         for file in self._folder.glob("*.json"):
             if file in ours:
                 continue
-            if not _is_held(file):
+            if not is_held(file):
                 with suppress(OSError):
                     file.unlink()
                 continue
             with suppress(OSError, ValueError, TypeError):
                 yield Holding(**json.loads(file.read_bytes()))
-
-
-def _is_held(file: Path) -> bool:
-    try:
-        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

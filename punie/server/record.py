@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from punie.file_locks import is_held
+
 SETTINGS_HEADER = "punie-settings"
 """Header of a connection: a JSON object of settings that hold for this client."""
 
@@ -72,17 +74,7 @@ def server_lock(state_dir: Path) -> Iterator[None]:
 
 def is_locked(state_dir: Path) -> bool:
     """Tell whether a server of this state folder is running."""
-    try:
-        handle = os.open(server_folder(state_dir) / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+    return is_held(server_folder(state_dir) / "lock")
 
 
 def write_record(state_dir: Path, record: ServerRecord, token: str) -> None:

@@ -56,14 +56,14 @@ def test_seatbelt_leaves_out_what_is_not_wanted() -> None:
 
 @pytest.mark.parametrize("name", ['quote"d', "back\\slash", "paren)(theses"])
 def test_no_name_of_a_folder_breaks_out_of_the_profile(name: str) -> None:
-    text = profile(view(writable=(Path("/work") / name,)), strict=True)
+    text = profile(view(writable=(Path("/code") / name,)), strict=True)
     (line,) = [
         line
         for line in text.splitlines()
-        if line.startswith("(allow file-write* (sub") and "/work/" in line
+        if line.startswith("(allow file-write* (sub") and "/code/" in line
     ]
     inner = line.removeprefix('(allow file-write* (subpath "').removesuffix('"))')
-    assert inner.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\") == f"/work/{name}"
+    assert inner.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\") == f"/code/{name}"
 
 
 def test_seatbelt_runs_the_command_behind_the_profile() -> None:
