@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ SETTINGS_HEADER = "punie-settings"
 """Header of a connection: a JSON object of settings that hold for this client."""
 
 _PS_SECONDS = 5.0
+_LOOK_SECONDS = 0.25
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 
 
@@ -63,13 +65,24 @@ def server_lock(state_dir: Path) -> Iterator[None]:
     folder.chmod(_PRIVATE_FOLDER)
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning from None
+        _lock(handle)
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    # Whoever looks whether a server runs holds the lock with others for a moment.
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise AlreadyRunning from None
+            time.sleep(_LOOK_SECONDS / 50)
+        else:
+            return
 
 
 def is_locked(state_dir: Path) -> bool:

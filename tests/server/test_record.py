@@ -1,10 +1,12 @@
 """The files that name the running server."""
 
+import fcntl
 import json
 import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,13 @@ def test_tokens_are_long_and_never_the_same() -> None:
     tokens = {new_token() for _ in range(100)}
     assert len(tokens) == 100
     assert all(len(token) >= 43 and json.dumps(token) == f'"{token}"' for token in tokens)
+
+
+def test_a_look_at_the_lock_is_no_server(tmp_path: Path) -> None:
+    with server_lock(tmp_path):
+        pass
+    looking = os.open(server_folder(tmp_path) / "lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.05, os.close, [looking]).start()
+    with server_lock(tmp_path):
+        assert is_locked(tmp_path)
