@@ -39,8 +39,8 @@ bench: $(STAMP)
 TINY := build/tiny
 tiny: $(STAMP)
 	test -f $(TINY)/data/train.jsonl || \
-		$(PY) -m punie.training.generate --out $(TINY)/data --train 80000
-	$(PY) -m punie.training.train --data $(TINY)/data --out $(TINY)/run --minutes 51 --tokens 3072 \
+		$(PY) -m punie.training.generator.generate --out $(TINY)/data --train 80000
+	$(PY) -m punie.training.pretraining.train --data $(TINY)/data --out $(TINY)/run --minutes 51 --tokens 3072 \
 		$$(test -f $(TINY)/run/checkpoint.safetensors && echo --resume)
 	cp $(TINY)/run/model/* punie/models/tiny/
 	$(PY) -m punie.evaluation.tiny --card docs/tiny-model.md
@@ -50,8 +50,8 @@ tiny: $(STAMP)
 DRAFT := build/draft
 draft: $(STAMP)
 	test -f $(DRAFT)/data/train.jsonl || \
-		$(PY) -m punie.training.generate --out $(DRAFT)/data --train 12000
-	$(PY) -m punie.training.train --data $(DRAFT)/data --out $(DRAFT)/run --minutes 11 --tokens 2048 \
+		$(PY) -m punie.training.generator.generate --out $(DRAFT)/data --train 12000
+	$(PY) -m punie.training.pretraining.train --data $(DRAFT)/data --out $(DRAFT)/run --minutes 11 --tokens 2048 \
 		--tokenizer punie/models/tiny --hidden 128 --layers 2 --heads 4 --key-value-heads 1 \
 		--head-dim 32 --inner 320 \
 		$$(test -f $(DRAFT)/run/checkpoint.safetensors && echo --resume)

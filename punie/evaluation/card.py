@@ -53,12 +53,12 @@ Solved, by kind of task (known wording):
 ## How it was made
 
 `make tiny` runs the whole recipe, in about an hour and a half on two cores:
-`punie.training.generate` makes 80,000 sessions by executing the tools, `punie.training.train`
-trains the tokenizer and the weights in MLX on the CPU for 51 minutes (Muon for the matrices, AdamW
-for the rest; seeded, resumable), and `punie.evaluation.tiny` measures the result and writes this
-page. The weights that ship were trained for that time in three stretches, with 80,000 sessions of
-earlier versions of the generator and, at the end, 24,000 of the present one, which also builds
-names from pieces of words.
+`punie.training.generator.generate` makes 80,000 sessions by executing the tools,
+`punie.training.pretraining.train` trains the tokenizer and the weights in MLX on the CPU for 51
+minutes (Muon for the matrices, AdamW for the rest; seeded, resumable), and
+`punie.evaluation.tiny` measures the result and writes this page. The weights that ship were
+trained for that time in three stretches, with 80,000 sessions of earlier versions of the generator
+and, at the end, 24,000 of the present one, which also builds names from pieces of words.
 
 Licence of the weights: Apache-2.0, like the rest of the project.
 """

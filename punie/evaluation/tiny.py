@@ -38,10 +38,10 @@ from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
 from punie.tools.base import ReadLedger, ToolContext
 from punie.tools.catalog import ALL_TOOLS
-from punie.training.generate import LIMITS, Transcript, add_context, follow_teacher
-from punie.training.names import Names
-from punie.training.projects import make_project
-from punie.training.scenarios import Task, TaskMaker, make_task
+from punie.training.generator.generate import LIMITS, Transcript, add_context, follow_teacher
+from punie.training.generator.names import Names
+from punie.training.generator.projects import make_project
+from punie.training.generator.scenarios import Task, TaskMaker, make_task
 from punie.workspace.local import LocalWorkspace
 
 Wording = Literal["known", "unseen"]

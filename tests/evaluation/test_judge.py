@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from punie.agent.events import TextDelta, ToolStarted, TurnEvent
 from punie.evaluation.tiny import Outcome, judge, summarise
 from punie.tools.presentation import Presentation
-from punie.training.answers import Call, Teacher
-from punie.training.generate import Transcript
-from punie.training.scenarios import Task
+from punie.training.generator.answers import Call, Teacher
+from punie.training.generator.generate import Transcript
+from punie.training.generator.scenarios import Task
 
 READ = Call("read_file", {"path": "a.py"})
 

@@ -6,8 +6,8 @@ from random import Random
 from typing import Any
 
 from punie.models.mlx.chat_format import ChatFormat
-from punie.training.tiny_architecture import TinyShape, write_description
-from punie.training.tokenizer import save_tokenizer, train_tokenizer
+from punie.training.pretraining.tiny_architecture import TinyShape, write_description
+from punie.training.pretraining.tokenizer import save_tokenizer, train_tokenizer
 
 SHAPE = TinyShape(
     vocab_size=300,

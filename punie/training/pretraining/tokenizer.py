@@ -16,8 +16,13 @@ from tokenizers.trainers import BpeTrainer
 
 from punie.models.mlx.chat.vocabulary import Vocabulary
 from punie.models.mlx.chat_format import ChatFormat
-from punie.training.conversation import Message, texts
-from punie.training.tiny_architecture import CONTROL_TOKENS, END_OF_TEXT, TURN_END, chat_template
+from punie.training.data.conversation import Message, texts
+from punie.training.pretraining.tiny_architecture import (
+    CONTROL_TOKENS,
+    END_OF_TEXT,
+    TURN_END,
+    chat_template,
+)
 
 PIECES = "|".join(
     (

@@ -7,9 +7,9 @@ from typing import Any
 
 import mlx.core as mx
 
-from punie.training.network import Parameters
-from punie.training.optimizer import State
-from punie.training.tiny_architecture import TinyShape, write_description
+from punie.training.pretraining.network import Parameters
+from punie.training.pretraining.optimizer import State
+from punie.training.pretraining.tiny_architecture import TinyShape, write_description
 
 
 class CheckpointError(Exception):

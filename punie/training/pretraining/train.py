@@ -1,7 +1,8 @@
 """Train the bundled model from scratch.
 
-Run as `python -m punie.training.train --data FOLDER --out FOLDER --minutes 75`. The data folder
-holds `train.jsonl` and `valid.jsonl`. The result is a model directory in `FOLDER/model`.
+Run as `python -m punie.training.pretraining.train --data FOLDER --out FOLDER --minutes 75`. The
+data folder holds `train.jsonl` and `valid.jsonl`. The result is a model directory in
+`FOLDER/model`.
 """
 
 import argparse
@@ -17,11 +18,11 @@ from tokenizers import Tokenizer
 
 from punie.models.blas import prefer_fast_blas
 from punie.models.mlx.chat_format import ChatFormat
-from punie.training.batches import encode_examples, length_summary, read_conversations
-from punie.training.conversation import Message
-from punie.training.kernels import keep_freed_memory, prefer_native_kernels
-from punie.training.tiny_architecture import TinyShape, write_description
-from punie.training.tokenizer import save_tokenizer, train_tokenizer
+from punie.training.data.conversation import Message
+from punie.training.pretraining.batches import encode_examples, length_summary, read_conversations
+from punie.training.pretraining.kernels import keep_freed_memory, prefer_native_kernels
+from punie.training.pretraining.tiny_architecture import TinyShape, write_description
+from punie.training.pretraining.tokenizer import save_tokenizer, train_tokenizer
 
 _LINE_SECONDS = 30.0
 _LARGEST_WEIGHTS = 12_000_000
@@ -43,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m punie.training.train", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m punie.training.pretraining.train", description=__doc__
+    )
     shape = TinyShape()
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder with train.jsonl and valid.jsonl")
@@ -69,9 +72,10 @@ def _parser() -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace) -> int:
     import mlx.core as mx
 
-    from punie.training.checkpoint import CheckpointError
-    from punie.training.optimizer import Rates
-    from punie.training.trainer import Recipe, stop_on_signals, train
+    from punie.training.pretraining.checkpoint import CheckpointError
+    from punie.training.pretraining.optimizer import Rates
+    from punie.training.pretraining.trainer import Recipe, train
+    from punie.training.progress import stop_on_signals
 
     mx.set_default_device(mx.Device(mx.cpu))
     shape = TinyShape(

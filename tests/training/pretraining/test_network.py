@@ -8,17 +8,17 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3
 from mlx_lm.models.cache import make_prompt_cache
 
-from punie.training.batches import Example, encode_examples, make_batch
-from punie.training.network import (
+from punie.training.pretraining.batches import Example, encode_examples, make_batch
+from punie.training.pretraining.network import (
     answer_loss,
     answer_scores,
     causal_mask,
     hidden_states,
     initial_parameters,
 )
-from punie.training.optimizer import Rates, initial_state, orthogonal, updated
-from punie.training.tiny_architecture import TinyShape, config
-from punie.training.trainer import validate
+from punie.training.pretraining.optimizer import Rates, initial_state, orthogonal, updated
+from punie.training.pretraining.tiny_architecture import TinyShape, config
+from punie.training.pretraining.trainer import validate
 from tests.training.sample_conversations import SHAPE, conversations, model_folder
 
 CPU = mx.Device(mx.cpu)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from punie.training.batches import (
+from punie.training.pretraining.batches import (
     Example,
     encode_examples,
     epochs,

@@ -1,36 +1,33 @@
 """The training loop: two workers share each batch, a schedule follows the time that is left."""
 
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
-from punie.training.batches import Batch, Example, epochs, halves, make_batch
-from punie.training.checkpoint import (
+from punie.training.pretraining.batches import Batch, Example, epochs, halves, make_batch
+from punie.training.pretraining.checkpoint import (
     Progress,
     export_model,
     load_checkpoint,
     save_checkpoint,
 )
-from punie.training.network import (
+from punie.training.pretraining.network import (
     Parameters,
     answer_loss,
     answer_scores,
     causal_mask,
     initial_parameters,
 )
-from punie.training.optimizer import Rates, State, initial_state, updated
-from punie.training.tiny_architecture import TinyShape
+from punie.training.pretraining.optimizer import Rates, State, initial_state, updated
+from punie.training.pretraining.tiny_architecture import TinyShape
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -256,22 +253,6 @@ def validate(
         first_turns=float(np.concatenate(first).mean()),
         turns=float(np.concatenate(whole).mean()),
     )
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Let SIGTERM and SIGINT ask the loop to save and leave; yields whether one came."""
-    came: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-
-    before = {name: signal.signal(name, note) for name in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
 
 
 def train(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from punie.models.mlx.chat_format import ChatFormat
-from punie.training.conversation import Message, encode_conversation
+from punie.training.data.conversation import Message, encode_conversation
 
 LENGTH_STEP = 32
 """Rows are padded to a multiple of this many tokens."""

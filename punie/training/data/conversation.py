@@ -10,7 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from punie.models.mlx.chat_format import ChatFormat
-from punie.training.tiny_architecture import TURN_END, TURN_START
+from punie.training.pretraining.tiny_architecture import TURN_END, TURN_START
 
 Message = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from punie.agent.toolset import tool_definitions
 from punie.models.catalog import bundled_directory
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
 from punie.tools.catalog import ALL_TOOLS
-from punie.training.conversation import encode_conversation
+from punie.training.data.conversation import encode_conversation
 from tests.training.sample_conversations import called, model_folder
 
 

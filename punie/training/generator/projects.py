@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from punie.training.names import Names
+from punie.training.generator.names import Names
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from punie.training.tiny_architecture import TinyShape
+from punie.training.pretraining.tiny_architecture import TinyShape
 
 Parameters = dict[str, mx.array]
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from punie.models.mlx.chat_format import ChatFormat
-from punie.training.kernels import prefer_native_kernels
-from punie.training.trainer import Recipe
+from punie.training.pretraining.kernels import prefer_native_kernels
+from punie.training.pretraining.trainer import Recipe
 from tests.training.sample_conversations import SHAPE, conversations, write_data
 
 SMALL = [
@@ -25,7 +25,7 @@ SMALL = [
 
 
 def start(data: Path, out: Path, minutes: float, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "punie.training.train", "--data", str(data)]
+    command = [sys.executable, "-m", "punie.training.pretraining.train", "--data", str(data)]
     command += ["--out", str(out), "--minutes", str(minutes), *SMALL, *more]
     return subprocess.Popen(
         command,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from punie.models.mlx.chat.vocabulary import Vocabulary
-from punie.training.tiny_architecture import CONTROL_TOKENS
-from punie.training.tokenizer import split_pieces, train_tokenizer
+from punie.training.pretraining.tiny_architecture import CONTROL_TOKENS
+from punie.training.pretraining.tokenizer import split_pieces, train_tokenizer
 from tests.training.sample_conversations import SHAPE, conversations, model_folder
 
 

@@ -8,12 +8,18 @@ from random import Random
 import pytest
 
 from punie.tools.base import ReadLedger, ToolContext
-from punie.training.answers import DENIED
-from punie.training.generate import LIMITS, add_context, follow_teacher, generate, make_sessions
-from punie.training.names import _HELD_OUT, _WORDS, Names
-from punie.training.phrasing import PHRASES, choose
-from punie.training.projects import Constant, Project, make_project
-from punie.training.scenarios import TaskMaker, make_task
+from punie.training.generator.answers import DENIED
+from punie.training.generator.generate import (
+    LIMITS,
+    add_context,
+    follow_teacher,
+    generate,
+    make_sessions,
+)
+from punie.training.generator.names import _HELD_OUT, _WORDS, Names
+from punie.training.generator.phrasing import PHRASES, choose
+from punie.training.generator.projects import Constant, Project, make_project
+from punie.training.generator.scenarios import TaskMaker, make_task
 from punie.workspace.local import LocalWorkspace
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from punie.training.network import Parameters
+from punie.training.pretraining.network import Parameters
 
 State = dict[str, mx.array]
 

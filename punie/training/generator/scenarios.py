@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from punie.training.answers import (
+from punie.training.generator.answers import (
     ABOUT,
     BEYOND_ME,
     GREETING,
@@ -26,8 +26,8 @@ from punie.training.answers import (
     outcome_answer,
     places_answer,
 )
-from punie.training.names import Names
-from punie.training.phrasing import (
+from punie.training.generator.names import Names
+from punie.training.generator.phrasing import (
     BEYOND,
     GREETINGS,
     IDENTITY,
@@ -37,7 +37,7 @@ from punie.training.phrasing import (
     dress,
     quote,
 )
-from punie.training.projects import Constant, Project
+from punie.training.generator.projects import Constant, Project
 
 
 @dataclass(frozen=True)
