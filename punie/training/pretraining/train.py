@@ -19,8 +19,8 @@ from tokenizers import Tokenizer
 from punie.models.blas import prefer_fast_blas
 from punie.models.mlx.chat_format import ChatFormat
 from punie.training.data.conversation import Message
+from punie.training.kernels import keep_freed_memory, prefer_native_kernels
 from punie.training.pretraining.batches import encode_examples, length_summary, read_conversations
-from punie.training.pretraining.kernels import keep_freed_memory, prefer_native_kernels
 from punie.training.pretraining.tiny_architecture import TinyShape, write_description
 from punie.training.pretraining.tokenizer import save_tokenizer, train_tokenizer
 

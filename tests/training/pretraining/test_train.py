@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from punie.models.mlx.chat_format import ChatFormat
-from punie.training.pretraining.kernels import prefer_native_kernels
+from punie.training.kernels import prefer_native_kernels
 from punie.training.pretraining.trainer import Recipe
 from tests.training.sample_conversations import SHAPE, conversations, write_data
 
