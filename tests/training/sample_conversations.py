@@ -1,11 +1,12 @@
 """Small conversations with random names, for tests of training."""
 
-import json
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from punie.models.mlx.chat_format import ChatFormat
+from punie.training.data.dataset import Manifest, write_dataset
+from punie.training.data.example import Example
 from punie.training.pretraining.tiny_architecture import TinyShape, write_description
 from punie.training.pretraining.tokenizer import save_tokenizer, train_tokenizer
 
@@ -53,12 +54,12 @@ def model_folder(folder: Path) -> ChatFormat:
 
 
 def write_data(folder: Path, train: int = 60, valid: int = 8) -> Path:
-    """Write train.jsonl and valid.jsonl."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, count, seed in (("train", train, 1), ("valid", valid, 2)):
-        lines = [
-            json.dumps({"messages": messages, "task": "read"})
+    """Write a dataset with the parts train and valid into a new folder."""
+    parts = {
+        name: [
+            Example.model_validate({"messages": messages, "task": "read", "executed": True})
             for messages in conversations(count, seed)
         ]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
-    return folder
+        for name, count, seed in (("train", train, 1), ("valid", valid, 2))
+    }
+    return write_dataset(folder, Manifest(made_by="sample"), parts).folder

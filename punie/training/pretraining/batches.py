@@ -1,16 +1,14 @@
 """Training batches: conversations of like length side by side, in few shapes."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from punie.models.mlx.chat_format import ChatFormat
-from punie.training.data.conversation import Message, encode_conversation
+from punie.training.data.sequences import TrainingSequence
+from punie.training.errors import TrainingError
 
 LENGTH_STEP = 32
 """Rows are padded to a multiple of this many tokens."""
@@ -46,35 +44,9 @@ class Batch:
     text_tokens: int
 
 
-def read_conversations(files: Sequence[Path]) -> list[list[Message]]:
-    """Every conversation of some JSON-lines files, in order.
-
-    Raises:
-        ValueError: a line is not a conversation; the message names the file and the line.
-    """
-    conversations: list[list[Message]] = []
-    for file in files:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    conversations.append(list(json.loads(line)["messages"]))
-                except (ValueError, KeyError, TypeError) as error:
-                    raise ValueError(
-                        f"{file} line {number} is not a conversation: {error}"
-                    ) from error
-    return conversations
-
-
-def encode_examples(
-    chat_format: ChatFormat, conversations: Sequence[Sequence[Message]], longest: int
-) -> list[Example]:
-    """Encode conversations; those of more than `longest` tokens are left out."""
-    examples: list[Example] = []
-    for messages in conversations:
-        ids, learned = encode_conversation(chat_format, messages)
-        if len(ids) <= longest:
-            examples.append(Example(np.array(ids, np.int32), np.array(learned, np.bool_)))
-    return examples
+def encoded(sequence: TrainingSequence) -> Example:
+    """Return a sequence as arrays."""
+    return Example(np.array(sequence.ids, np.int32), np.array(sequence.learned, np.bool_))
 
 
 def padded_length(length: int) -> int:
@@ -152,7 +124,7 @@ def epochs(
     while True:
         batches = plan(lengths, tokens_per_batch, seed, epoch)
         if not batches:
-            raise ValueError("the training data do not fill a single batch")
+            raise TrainingError("The training data do not fill a single batch; make more of them.")
         for number in range(first, len(batches)):
             following = (epoch, number + 1)
             yield following, [examples[index] for index in batches[number]]

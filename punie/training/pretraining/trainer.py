@@ -1,9 +1,11 @@
-"""The training loop: two workers share each batch, a schedule follows the time that is left."""
+"""The training loop: the halves of each batch are computed side by side, and summed."""
 
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,13 +14,10 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from punie.training.errors import TrainingError
+from punie.training.output import write_text
 from punie.training.pretraining.batches import Batch, Example, epochs, halves, make_batch
-from punie.training.pretraining.checkpoint import (
-    Progress,
-    export_model,
-    load_checkpoint,
-    save_checkpoint,
-)
+from punie.training.pretraining.checkpoint import Place, load_checkpoint, save_checkpoint
 from punie.training.pretraining.network import (
     Parameters,
     answer_loss,
@@ -28,43 +27,43 @@ from punie.training.pretraining.network import (
 )
 from punie.training.pretraining.optimizer import Rates, State, initial_state, updated
 from punie.training.pretraining.tiny_architecture import TinyShape
+from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 
-Report = Callable[[dict[str, Any]], None]
+_PARTS = 2
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a run trains.
+    """How a run trains. The result depends on all of it but the last three.
 
     Attributes:
-        minutes: training time over all starts; the learning rate ends at zero with it.
+        steps: optimiser steps; the learning rate ends at zero with them.
         tokens_per_batch: tokens, padding included, of one optimiser step.
         rates: peak learning rates.
         warm_up: optimiser steps until the peak is reached.
-        hold: share of the time spent at the peak before it falls linearly to zero.
+        hold: share of the steps spent at the peak before it falls linearly to zero.
         seed: of weights and order of the data.
-        workers: 1 or 2 halves of a batch computed side by side.
-        checkpoint_seconds: time between checkpoints.
-        validation_seconds: time between validations.
+        validation_steps: steps between validations.
         validation_examples: conversations of a validation during the run; the last takes all.
+        workers: how many halves of a batch are computed at once, 1 or 2.
+        checkpoint_seconds: time between checkpoints.
     """
 
-    minutes: float
+    steps: int
     tokens_per_batch: int = 4096
     rates: Rates = field(default_factory=Rates)
     warm_up: int = 50
     hold: float = 0.3
     seed: int = 1
+    validation_steps: int = 500
+    validation_examples: int = 120
     workers: int = 2
     checkpoint_seconds: float = 120.0
-    validation_seconds: float = 300.0
-    validation_examples: int = 120
 
-    def rate_scale(self, step: int, elapsed: float) -> float:
-        """What the peak rates are multiplied with, from 0 to 1."""
-        done = min(1.0, elapsed / (self.minutes * 60))
-        falling = min(1.0, (1 - done) / (1 - self.hold))
-        return min(1.0, (step + 1) / self.warm_up) * falling
+    def rate_scale(self, step: int) -> float:
+        """What the peak rates are multiplied with in a step counted from 0; from 0 to 1."""
+        falling = min(1.0, (1 - step / self.steps) / (1 - self.hold))
+        return max(0.0, min(1.0, (step + 1) / self.warm_up, falling))
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,7 @@ class _Worker:
     only a few operations ahead, and one stream then waits for the other.
     """
 
-    def __init__(self, shape: TinyShape, rates: Rates, names: Sequence[str]) -> None:
-        self.names = list(names)
+    def __init__(self, shape: TinyShape, rates: Rates) -> None:
         self._shape = shape
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="punie-training")
         self._stream = self._thread.submit(mx.new_stream, mx.Device(mx.cpu)).result()
@@ -105,13 +103,16 @@ class _Worker:
 
     def update(
         self,
+        names: Sequence[str],
         parameters: Parameters,
         gradients: Sequence[Parameters],
         state: State,
         scale: float,
         step: int,
     ) -> "Future[tuple[Parameters, State]]":
-        return self._thread.submit(self._update_now, parameters, gradients, state, scale, step)
+        return self._thread.submit(
+            self._update_now, names, parameters, gradients, state, scale, step
+        )
 
     def close(self) -> None:
         """End the stream in the thread that made it, then the thread."""
@@ -131,17 +132,18 @@ class _Worker:
 
     def _update_now(
         self,
+        names: Sequence[str],
         parameters: Parameters,
         gradients: Sequence[Parameters],
         state: State,
         scale: float,
         step: int,
     ) -> tuple[Parameters, State]:
-        own = set(self.names)
+        own = set(names)
         with mx.stream(self._stream):
             result: tuple[Parameters, State] = self._update(
-                {name: parameters[name] for name in self.names},
-                [{name: gradient[name] for name in self.names} for gradient in gradients],
+                {name: parameters[name] for name in names},
+                [{name: gradient[name] for name in names} for gradient in gradients],
                 {name: moment for name, moment in state.items() if name.split(".", 1)[1] in own},
                 mx.array(scale),
                 mx.array(float(step)),
@@ -160,14 +162,17 @@ class _Half:
 
 
 class Workers:
-    """The workers of a run; each computes a share of every gradient and of every update."""
+    """The workers of a run; they share the halves of every batch and of every update.
+
+    The halves of an update are always the same, in the same order, so that neither the number of
+    workers nor a checkpoint in between changes a sum.
+    """
 
     def __init__(self, shape: TinyShape, rates: Rates, count: int, names: Sequence[str]) -> None:
-        self._workers = [
-            _Worker(
-                shape, rates, [name for name in names if _part(name, shape.layers, count) == number]
-            )
-            for number in range(count)
+        self._workers = [_Worker(shape, rates) for _ in range(count)]
+        self._parts = [
+            sorted(name for name in names if _part(name, shape.layers) == part)
+            for part in range(_PARTS)
         ]
 
     def __enter__(self) -> "Workers":
@@ -185,19 +190,25 @@ class Workers:
         scale: float,
         number: int,
     ) -> tuple[Parameters, State, float, float]:
-        """One optimiser step on at most one batch per worker.
+        """One optimiser step on the sum of some batches.
 
         Returns:
             New weights and moments, the mean loss and the share of right guesses per learned
             token.
         """
         learned = max(1.0, float(sum(batch.weights.sum() for batch in batches)))
-        pairs = zip(self._workers, batches, strict=False)
-        asked = [worker.gradient(parameters, batch, learned) for worker, batch in pairs]
+        # Fewer workers than batches take turns: how many there are does not change a sum.
+        asked = [
+            self._workers[number % len(self._workers)].gradient(parameters, batch, learned)
+            for number, batch in enumerate(batches)
+        ]
         found = [future.result() for future in asked]
         gradients = [half.gradient for half in found]
         waiting = [
-            worker.update(parameters, gradients, state, scale, number) for worker in self._workers
+            self._workers[part % len(self._workers)].update(
+                names, parameters, gradients, state, scale, number
+            )
+            for part, names in enumerate(self._parts)
         ]
         new: Parameters = {}
         moments: State = {}
@@ -214,10 +225,10 @@ def _number(array: mx.array) -> float:
     return float(value)
 
 
-def _part(name: str, layers: int, parts: int) -> int:
-    """Which worker updates a weight: the blocks are dealt out evenly."""
+def _part(name: str, layers: int) -> int:
+    """In which half of an update a weight is: the blocks are dealt out evenly."""
     layer = int(name.split(".")[2]) if ".layers." in name else 0
-    return layer * parts // layers
+    return layer * _PARTS // layers
 
 
 def validate(
@@ -260,92 +271,151 @@ def train(
     shape: TinyShape,
     training: Sequence[Example],
     validation: Sequence[Example],
-    out: Path,
-    report: Report,
-    *,
-    resume: bool,
-    stopped: Callable[[], bool],
-) -> Progress:
-    """Train until the time is used up or `stopped()`; then save a checkpoint and the model.
+    folder: Path,
+    report: Reporter = quiet,
+    stopped: Stopped = never,
+) -> Parameters:
+    """Train to the last step and return the weights; a run that was interrupted goes on.
 
     Args:
         recipe: how to train.
         shape: what to train.
         training: conversations to learn.
         validation: conversations that are only measured; may be empty.
-        out: folder for `checkpoint.safetensors`, `log.jsonl` and the model in `model/`.
-        report: called after every step and validation with the values that are logged.
-        resume: go on from the checkpoint in `out`.
+        folder: for `checkpoint.safetensors` and `log.jsonl`; a checkpoint in it is gone on from.
+        report: told of every step.
         stopped: asked after every step.
 
-    Returns:
-        How far the run came.
-
     Raises:
-        CheckpointError: `resume` was asked for and the checkpoint cannot be used.
-        ValueError: the training data are empty.
+        Interrupted: `stopped()`; the checkpoint is saved.
+        TrainingError: the checkpoint cannot be used, the loss is not a number, or the data do not
+            fill a batch.
     """
-    checkpoint = out / "checkpoint.safetensors"
-    if resume:
-        parameters, state, progress = load_checkpoint(checkpoint, shape)
-    else:
-        parameters = initial_parameters(shape, recipe.seed)
-        state, progress = initial_state(parameters), Progress()
-        # Threads may only share what is already computed.
-        mx.eval(state)
-    start = (progress.epoch, progress.batch)
-    if progress.examples not in (0, len(training)):
-        start = (progress.epoch + 1, 0)
-    step, before = progress.step, progress.elapsed
-    began = saved = validated = time.monotonic()
-    limit = recipe.minutes * 60
-    with (
-        (out / "log.jsonl").open("a", encoding="utf-8") as log,
-        Workers(shape, recipe.rates, recipe.workers, list(parameters)) as workers,
-    ):
-
-        def note(values: dict[str, Any]) -> None:
-            log.write(json.dumps(values) + "\n")
-            log.flush()
-            report(values)
-
-        def measure(examples: Sequence[Example]) -> None:
-            if examples:
-                result = validate(parameters, examples, shape)
-                note({"step": step, "elapsed": before + time.monotonic() - began} | vars(result))
-
-        for position, examples in epochs(training, recipe.tokens_per_batch, recipe.seed, start):
-            stepped = time.monotonic()
-            elapsed = before + stepped - began
-            if elapsed >= limit or stopped():
+    run = _Run(recipe, shape, training, validation, folder)
+    with run.log() as note, run.workers() as workers:
+        for following, examples in epochs(
+            training, recipe.tokens_per_batch, recipe.seed, (run.place.epoch, run.place.batch)
+        ):
+            if run.place.step >= recipe.steps:
                 break
-            batches = halves(examples) if recipe.workers == 2 else (make_batch(examples),)
-            scale = recipe.rate_scale(step, elapsed)
-            parameters, state, loss, right = workers.step(
-                parameters, state, batches, scale, step + 1
+            if stopped():
+                run.save()
+                raise Interrupted(
+                    f"Stopped after {run.place.step} of {recipe.steps} steps; the same command "
+                    "goes on from there."
+                )
+            values = run.step(workers, examples, following)
+            note(values)
+            report(Progress("training", run.place.step, recipe.steps, "steps", _shown(values)))
+            run.now_and_then(note)
+        run.save()
+        if validation:
+            note(run.measure(validation))
+    return run.parameters
+
+
+class _Run:
+    """A run: weights, moments and the place in the data, and what is written of them."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        shape: TinyShape,
+        training: Sequence[Example],
+        validation: Sequence[Example],
+        folder: Path,
+    ) -> None:
+        self._recipe, self._shape, self._folder = recipe, shape, folder
+        self._examples, self._validation = len(training), validation
+        self._checkpoint = folder / "checkpoint.safetensors"
+        if self._checkpoint.is_file():
+            self.parameters, self._state, self.place = load_checkpoint(self._checkpoint, shape)
+            if self.place.examples != self._examples:
+                raise TrainingError(
+                    f"The checkpoint in {folder} is of {self.place.examples} conversations and "
+                    f"there are {self._examples}; remove the folder to start again."
+                )
+        else:
+            self.parameters = initial_parameters(shape, recipe.seed)
+            self._state = initial_state(self.parameters)
+            self.place = Place(examples=self._examples)
+            # Threads may only share what is already computed.
+            mx.eval(self._state)
+        self._began = self._saved = time.monotonic()
+        self._before = self.place.elapsed
+
+    @contextmanager
+    def log(self) -> Iterator[Callable[[dict[str, Any]], None]]:
+        """Yield what writes a line of `log.jsonl`; lines after the checkpoint are taken back."""
+        file = self._folder / "log.jsonl"
+        kept = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        kept = [line for line in kept if json.loads(line)["step"] <= self.place.step]
+        write_text(file, "".join(line + "\n" for line in kept))
+        with file.open("a", encoding="utf-8") as log:
+
+            def note(values: dict[str, Any]) -> None:
+                log.write(json.dumps(values) + "\n")
+                log.flush()
+
+            yield note
+
+    def workers(self) -> Workers:
+        """Return the threads that compute."""
+        recipe = self._recipe
+        return Workers(self._shape, recipe.rates, recipe.workers, list(self.parameters))
+
+    def step(
+        self, workers: Workers, examples: Sequence[Example], following: tuple[int, int]
+    ) -> dict[str, Any]:
+        """Do one optimiser step; return what is logged of it."""
+        began = time.monotonic()
+        scale = self._recipe.rate_scale(self.place.step)
+        batches = halves(examples)
+        self.parameters, self._state, loss, right = workers.step(
+            self.parameters, self._state, batches, scale, self.place.step + 1
+        )
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"The loss is not a number any more after {self.place.step} steps; lower the "
+                "learning rates."
             )
-            step += 1
-            now = time.monotonic()
-            progress = Progress(step, before + now - began, *position, len(training))
-            tokens = sum(batch.text_tokens for batch in batches)
-            note(
-                {
-                    "step": step,
-                    "elapsed": round(progress.elapsed, 2),
-                    "loss": round(loss, 4),
-                    "accuracy": round(right, 4),
-                    "tokens_per_second": round(tokens / (now - stepped)),
-                    "scale": round(scale, 4),
-                    "epoch": position[0],
-                }
-            )
-            if now - saved >= recipe.checkpoint_seconds:
-                save_checkpoint(checkpoint, parameters, state, progress, shape)
-                saved = now
-            if now - validated >= recipe.validation_seconds:
-                measure(validation[: recipe.validation_examples])
-                validated = time.monotonic()
-        save_checkpoint(checkpoint, parameters, state, progress, shape)
-        export_model(out / "model", parameters, shape)
-        measure(validation if progress.elapsed >= limit else [])
-    return progress
+        now = time.monotonic()
+        elapsed = self._before + now - self._began
+        self.place = Place(self.place.step + 1, elapsed, *following, self._examples)
+        tokens = sum(batch.text_tokens for batch in batches)
+        return {
+            "step": self.place.step,
+            "elapsed": round(elapsed, 2),
+            "loss": round(loss, 4),
+            "accuracy": round(right, 4),
+            "tokens_per_second": round(tokens / (now - began)),
+            "scale": round(scale, 4),
+            "epoch": following[0],
+        }
+
+    def now_and_then(self, note: Callable[[dict[str, Any]], None]) -> None:
+        """Save and measure when it is time."""
+        recipe = self._recipe
+        if time.monotonic() - self._saved >= recipe.checkpoint_seconds:
+            self.save()
+        step = self.place.step
+        if step % recipe.validation_steps == 0 and step < recipe.steps and self._validation:
+            note(self.measure(self._validation[: recipe.validation_examples]))
+
+    def measure(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Return what is logged of a validation."""
+        result = validate(self.parameters, examples, self._shape)
+        return {"step": self.place.step, "elapsed": round(self.place.elapsed, 2)} | vars(result)
+
+    def save(self) -> None:
+        """Replace the checkpoint."""
+        save_checkpoint(self._checkpoint, self.parameters, self._state, self.place, self._shape)
+        self._saved = time.monotonic()
+
+
+def _shown(values: dict[str, Any]) -> dict[str, float | int | str]:
+    return {
+        "loss": float(values["loss"]),
+        "right": f"{values['accuracy']:.1%}",
+        "tokens/s": int(values["tokens_per_second"]),
+    }

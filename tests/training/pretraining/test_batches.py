@@ -1,18 +1,14 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from punie.training.errors import TrainingError
 from punie.training.pretraining.batches import (
     Example,
-    encode_examples,
     epochs,
     halves,
     make_batch,
     plan,
-    read_conversations,
 )
-from tests.training.sample_conversations import conversations, model_folder, write_data
 
 
 def example(ids: list[int], learned: list[int]) -> Example:
@@ -68,19 +64,5 @@ def test_going_on_gives_what_would_have_come() -> None:
 
 
 def test_no_full_batch_is_an_error_not_an_endless_loop() -> None:
-    with pytest.raises(ValueError, match="do not fill a single batch"):
+    with pytest.raises(TrainingError, match="do not fill a single batch"):
         next(epochs([example([1, 2], [0, 1])], 4096, seed=1))
-
-
-def test_a_broken_line_is_named(tmp_path: Path) -> None:
-    file = write_data(tmp_path) / "train.jsonl"
-    file.write_text('{"messages": []}\n{"text": 1}\n')
-    with pytest.raises(ValueError, match=r"train\.jsonl line 2 is not a conversation"):
-        read_conversations([file])
-
-
-def test_long_conversations_are_left_out(tmp_path: Path) -> None:
-    chat_format = model_folder(tmp_path)
-    sample = conversations(5)
-    sample[2][0]["content"] = "word " * 500
-    assert len(encode_examples(chat_format, sample, 400)) == 4

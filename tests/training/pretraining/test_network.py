@@ -8,7 +8,9 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3
 from mlx_lm.models.cache import make_prompt_cache
 
-from punie.training.pretraining.batches import Example, encode_examples, make_batch
+from punie.training.data import example as data
+from punie.training.data.sequences import training_sequences
+from punie.training.pretraining.batches import Example, encoded, make_batch
 from punie.training.pretraining.network import (
     answer_loss,
     answer_scores,
@@ -101,7 +103,13 @@ def test_two_gradients_count_as_their_sum() -> None:
 def test_validation_counts_turns_as_greedy_decoding_would(tmp_path: Path) -> None:
     """The share of exact turns equals what writing token by token finds."""
     chat_format = model_folder(tmp_path)
-    examples = encode_examples(chat_format, conversations(6, seed=3), 2048)
+    examples = [
+        encoded(sequence)
+        for messages in conversations(6, seed=3)
+        for sequence in training_sequences(
+            chat_format, data.Example.model_validate({"messages": messages}), data.PromptPrefix()
+        )
+    ]
     parameters = initial_parameters(SHAPE, seed=1)
     state = initial_state(parameters)
     batch = make_batch(examples)
