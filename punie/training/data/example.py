@@ -51,6 +51,8 @@ class Example(BaseModel):
 
     Attributes:
         messages: the conversation without what stands before it; see `prefix`.
+        context: how many messages at the start are only read: what the assistant says there is
+            what it had said when it answered, and is not learned.
         prefix: which of the dataset's prompt prefixes (instructions and tools) it goes with.
         task: what kind of task it is, such as "search" or "recovery".
         project: which project it acts on; examples of one project belong into one part.
@@ -63,6 +65,7 @@ class Example(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     messages: tuple[Message, ...] = Field(min_length=1)
+    context: int = Field(default=0, ge=0)
     prefix: str = ""
     task: str = ""
     project: str = ""

@@ -2,7 +2,7 @@
 
 The ids come from the renderer that serves the model (`ChatFormat`), with the instructions and tools
 of the example's prompt prefix: what is trained is what is served. Learned is what the assistant
-writes: the inside of its turns and the token that ends them.
+writes: the inside of its turns and the token that ends them; not what is only `Example.context`.
 """
 
 from collections.abc import Sequence
@@ -37,10 +37,11 @@ def training_sequences(
     messages = example.chat()
     if prefix.instructions:
         messages.insert(0, {"role": "system", "content": prefix.instructions})
+    first_learned = example.context + bool(prefix.instructions)
     tools = tool_specifications(prefix)
     found: list[TrainingSequence] = []
     for place, message in enumerate(messages):
-        if message["role"] != "assistant":
+        if message["role"] != "assistant" or place < first_learned:
             continue
         prompt = chat_format.encode(messages[:place], tools).tokens
         ids = chat_format.encode(messages[: place + 1], tools, generation_prompt=False).tokens

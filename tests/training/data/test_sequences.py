@@ -17,3 +17,23 @@ def test_one_sequence_where_conversations_only_grow(chat_format: ChatFormat) -> 
         example = Example.model_validate({"messages": messages})
         (found,) = training_sequences(chat_format, example, PromptPrefix(instructions="Be kind."))
         assert (found.ids, found.learned) == encode_conversation(chat_format, messages)
+
+
+def test_what_is_only_context_is_read_and_not_learned(chat_format: ChatFormat) -> None:
+    messages = conversations(1)[0]
+    more = [*messages, {"role": "user", "content": "And?"}, {"role": "assistant", "content": "3"}]
+    prefix = PromptPrefix(instructions="Be kind.")
+    whole = Example.model_validate({"messages": more})
+    later = Example.model_validate({"messages": more, "context": len(messages)})
+    (all_learned,) = training_sequences(chat_format, whole, prefix)
+    (found,) = training_sequences(chat_format, later, prefix)
+    assert found.ids == all_learned.ids
+    begin = len(
+        training_sequences(
+            chat_format,
+            whole.model_copy(update={"messages": whole.messages[: len(messages)]}),
+            prefix,
+        )[0].ids
+    )
+    assert found.learned == [False] * begin + all_learned.learned[begin:]
+    assert any(found.learned)
