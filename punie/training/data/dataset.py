@@ -67,7 +67,8 @@ class Dataset:
     def hash(self) -> str:
         """A hash of everything that training reads: examples and prefixes, not how they came."""
         parts = {name: part.sha256 for name, part in self.manifest.parts.items()}
-        return value_hash([parts, sorted(self.manifest.prefixes)])
+        prefixes = {name: prefix.id for name, prefix in self.manifest.prefixes.items()}
+        return value_hash([parts, prefixes])
 
     def file(self, part: str) -> Path:
         """Return the file of a part."""
@@ -79,10 +80,23 @@ class Dataset:
         Raises:
             TrainingError: there is no such part, or a line is not an example; names file and line.
         """
+        self.check_part(part)
+        yield from read_examples(self.file(part))
+
+    def lines(self, part: str) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines of a part as they are, numbered from 1.
+
+        Raises:
+            TrainingError: there is no such part, or its file cannot be read.
+        """
+        self.check_part(part)
+        yield from read_lines(self.file(part))
+
+    def check_part(self, part: str) -> None:
+        """Raise `TrainingError` if there is no such part."""
         if part not in self.manifest.parts:
             known = ", ".join(sorted(self.manifest.parts))
             raise TrainingError(f"{self.folder} has no part {part!r}; it has {known}.")
-        yield from read_examples(self.file(part))
 
     def prefix(self, example: Example) -> PromptPrefix:
         """Return the prefix of an example; an empty one where it names none.
@@ -116,7 +130,7 @@ def open_dataset(folder: Path) -> Dataset:
             "`punie dataset` wrote."
         ) from None
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{file} cannot be read ({_reason(error)}).") from error
+        raise TrainingError(f"{file} cannot be read ({in_words(error)}).") from error
     if manifest.format != FORMAT:
         raise TrainingError(
             f"{file} has format {manifest.format}, this Punie reads {FORMAT}; make it again."
@@ -149,17 +163,26 @@ def read_examples(file: Path) -> Iterator[Example]:
     Raises:
         TrainingError: the file cannot be read, or a line is not an example; names file and line.
     """
+    for number, line in read_lines(file):
+        try:
+            yield Example.model_validate_json(line)
+        except ValidationError as error:
+            raise TrainingError(
+                f"{file}, line {number} is not an example ({in_words(error)})."
+            ) from error
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, numbered from 1.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
     try:
         with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    yield Example.model_validate_json(line)
-                except ValidationError as error:
-                    raise TrainingError(
-                        f"{file}, line {number} is not an example ({_reason(error)})."
-                    ) from error
+            yield from enumerate(lines, 1)
     except OSError as error:
-        raise TrainingError(f"{file} cannot be read ({_reason(error)}).") from error
+        raise TrainingError(f"{file} cannot be read ({in_words(error)}).") from error
 
 
 def example_line(example: Example) -> str:
@@ -178,7 +201,8 @@ def _write_part(file: Path, examples: Iterable[Example]) -> Part:
     return Part(examples=count, sha256=digest.hexdigest())
 
 
-def _reason(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """Say in a few words why a file or a line could not be read."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         place = ".".join(str(step) for step in first["loc"])

@@ -1,0 +1,20 @@
+"""`punie dataset`: making, checking and changing the datasets that models learn from.
+
+Each subcommand is a module of this package with one function; what it needs of training is
+imported inside that function.
+"""
+
+from collections.abc import Callable, Sequence
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; exit codes: 0 done, 1 it could not be done, 2 wrong usage, 130 stopped."""
+    from punie.cli.dataset.stats import stats
+    from punie.cli.dataset.validate import validate
+    from punie.cli.help import run_group
+
+    commands: dict[str, Callable[..., None]] = {
+        "validate": validate,
+        "stats": stats,
+    }
+    return run_group(commands, arguments, "dataset", "Make, check and change training data.")
