@@ -12,13 +12,14 @@ import mlx.core as mx
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 
 from punie.models.architecture import text_config
-from punie.models.catalog import ModelUnavailable, read_json_object
+from punie.models.catalog import ModelUnavailable
 from punie.models.mlx.decoding.sampling import Sampler, token_of
 from punie.models.mlx.decoding.speculation import NO_DRAFT, Draft, DraftControl
 from punie.models.mlx.generation import GenerateRequest
 from punie.models.mlx.library import load_model
 from punie.models.mlx.prefixes.cache import PrefixCache
 from punie.models.mlx.prefixes.entry import Slot
+from punie.models.tokens import read_token_ids
 
 _EVIDENCE = 8
 
@@ -34,7 +35,7 @@ class DraftModel:
         `tokenizer_of` is the directory of the model that it drafts for, and `vocabulary` the width
         of that model's logits. Siblings of one family round theirs up to different widths.
         """
-        if _tokens(directory) != _tokens(tokenizer_of):
+        if read_token_ids(directory) != read_token_ids(tokenizer_of):
             raise ModelUnavailable(
                 f"The draft model in {directory} has other tokens than the model it should "
                 "draft for; choose one of the same family, or remove draft_model."
@@ -147,11 +148,3 @@ class ModelDrafter:
         for layer in self.slot.layers:
             layer.trim(len(held) - same)
         del held[same:]
-
-
-def _tokens(directory: Path) -> Any:
-    """Return what makes two tokenizers write the same ids."""
-    description = read_json_object(directory / "tokenizer.json")
-    model = description.get("model") or {}
-    added = {token["content"]: token["id"] for token in description.get("added_tokens") or []}
-    return model.get("vocab"), model.get("merges"), description.get("pre_tokenizer"), added
