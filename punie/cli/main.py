@@ -35,6 +35,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("models", "punie.cli.models", "List, download, choose and remove models."),
     Command("bench", "punie.cli.bench", "Measure the engine with a model on this machine."),
     Command("dataset", "punie.cli.dataset", "Make, check and change training data."),
+    Command("fuse", "punie.cli.fuse", "Make an adapter part of its model's weights."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),
     Command("undo", "punie.cli.undo", "Take back what the last turns did to files."),
     Command("redo", "punie.cli.redo", "Bring back what was taken back."),
