@@ -22,6 +22,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from punie.models.architecture import Architecture, read_architecture
 from punie.models.catalog import ModelUnavailable
 from punie.models.mlx.decoding.draft_model import DraftModel
+from punie.models.mlx.decoding.speculation import DraftControl
 from punie.models.mlx.generation import EngineError, GenerateRequest, Generation
 from punie.models.mlx.library import load_model
 from punie.models.mlx.prefixes.cache import PrefixCache
@@ -53,7 +54,8 @@ class Engine:
     """A model in memory and the thread that runs it, for many sessions at once.
 
     `cache_bytes` bounds the key-value caches kept between requests; None leaves it to the machine.
-    With `machines` these run their parts of the model, which then stays in memory.
+    With `machines` these run their parts of the model, which then stays in memory. `draft_control`
+    judges the drafts of the draft model in place of the engine's own, to measure them.
     """
 
     def __init__(
@@ -62,8 +64,10 @@ class Engine:
         *,
         cache_bytes: int | None = None,
         machines: Machines | None = None,
+        draft_control: DraftControl | None = None,
     ) -> None:
         self._options = options
+        self._draft_control = draft_control
         self._machines = machines
         self._running: set[Generation] = set()
         if machines is not None:
@@ -299,7 +303,9 @@ class Engine:
 
     def _load_draft(self, draft: Path, directory: Path) -> DraftModel | None:
         try:
-            return DraftModel(draft, directory, self.vocabulary_size, _DRAFT_CACHE)
+            return DraftModel(
+                draft, directory, self.vocabulary_size, _DRAFT_CACHE, self._draft_control
+            )
         except ModelUnavailable as error:
             self.draft_trouble = str(error)
             return None

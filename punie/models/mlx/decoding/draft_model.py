@@ -28,12 +28,18 @@ class DraftModel:
     """A draft model in memory; belongs to the engine's thread."""
 
     def __init__(
-        self, directory: Path, tokenizer_of: Path, vocabulary: int | None, cache_bytes: int
+        self,
+        directory: Path,
+        tokenizer_of: Path,
+        vocabulary: int | None,
+        cache_bytes: int,
+        control: DraftControl | None = None,
     ) -> None:
         """Load the model in `directory`; raise `ModelUnavailable` if it cannot draft.
 
         `tokenizer_of` is the directory of the model that it drafts for, and `vocabulary` the width
-        of that model's logits. Siblings of one family round theirs up to different widths.
+        of that model's logits. Siblings of one family round theirs up to different widths. With a
+        `control`, which then judges its drafts, no others are made.
         """
         if read_token_ids(directory) != read_token_ids(tokenizer_of):
             raise ModelUnavailable(
@@ -53,7 +59,8 @@ class DraftModel:
                 "linear attention, or remove draft_model."
             )
         self.prefixes = PrefixCache(lambda: make_prompt_cache(self._model), cache_bytes)
-        self.control = DraftControl()
+        self.control = control or DraftControl()
+        self.alone = control is not None
         self._width = _Width(text_config(config).get("vocab_size"), vocabulary)
 
     def drafter(self, request: GenerateRequest, sampler: Sampler) -> "ModelDrafter":

@@ -271,7 +271,9 @@ class Scheduler:
         if not can_rewind(sequence.layers):
             return None
         certain = [*sequence.slot.tokens, *sequence.unread]
-        drafting = Drafting([lookup_source(certain, self._lookup)])
+        drafting = Drafting()
+        if self._draft is None or not self._draft.alone:
+            drafting.sources.append(lookup_source(certain, self._lookup))
         if self._draft is not None and sequence.drafter is not None:
             sequence.drafter.catch_up(certain)
             drafting.sources.append((sequence.drafter, self._draft.control))
