@@ -26,7 +26,7 @@ the assistant `reasoning_content` and `tool_calls`, each `{"name": ..., "argumen
 
 _SPECIAL_VARIABLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 _END_OF_TURN = ("<|im_end|>", "<|endoftext|>")
-_MARKERS = (
+MARKERS = (
     "<|im_start|>",
     "<|im_end|>",
     OPEN_CALL,
@@ -34,6 +34,7 @@ _MARKERS = (
     OPEN_THOUGHT,
     CLOSE_THOUGHT,
 )
+"""What delimits turns, calls and thoughts in the Qwen family."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,11 @@ class ChatFormat:
         self._renderer = TemplateRenderer(template, vocabulary, variables)
 
     @classmethod
-    def load(cls, directory: Path) -> "ChatFormat":
-        """Read the format of the model in `directory`; raise `ModelUnavailable`."""
+    def read(cls, directory: Path) -> "ChatFormat":
+        """Read the format of the model in `directory` as its files say it, whether it works or not.
+
+        Raises `ModelUnavailable` for files that cannot be read.
+        """
         vocabulary = Vocabulary.load(directory)
         config_file = directory / "tokenizer_config.json"
         config = read_json_object(config_file) if config_file.exists() else {}
@@ -87,14 +91,19 @@ class ChatFormat:
             for name in _SPECIAL_VARIABLES
             if (literal := _literal(config.get(name))) is not None
         }
-        template = template_text(directory)
-        _check_markers(directory, template, vocabulary)
-        loaded = cls(
-            template,
+        ends = declared_ends(directory, vocabulary)
+        return cls(
+            template_text(directory),
             vocabulary,
             variables=variables,
-            stop_ids=_stop_ids(directory, vocabulary, variables.get("eos_token")),
+            stop_ids=frozenset().union(*ends.values()),
         )
+
+    @classmethod
+    def load(cls, directory: Path) -> "ChatFormat":
+        """Read the format of the model in `directory`; raise `ModelUnavailable`."""
+        loaded = cls.read(directory)
+        _check_markers(directory, template_text(directory), loaded.vocabulary)
         if not loaded.stop_ids:
             raise ModelUnavailable(
                 f"The model in {directory} names no token that ends an answer (eos_token_id in "
@@ -219,7 +228,7 @@ class ChatFormat:
 
 def _check_markers(directory: Path, template: str, vocabulary: Vocabulary) -> None:
     """Refuse a tokenizer without a control token that the template writes."""
-    for marker in _MARKERS:
+    for marker in MARKERS:
         if marker in template and marker not in vocabulary.control:
             raise ModelUnavailable(
                 f"The tokenizer of the model in {directory} has no token {marker}, which its chat "
@@ -243,16 +252,25 @@ def _literal(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _stop_ids(directory: Path, vocabulary: Vocabulary, eos_token: str | None) -> frozenset[int]:
-    found: set[int] = set()
+def declared_ends(directory: Path, vocabulary: Vocabulary) -> dict[str, frozenset[int]]:
+    """Return which tokens end an answer by the file that says so; none where a file names none.
+
+    An end that tokenizer_config.json names and the tokenizer has not is left out. Raises
+    `ModelUnavailable` for files that cannot be read.
+    """
+    found: dict[str, frozenset[int]] = {}
     for name in ("config.json", "generation_config.json"):
         file = directory / name
         if not file.exists():
             continue
         config = read_json_object(file)
+        ids: set[int] = set()
         for place in (config, config.get("text_config") or {}):
             value = place.get("eos_token_id")
-            found.update(value if isinstance(value, list) else [] if value is None else [value])
-    if eos_token in vocabulary.control:
-        found.add(vocabulary.control[eos_token])
-    return frozenset(found)
+            ids.update(value if isinstance(value, list) else [] if value is None else [value])
+        found[name] = frozenset(ids)
+    file = directory / "tokenizer_config.json"
+    if file.exists():
+        end = vocabulary.control.get(_literal(read_json_object(file).get("eos_token")) or "")
+        found[file.name] = frozenset() if end is None else frozenset({end})
+    return found

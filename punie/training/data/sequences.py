@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
+from punie.models.mlx.chat_format import ChatFormat, ChatMessage, Prompt, ToolSpecification
 from punie.training.data.example import Example, PromptPrefix
 from punie.training.errors import TrainingError
 
@@ -43,13 +43,8 @@ def training_sequences(
     for place, message in enumerate(messages):
         if message["role"] != "assistant" or place < first_learned:
             continue
-        prompt = chat_format.encode(messages[:place], tools).tokens
         ids = chat_format.encode(messages[: place + 1], tools, generation_prompt=False).tokens
-        if ids[: len(prompt)] != prompt:
-            raise TrainingError(
-                "The model's chat template renders an answer in another way than it asks for it, "
-                "so training would teach what is never served; `punie gate zero` tells more."
-            )
+        prompt = asked_for(chat_format, messages[: place + 1], tools, ids).tokens
         end = _end_of_turn(ids, len(prompt), chat_format)
         learned = [False] * len(prompt) + [True] * (end - len(prompt)) + [False] * (len(ids) - end)
         before = found[-1] if found else None
@@ -58,6 +53,35 @@ def training_sequences(
             found.pop()
         found.append(TrainingSequence(ids, learned))
     return found
+
+
+def asked_for(
+    chat_format: ChatFormat,
+    messages: Sequence[ChatMessage],
+    tools: Sequence[ToolSpecification],
+    ids: Sequence[int],
+) -> Prompt:
+    """Return the prompt that asks for the last of `messages`, which stand in `ids`.
+
+    An answer without a thought, of a model that is otherwise asked to think, is asked for with
+    thinking switched off.
+
+    Raises:
+        TrainingError: the template does not let what it prompts with stand in what it renders.
+    """
+    prompt = chat_format.encode(messages[:-1], tools)
+    if not _begins(ids, prompt.tokens) and not messages[-1].get("reasoning_content"):
+        prompt = chat_format.encode(messages[:-1], tools, thinking=False)
+    if not _begins(ids, prompt.tokens):
+        raise TrainingError(
+            "The model's chat template renders an answer in another way than it asks for it, "
+            "so training would teach what is never served; `punie gate zero` tells more."
+        )
+    return prompt
+
+
+def _begins(ids: Sequence[int], start: Sequence[int]) -> bool:
+    return list(ids[: len(start)]) == list(start)
 
 
 def tool_specifications(prefix: PromptPrefix) -> list[ToolSpecification]:

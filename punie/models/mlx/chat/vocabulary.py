@@ -93,6 +93,12 @@ class Vocabulary:
             self._bytes[number] = known
         return known
 
+    @property
+    def size(self) -> int:
+        """How many rows a model needs for these tokens: one more than the highest id."""
+        highest = max(self._plain.get_vocab().values(), default=-1)
+        return max(highest, *self._control_names, -1) + 1
+
     def control_name(self, number: int) -> str | None:
         """Return the name of a control token, None for any other token."""
         return self._control_names.get(number)
