@@ -51,6 +51,7 @@ def run_group(
         pretty_exceptions_enable=False,
         no_args_is_help=True,
     )
+    app.callback()(lambda: None)  # Without it a group of one command would take no name.
     for command, function in commands.items():
         app.command(command)(function)
     return _exit_code_here(app, list(arguments) or ["--help"], f"punie {name}")

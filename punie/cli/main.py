@@ -36,6 +36,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("bench", "punie.cli.bench", "Measure the engine with a model on this machine."),
     Command("dataset", "punie.cli.dataset", "Make, check and change training data."),
     Command("fuse", "punie.cli.fuse", "Make an adapter part of its model's weights."),
+    Command("gate", "punie.cli.gate", "Check what one step of training made before the next."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),
     Command("undo", "punie.cli.undo", "Take back what the last turns did to files."),
     Command("redo", "punie.cli.redo", "Bring back what was taken back."),

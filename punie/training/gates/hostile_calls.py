@@ -40,7 +40,7 @@ def _one(what: str, **arguments: Any) -> Hostile:
 HOSTILE: tuple[Hostile, ...] = (
     _one("plain words", text="src/app.py", count=3),
     _one("no arguments"),
-    _one("quotes and backslashes", text="say \"yes\" or 'no' \\n \\\" \\"),
+    _one("quotes and backslashes", text='say "yes" or \'no\' \\n \\" \\'),
     _one("several lines", text="def main():\n    return 1\n\n\nmain()\n"),
     _one("spaces at both ends", text="  \tx \n"),
     _one("nothing", text=""),

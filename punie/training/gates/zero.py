@@ -325,8 +325,8 @@ def _sequences(chat_format: ChatFormat) -> Check:
             return Check(name="training sequences", passed=False, found=trouble)
         learned = sum(sum(each.learned) for each in sequences)
         total = sum(len(each.ids) for each in sequences)
-        told.append(f"{name} {len(sequences)} with {learned} of {total} tokens learned")
-    found = f"A conversation of three answers makes {', '.join(told)}."
+        told.append(f"{name} {len(sequences)} ({learned} of {total} tokens learned)")
+    found = f"Sequences of a conversation with three answers: {', '.join(told)}."
     return Check(name="training sequences", passed=True, found=found)
 
 

@@ -4,6 +4,8 @@ from punie.models.mlx.chat_format import ChatFormat
 from punie.training.data.conversation import encode_conversation
 from punie.training.data.example import Example, PromptPrefix
 from punie.training.data.sequences import training_sequences
+from tests.assets import chat_format as published
+from tests.assets import needs_assets
 from tests.training.sample_conversations import conversations, model_folder
 
 
@@ -37,3 +39,21 @@ def test_what_is_only_context_is_read_and_not_learned(chat_format: ChatFormat) -
     )
     assert found.learned == [False] * begin + all_learned.learned[begin:]
     assert any(found.learned)
+
+
+@needs_assets
+def test_thinking_is_off_for_an_answer_without_a_thought() -> None:
+    # This template prompts with an open thought; an empty one is other tokens than its beginning.
+    model = published("Qwen3.5-4B")
+    question = {"role": "user", "content": "Two and two?"}
+    answer = {"role": "assistant", "content": "Four."}
+    for thought in (None, "Count."):
+        said = answer if thought is None else answer | {"reasoning_content": thought}
+        example = Example.model_validate({"messages": [question, said]})
+        (found,) = training_sequences(model, example, PromptPrefix())
+        learned = [token for token, is_learned in zip(found.ids, found.learned) if is_learned]
+        text = model.vocabulary.text(learned)
+        assert text == ("" if thought is None else "Count.\n</think>\n\n") + "Four.<|im_end|>"
+        prompt = model.encode([question], thinking=False if thought is None else None).tokens
+        assert found.ids[: len(prompt)] == prompt
+        assert found.learned[: len(prompt)] == [False] * len(prompt)
