@@ -51,7 +51,9 @@ def test_thinking_is_off_for_an_answer_without_a_thought() -> None:
         said = answer if thought is None else answer | {"reasoning_content": thought}
         example = Example.model_validate({"messages": [question, said]})
         (found,) = training_sequences(model, example, PromptPrefix())
-        learned = [token for token, is_learned in zip(found.ids, found.learned) if is_learned]
+        learned = [
+            token for token, is_learned in zip(found.ids, found.learned, strict=True) if is_learned
+        ]
         text = model.vocabulary.text(learned)
         assert text == ("" if thought is None else "Count.\n</think>\n\n") + "Four.<|im_end|>"
         prompt = model.encode([question], thinking=False if thought is None else None).tokens
