@@ -5,7 +5,7 @@ Nothing here imports MLX or pydantic-ai.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,40 @@ class ToolSpecification:
 
 
 _PROBE_TOOL = ToolSpecification("probe", "A tool.", {"type": "object", "properties": {}})
+
+
+def _probe_conversation(thoughts: Sequence[str | None]) -> list[ChatMessage]:
+    """Return a conversation with all that may follow on each other, and these thoughts in it."""
+    calls = [{"name": "probe", "arguments": {}}] * 2
+    answers = [
+        {"role": "assistant", "content": "a", "reasoning_content": thought} for thought in thoughts
+    ]
+    bare = [answer | {"content": "", "tool_calls": calls} for answer in answers]
+    result = {"role": "tool", "content": "b"}
+    question = {"role": "user", "content": "c"}
+    return [
+        {"role": "system", "content": "d"},
+        question,
+        answers[0],
+        question,
+        bare[1],
+        result,
+        result,
+        answers[2] | {"tool_calls": calls[:1]},
+        result,
+        bare[3] | {"tool_calls": calls[:1]},
+        result,
+        question,
+        answers[4],
+    ]
+
+
+_PROBE_CONVERSATIONS = (
+    _probe_conversation([None] * 5),
+    _probe_conversation(["e"] * 5),
+    _probe_conversation(["e", None, "e", None, ""]),
+    _probe_conversation([None, "e", None, "e", "e"]),
+)
 
 
 class ChatFormat:
@@ -136,6 +170,41 @@ class ChatFormat:
         except TemplateError:
             return False
         return after[: len(before)] == before
+
+    @functools.cached_property
+    def answer_opening(self) -> tuple[int, ...] | None:
+        """What stands before each answer, if a whole conversation can be encoded at once.
+
+        Then the encoded conversation begins with each prompt that led to it, and the opening ends
+        those prompts and stands nowhere else. None where the template writes earlier messages in
+        another way later, or opens answers in several ways.
+        """
+        openings = set()
+        try:
+            for messages in _PROBE_CONVERSATIONS:
+                openings |= self._openings(messages)
+        except TemplateError:
+            return None
+        opening = openings.pop()
+        return opening if opening and not openings else None
+
+    def _openings(self, messages: Sequence[ChatMessage]) -> set[tuple[int, ...]]:
+        """Return the openings of a conversation's answers; an empty one for what is not as said."""
+        whole = self.encode(messages, [_PROBE_TOOL], generation_prompt=False).tokens
+        starts, found = [], set()
+        for place, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            before = self.encode(messages[:place], [_PROBE_TOOL], generation_prompt=False).tokens
+            for thinking in (None, False):
+                prompt = self.encode(messages[:place], [_PROBE_TOOL], thinking=thinking).tokens
+                same = prompt == whole[: len(prompt)] and before == prompt[: len(before)]
+                found.add(tuple(prompt[len(before) :]) if same else ())
+            starts.append(len(before))
+        opening = next(iter(found))
+        if starts != [start for start, _ in find_openings(whole, opening)]:
+            found.add(())
+        return found
 
     def encode(
         self,
@@ -224,6 +293,20 @@ class ChatFormat:
             if token in (closer, start):
                 return False
         return False
+
+
+def find_openings(tokens: Sequence[int], opening: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield where `opening` begins and ends in `tokens`, each time it stands there."""
+    end = 0
+    while opening:
+        try:
+            start = tokens.index(opening[0], end)
+        except ValueError:
+            return
+        end = start + 1
+        if list(tokens[start : start + len(opening)]) == list(opening):
+            end = start + len(opening)
+            yield start, end
 
 
 def _check_markers(directory: Path, template: str, vocabulary: Vocabulary) -> None:

@@ -7,7 +7,7 @@ they are ordinary text tokens, so content that looks like a frame is still only 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
@@ -15,8 +15,7 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from punie.models.mlx.chat.vocabulary import Vocabulary
-from punie.models.mlx.chat_format import ChatFormat
-from punie.training.data.conversation import Message, texts
+from punie.models.mlx.chat_format import ChatFormat, ChatMessage
 from punie.training.pretraining.tiny_architecture import (
     CONTROL_TOKENS,
     END_OF_TEXT,
@@ -39,7 +38,7 @@ PIECES = "|".join(
 """What one token may at most span."""
 
 
-def train_tokenizer(conversations: Sequence[Sequence[Message]], vocab_size: int) -> Tokenizer:
+def train_tokenizer(conversations: Sequence[Sequence[ChatMessage]], vocab_size: int) -> Tokenizer:
     """Learn a vocabulary of exactly `vocab_size` ids, the control tokens included.
 
     Args:
@@ -59,12 +58,29 @@ def train_tokenizer(conversations: Sequence[Sequence[Message]], vocab_size: int)
         vocab_size=ordinary, min_frequency=2, show_progress=False, initial_alphabet=alphabet
     )
     tokenizer = _byte_level(BPE())
-    tokenizer.train_from_iterator(texts(chat_format, conversations, plain), trainer)
+    tokenizer.train_from_iterator(_texts(chat_format, conversations, plain), trainer)
     if tokenizer.get_vocab_size() != ordinary:
         raise ValueError(
             f"the texts fill only {tokenizer.get_vocab_size()} of {ordinary} vocabulary entries"
         )
     return _with_control_tokens(tokenizer)
+
+
+def _texts(
+    chat_format: ChatFormat, conversations: Sequence[Sequence[ChatMessage]], decoder: Tokenizer
+) -> Iterator[str]:
+    """What stands between the control tokens of some conversations."""
+    control = set(chat_format.vocabulary.control.values())
+    for messages in conversations:
+        text: list[int] = []
+        for token in chat_format.encode(messages, generation_prompt=False).tokens:
+            if token not in control:
+                text.append(token)
+            elif text:
+                yield decoder.decode(text)
+                text = []
+        if text:
+            yield decoder.decode(text)
 
 
 def _byte_level(model: BPE) -> Tokenizer:

@@ -7,13 +7,22 @@ from punie.agent.toolset import tool_definitions
 from punie.models.catalog import bundled_directory
 from punie.models.mlx.chat_format import ChatFormat, ToolSpecification
 from punie.tools.catalog import ALL_TOOLS
-from punie.training.data.conversation import encode_conversation
+from punie.training.data.example import Example, PromptPrefix
+from punie.training.data.sequences import training_sequences
 from tests.training.sample_conversations import called, model_folder
 
 
 @pytest.fixture(scope="module")
 def chat_format(tmp_path_factory: pytest.TempPathFactory) -> ChatFormat:
     return model_folder(tmp_path_factory.mktemp("model"))
+
+
+def encode_conversation(
+    chat_format: ChatFormat, messages: list[dict[str, Any]]
+) -> tuple[list[int], list[bool]]:
+    example = Example.model_validate({"messages": messages})
+    (found,) = training_sequences(chat_format, example, PromptPrefix())
+    return found.ids, found.learned
 
 
 def written(chat_format: ChatFormat, ids: list[int]) -> str:
@@ -69,14 +78,14 @@ def test_text_before_a_call_and_two_calls(chat_format: ChatFormat) -> None:
 
 
 def test_results_of_several_calls_share_a_turn(chat_format: ChatFormat) -> None:
-    ids, mask = encode_conversation(
-        chat_format, [{"role": "tool", "content": "one"}, {"role": "tool", "content": "two"}]
-    )
-    assert not any(mask)
-    assert written(chat_format, ids) == (
+    results = [{"role": "tool", "content": "one"}, {"role": "tool", "content": "two"}]
+    ids, mask = encode_conversation(chat_format, [*results, MESSAGES[3]])
+    shared = (
         "<|im_start|>user\n<tool_response>\none\n</tool_response>\n"
-        "<tool_response>\ntwo\n</tool_response>\n<|im_end|>\n"
+        "<tool_response>\ntwo\n</tool_response>\n<|im_end|>\n<|im_start|>assistant\n"
     )
+    assert written(chat_format, ids) == f"{shared}Done.<|im_end|>\n"
+    assert written(chat_format, ids[: mask.index(True)]) == shared
 
 
 def test_edits_are_json_and_content_is_never_control(chat_format: ChatFormat) -> None:
