@@ -55,7 +55,11 @@ _NOT_OF_A_PROJECT = (_OF_THE_PROCESS - {"log_level"}) | {
     "sandbox",
     "sandbox_network",
     "sandbox_write",
+    # Nor what becomes of the user's conversations.
+    "learn_from_sessions",
 }
+# Neither a variable that something else has set counts as the user's yes.
+_OF_THE_USERS_FILE = frozenset({"learn_from_sessions"})
 
 _CONFIG_DIR = "config_dir"
 
@@ -137,6 +141,10 @@ class Settings(BaseModel):
     """Tokens that its models read, where the server does not tell."""
     server_idle_minutes: float = Field(default=30.0, ge=0)
     """Minutes without a client after which `punie serve` ends by itself; 0 lets it stay."""
+
+    learn_from_sessions: bool = False
+    """Whether commands that are asked to may make training examples of the sessions; only the
+    user's own file can say so."""
 
     engine: Literal["in-process", "shared", "auto"] = "auto"
     """Whether `punie acp` has a model of its own or uses the server's; auto shares large ones."""
@@ -356,10 +364,10 @@ def _similar(name: str) -> str:
 
 def _refuse_what_a_project_may_not_set(layer: Mapping[str, Any], path: Path) -> None:
     for name in _NOT_OF_A_PROJECT & layer.keys():
-        raise SettingsError(
-            f"{path} sets {name!r}, which only your own settings file, the environment or a flag "
-            "may set."
-        )
+        who = "your own settings file"
+        if name not in _OF_THE_USERS_FILE:
+            who += ", the environment or a flag"
+        raise SettingsError(f"{path} sets {name!r}, which only {who} may set.")
     if str(layer.get("model", "")).strip().startswith("openai:"):
         raise SettingsError(
             f"{path} sets model to {layer['model']!r}, but what is sent to a server is yours to "
@@ -373,7 +381,8 @@ def _refuse_what_a_project_may_not_set(layer: Mapping[str, Any], path: Path) -> 
 
 
 def _read_environment() -> dict[str, str]:
-    found = {name: os.environ.get(PREFIX + name.upper()) for name in Settings.model_fields}
+    names = [name for name in Settings.model_fields if name not in _OF_THE_USERS_FILE]
+    found = {name: os.environ.get(PREFIX + name.upper()) for name in names}
     return {name: value for name, value in found.items() if value}
 
 

@@ -1,0 +1,384 @@
+"""The user's own accepted turns as examples, with the messages as the model was served them.
+
+Nothing is taken unless the user's own settings file says `learn_from_sessions = true`. Secrets and
+who the user is are masked (`punie.training.data.privacy`); nothing that a secret file was part of
+is taken at all.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_ai.messages import ModelMessage
+
+from punie.agent.events import Compacted, TurnEvent, decode_event
+from punie.agent.history import HistoryBuilder
+from punie.agent.turn_config import turn_tools, web_tools
+from punie.models.mlx.chat.messages import chat_messages
+from punie.sessions.store import SessionRecord, SessionStore, StoreError
+from punie.settings import Settings, user_settings_file
+from punie.tools.base import AnyTool
+from punie.training.data.accepted import (
+    Turn,
+    edits_files,
+    touches_secret_file,
+    turns_of,
+    why_not_accepted,
+)
+from punie.training.data.dataset import WHOLE, Dataset, Manifest, write_dataset
+from punie.training.data.example import Example, Message, PromptPrefix
+from punie.training.data.kept_edits import edits_kept
+from punie.training.data.prefixes import prompt_prefix
+from punie.training.data.privacy import Privacy, privacy_of
+from punie.training.errors import TrainingError
+from punie.training.hashing import value_hash
+from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
+from punie.workspace.checkpoints.journal import ChangedTurn
+from punie.workspace.checkpoints.recorder import Recorder
+from punie.workspace.local import LocalWorkspace
+
+_RUN_CODE = "run_code"
+
+
+class FromSessionsOptions(BaseModel):
+    """Which turns are taken.
+
+    Attributes:
+        include: folders; only sessions in them or below count. Empty takes all.
+        exclude: folders whose sessions are left out, also if they are included.
+        since: only sessions that were used at that time or later; None takes all.
+        least_characters: how much the model has to have said or called in what is learned.
+        kept_only: take only what changed files and was kept, as files or a commit tell.
+        without: ids of examples that are never taken, such as those that were deleted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    include: tuple[Path, ...] = ()
+    exclude: tuple[Path, ...] = ()
+    since: datetime | None = None
+    least_characters: int = Field(default=1, ge=1)
+    kept_only: bool = False
+    without: tuple[str, ...] = ()
+
+
+@dataclass
+class Collected:
+    """What was found: the examples with their prompt prefixes, and what was left out and why.
+
+    `sessions` says of which session, and which turns of it, an example was made, by its id.
+    """
+
+    examples: dict[str, Example] = field(default_factory=dict)
+    prefixes: dict[str, PromptPrefix] = field(default_factory=dict)
+    sessions: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def from_sessions(
+    options: FromSessionsOptions,
+    settings: Settings,
+    out: Path,
+    report: Reporter = quiet,
+    stopped: Stopped = never,
+) -> Dataset:
+    """Write a dataset of the accepted turns of the user's sessions; it has one part.
+
+    What was left out is counted by reason in the recipe's `dropped`.
+
+    Raises:
+        TrainingError: the user has not allowed it, the sessions cannot be read, nothing in them is
+            to be taken, or `out` cannot be written.
+    """
+    if out.exists():
+        raise TrainingError(f"{out} exists already; name another folder or remove that one.")
+    found = collect(options, settings, report, stopped)
+    if not found.examples:
+        raise TrainingError(nothing_found(found))
+    manifest = Manifest(
+        made_by="from-sessions",
+        recipe={
+            **options.model_dump(mode="json", exclude_defaults=True),
+            "dropped": dict(sorted(found.dropped.items())),
+        },
+        prefixes=found.prefixes,
+    )
+    return write_dataset(out, manifest, {WHOLE: found.examples.values()})
+
+
+def collect(
+    options: FromSessionsOptions,
+    settings: Settings,
+    report: Reporter = quiet,
+    stopped: Stopped = never,
+) -> Collected:
+    """Return the accepted turns of the user's sessions, oldest session first.
+
+    Raises:
+        TrainingError: the user has not allowed it, or the sessions cannot be read.
+    """
+    check_allowed(settings)
+    if not settings.sessions_file.exists():
+        return Collected()
+    try:
+        return anyio.run(_collect, options, settings, report, stopped)
+    except StoreError as error:
+        raise TrainingError(str(error)) from error
+
+
+def check_allowed(settings: Settings) -> None:
+    """Raise `TrainingError` unless the user's own settings allow to learn from sessions."""
+    if not settings.learn_from_sessions:
+        raise TrainingError(
+            "Nothing is taken from your sessions unless you allow it: write "
+            f"`learn_from_sessions = true` into {user_settings_file()}."
+        )
+
+
+def nothing_found(found: Collected) -> str:
+    """Say that there was nothing to take, and what kept it from being taken."""
+    if not found.dropped:
+        return "There is no accepted turn in your sessions yet; work with Punie first."
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in found.dropped.most_common())
+    return f"No turn of your sessions was taken ({reasons})."
+
+
+async def _collect(
+    options: FromSessionsOptions, settings: Settings, report: Reporter, stopped: Stopped
+) -> Collected:
+    store = SessionStore(settings.sessions_file)
+    found = Collected()
+    try:
+        records = [r for r in await store.list() if r.prompted and _wanted(r, options)]
+        records.sort(key=lambda record: (record.created, record.id))
+        for number, record in enumerate(records):
+            if stopped():
+                raise Interrupted("Stopped while sessions were read; start the command again.")
+            report(Progress("reading sessions", number, len(records), "sessions"))
+            events = _decoded(await store.events(record.id), found)
+            if events is not None:
+                await _Session(record, settings, options, found).take(events)
+        report(Progress("reading sessions", len(records), len(records), "sessions"))
+    finally:
+        await store.close()
+    return found
+
+
+def _wanted(record: SessionRecord, options: FromSessionsOptions) -> bool:
+    cwd = Path(record.cwd)
+    if options.since is not None and record.updated < options.since.astimezone():
+        return False
+    if any(cwd.is_relative_to(folder) for folder in options.exclude):
+        return False
+    return not options.include or any(cwd.is_relative_to(folder) for folder in options.include)
+
+
+def _decoded(lines: Sequence[str], found: Collected) -> list[TurnEvent] | None:
+    try:
+        return [decode_event(line) for line in lines]
+    except ValidationError:
+        # Written by a newer version, or spoilt: what the model was served is not known.
+        found.dropped["the session cannot be read"] += 1
+        return None
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A turn that is part of what is being taken."""
+
+    id: str
+    edits: bool
+    kept: bool | None
+
+
+class _Session:
+    """Takes the accepted turns of one session."""
+
+    def __init__(
+        self,
+        record: SessionRecord,
+        settings: Settings,
+        options: FromSessionsOptions,
+        found: Collected,
+    ) -> None:
+        self._record = record
+        self._options = options
+        self._found = found
+        self._settings = settings
+        self._kept = Recorder(settings.checkpoints_folder(record.id))
+        self._cwd = Path(record.cwd)
+        roots = [self._cwd, *map(Path, record.meta.get("additional_directories", []))]
+        self._privacy: Privacy = privacy_of(roots)
+        self._workspace = LocalWorkspace(roots)
+        self._history = HistoryBuilder()
+        self._start: int | None = None
+        """How many messages are context of what is being taken; None while nothing is."""
+        self._taken: list[_Taken] = []
+
+    async def take(self, events: Sequence[TurnEvent]) -> None:
+        """Add what the session gives to what was found."""
+        try:
+            changed = {turn.id: turn for turn in self._kept.journal.turns()}
+        except OSError:
+            changed = {}
+        for turn in turns_of(events):
+            if touches_secret_file(turn, self._cwd):
+                self._drop("a secret file was part of it, or of what came before")
+                break
+            if turn.has_open_calls:
+                self._drop("interrupted")
+                break  # What the model read of its calls later is made up.
+            if turn.is_command:
+                self._follow(turn)
+                continue
+            await self._take_turn(turn, changed.get(turn.id))
+        self._close()
+        await self._workspace.aclose()
+
+    async def _take_turn(self, turn: Turn, changed: ChangedTurn | None) -> None:
+        tools = _tools(self._settings, turn)
+        reason = why_not_accepted(turn, tools)
+        kept: bool | None = None
+        edits = changed is not None or edits_files(turn)
+        if reason is None and changed is not None:
+            if any(change.undone for change in changed.changes):
+                reason = "undone"
+            else:
+                kept = await edits_kept(changed, self._kept.blobs, self._workspace)
+                reason = "the edits were not kept" if kept is False else None
+        if reason is None and self._options.kept_only and not kept:
+            reason = "nothing shows that it was kept"
+        if reason is None and self._writes_secret(turn):
+            reason = "the model wrote a secret"
+        if reason is not None:
+            self._drop(reason)
+            self._follow(turn)
+            return
+        if self._start is None:
+            self._start = len(self._messages())
+        self._taken.append(_Taken(turn.id, edits, kept))
+        self._follow(turn)
+
+    def _writes_secret(self, turn: Turn) -> bool:
+        """Tell whether masking would change what the model wrote: it would learn to write masks."""
+        builder = self._history.copy()
+        before = len(_chat(builder.messages()))
+        for event in turn.events:
+            builder.add(event)
+        new = _chat(builder.messages())[before:]
+        return any(self._privacy.has_secret(m) for m in new if m["role"] == "assistant")
+
+    def _follow(self, turn: Turn) -> None:
+        for event in turn.events:
+            if isinstance(event, Compacted) and self._start is not None:
+                # What was served before and after it differs: two conversations.
+                going_on = [] if turn.is_command else self._taken[-1:]
+                self._close()
+                self._history.add(event)
+                self._start, self._taken = len(self._messages()), going_on
+            else:
+                self._history.add(event)
+
+    def _drop(self, reason: str) -> None:
+        self._close()
+        self._found.dropped[reason] += 1
+
+    def _messages(self) -> list[dict[str, Any]]:
+        return _chat(self._history.messages())
+
+    def _close(self) -> None:
+        """Make an example of what was taken since the last time, if there is anything."""
+        start, taken = self._start, self._taken
+        self._start, self._taken = None, []
+        if start is None:
+            return
+        messages = self._messages()
+        while len(messages) > start and messages[-1]["role"] != "assistant":
+            messages.pop()
+        learned = [m for m in messages[start:] if m["role"] == "assistant"]
+        if not learned:
+            return
+        if sum(map(_length, learned)) < self._options.least_characters:
+            self._found.dropped["too short"] += 1
+            return
+        self._add(messages, start, taken)
+
+    def _add(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        start: int,
+        taken: Sequence[_Taken],
+    ) -> None:
+        found = self._found
+        prefix = _prefix(self._settings, messages[start:])
+        masked = [_message(self._privacy, message) for message in messages]
+        kept = [turn.kept for turn in taken if turn.edits]
+        example = Example(
+            messages=tuple(masked),
+            context=start,
+            prefix=prefix.id,
+            task="session",
+            project=_project(self._cwd, self._privacy),
+            source="session",
+            executed=True,
+            checked="person" if kept and all(kept) else "",
+        )
+        if example.id in found.examples:
+            found.dropped["the same as another"] += 1
+        elif example.id in self._options.without:
+            found.dropped["deleted"] += 1
+        else:
+            found.examples[example.id] = example
+            found.prefixes[prefix.id] = prefix
+            found.sessions[example.id] = (self._record.id, tuple(turn.id for turn in taken))
+
+
+def _chat(messages: Sequence[ModelMessage]) -> list[dict[str, Any]]:
+    return chat_messages(messages, None)
+
+
+def _tools(settings: Settings, turn: Turn) -> Mapping[str, AnyTool]:
+    """Return the tools that the model is told of when a turn like this one is served."""
+    code_mode = any(call.parent is None and call.tool == _RUN_CODE for call in turn.calls)
+    return _served_tools(settings, code_mode=code_mode)
+
+
+def _served_tools(settings: Settings, *, code_mode: bool) -> dict[str, AnyTool]:
+    tools = turn_tools(web_tools(settings), attended=True, code_mode=code_mode)
+    return {tool.name: tool for tool in tools}
+
+
+def _prefix(settings: Settings, messages: Sequence[Mapping[str, Any]]) -> PromptPrefix:
+    called = {call["name"] for message in messages for call in message.get("tool_calls", ())}
+    tools = _served_tools(settings, code_mode=_RUN_CODE in called)
+    return prompt_prefix([*tools.values()])
+
+
+def _message(privacy: Privacy, message: Mapping[str, Any]) -> Message:
+    """Return a message for a chat template as one of an example, masked."""
+    calls = [{"function": privacy.value(call)} for call in message.get("tool_calls", ())]
+    thought = message.get("reasoning_content")
+    return Message.model_validate(
+        {
+            "role": message["role"],
+            "content": privacy.text(message["content"]),
+            "reasoning_content": None if thought is None else privacy.text(thought),
+            "tool_calls": calls,
+        }
+    )
+
+
+def _length(message: Mapping[str, Any]) -> int:
+    calls: Iterator[str] = (str(call["arguments"]) for call in message.get("tool_calls", ()))
+    return len(message["content"]) + sum(map(len, calls))
+
+
+def _project(cwd: Path, privacy: Privacy) -> str:
+    """Return a name for a project that is the same for all its sessions."""
+    name = Path(privacy.without_person(str(cwd))).name
+    return f"{name}-{value_hash(str(cwd))[:8]}"
