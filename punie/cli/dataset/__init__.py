@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; exit codes: 0 done, 1 it could not be done, 2 wrong usage, 130 stopped."""
+    from punie.cli.dataset.from_sessions import from_sessions
     from punie.cli.dataset.stats import stats
     from punie.cli.dataset.validate import validate
     from punie.cli.help import run_group
 
     commands: dict[str, Callable[..., None]] = {
+        "from-sessions": from_sessions,
         "validate": validate,
         "stats": stats,
     }

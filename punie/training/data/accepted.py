@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from punie.agent.events import (
@@ -23,6 +22,7 @@ from punie.agent.events import (
 from punie.agent.permissions.named_files import secret_files_named
 from punie.tools.base import AnyTool
 from punie.tools.catalog import ALL_TOOLS
+from punie.training.data.privacy import texts_in
 from punie.workspace.secret_files import is_secret_path
 
 _LONGEST_PATH = 400
@@ -79,7 +79,6 @@ def why_not_accepted(turn: Turn, tools: Mapping[str, AnyTool]) -> str | None:
         return "interrupted"
     if ended.stop_reason != "end_turn":
         return f"ended by {ended.stop_reason}"
-    ran = {event.call_id for event in turn.events if isinstance(event, ToolRunning)}
     for event in turn.events:
         match event:
             case PermissionAnswered(allowed=False):
@@ -88,12 +87,14 @@ def why_not_accepted(turn: Turn, tools: Mapping[str, AnyTool]) -> str | None:
                 return "ended with an error"
             case ResponseCut():
                 return "the model repeated itself"
-            case ToolStarted() if event.call_id not in ran:
-                return "a call did not run"
-            case ToolStarted(parent=None) if event.tool not in tools:
-                return "calls a tool that is not Punie's own"
             case _:
                 pass
+    ran = {event.call_id for event in turn.events if isinstance(event, ToolRunning)}
+    for call in turn.calls:
+        if call.call_id not in ran:
+            return "a call did not run"
+        if call.parent is None and call.tool not in tools:
+            return "calls a tool that is not Punie's own"
     return None if _answer(turn.events) else "no answer"
 
 
@@ -135,23 +136,9 @@ def _is_secret_address(uri: str) -> bool:
 
 def _names_secret(call: ToolStarted, root: Path) -> bool:
     runs = call.presentation.kind == "execute"
-    for text in _texts(call.arguments):
+    for text in texts_in(call.arguments):
         if runs and secret_files_named(text, root):
             return True
         if len(text) <= _LONGEST_PATH and "\n" not in text and is_secret_path(text.strip()):
             return True
     return False
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            for item in value.values():
-                yield from _texts(item)
-        case list():
-            for item in value:
-                yield from _texts(item)
-        case _:
-            pass

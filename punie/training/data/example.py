@@ -89,8 +89,11 @@ class Example(BaseModel):
         return tuple(call.function for message in self.messages for call in message.tool_calls)
 
     def chat(self) -> list[dict[str, Any]]:
-        """Return the messages for a chat template."""
-        return [message.model_dump(exclude_defaults=True) for message in self.messages]
+        """Return the messages for a chat template, as those that are served have them."""
+        return [
+            {"content": message.content, **message.model_dump(mode="json", exclude_defaults=True)}
+            for message in self.messages
+        ]
 
 
 class PromptPrefix(BaseModel):

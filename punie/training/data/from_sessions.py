@@ -34,7 +34,7 @@ from punie.training.data.dataset import WHOLE, Dataset, Manifest, write_dataset
 from punie.training.data.example import Example, Message, PromptPrefix
 from punie.training.data.kept_edits import edits_kept
 from punie.training.data.prefixes import prompt_prefix
-from punie.training.data.privacy import Privacy, privacy_of
+from punie.training.data.privacy import Privacy, privacy_of, texts_in
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
@@ -222,6 +222,8 @@ class _Session:
 
     async def take(self, events: Sequence[TurnEvent]) -> None:
         """Add what the session gives to what was found."""
+        said = (event.model_dump(mode="json") for event in events)
+        self._privacy = self._privacy.knowing(text for event in said for text in texts_in(event))
         try:
             changed = {turn.id: turn for turn in self._kept.journal.turns()}
         except OSError:

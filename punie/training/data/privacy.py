@@ -4,6 +4,7 @@ More is masked than in what a model reads (`punie.logs.credentials`): a text tha
 edited any more, and a secret that a model has learned cannot be taken back.
 """
 
+import copy
 import getpass
 import itertools
 import json
@@ -40,6 +41,7 @@ _BARE = re.compile(r"(?<![\w-])([\w-]{2,60})(\s{0,2}[=:]\s{0,2})([^\s\"'`,;&<>()
 _FLAG = re.compile(r"(?<![\w-])--([\w-]{2,60})([ =]+)([^\s\"'`;&|<>]{6,})")
 _PASSWORD = re.compile(r"(?i)pass(?:word|wd|phrase)|pwd|secret")
 _SHORTEST_LITERAL = 6
+_SHORTEST_VALUE = 8
 _NO_LITERAL = re.compile(
     r"(?i)\s*|\$.*|.*[{<%].*|\*+|\.+|x+|(?:my|your|the|some|a|an|new|old|db)?[_\s-]?"
     r"(?:password|passwd|passphrase|secret|token|changeme|change[_-]?me|example|placeholder|string|"
@@ -58,7 +60,8 @@ class Privacy:
         users: Iterable[str] = (),
     ) -> None:
         """`secrets` are masked wherever they occur, `homes` and `users` in paths."""
-        self._credentials = Credentials(secrets)
+        self._secrets = frozenset(secrets)
+        self._credentials = Credentials(self._secrets)
         texts = {str(home) for home in homes if len(home.parts) > 1}
         self._homes = [
             re.compile(re.escape(text) + r"(?![\w.-])")
@@ -71,12 +74,31 @@ class Privacy:
             for name in sorted(names, key=lambda name: (-len(name), name))
         ]
 
+    def knowing(self, texts: Iterable[str]) -> "Privacy":
+        """Return this with what stands in the texts behind telling names masked wherever it is.
+
+        A password that is shown once by its name may be told again without it.
+        """
+        known = {
+            value
+            for text in texts
+            for start, end in _named_secrets(text)
+            if len(value := text[start:end]) >= _SHORTEST_VALUE
+        }
+        other = copy.copy(self)
+        other._secrets = self._secrets | known
+        other._credentials = Credentials(other._secrets)
+        return other
+
     def without_secrets(self, text: str) -> str:
         """Return the text with `***` in place of every secret."""
         text = self._credentials.text(text)
-        text = _mask_quoted(text)
-        text = _FLAG.sub(_masked_flag, text)
-        return _BARE.sub(_masked_bare, text)
+        parts: list[str] = []
+        done = 0
+        for start, end in _named_secrets(text):
+            parts += [text[done:start], MASK]
+            done = end
+        return "".join([*parts, text[done:]])
 
     def without_person(self, text: str) -> str:
         """Return the text with placeholders for home folders and the user's name in paths."""
@@ -147,7 +169,7 @@ def file_secrets(text: str) -> set[str]:
     values = {value for _, value in assignments(text)}
     values |= {word for word in re.split(r"[\s\"'=,;<>]+", text) if _is_random(word)}
     with suppress(ValueError):  # most are no JSON
-        values |= {*_leaves(json.loads(text))}
+        values |= {*texts_in(json.loads(text))}
     named = {f"secret_{number}": value for number, value in enumerate(sorted({*values, text}))}
     return {*secret_values(named)}
 
@@ -169,7 +191,8 @@ def _homes_of(roots: Iterable[Path]) -> Iterator[Path]:
             yield Path(*root.parts[:3])
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> list[str]:
+    """Return every text in a value of JSON kinds, keys too."""
     found: list[str] = []
 
     def keep(text: str) -> str:
@@ -177,7 +200,7 @@ def _leaves(value: Any) -> Iterator[str]:
         return text
 
     _each_text(value, keep)
-    yield from found
+    return found
 
 
 def _each_text(value: Any, change: Callable[[str], str]) -> Any:
@@ -201,19 +224,29 @@ def _is_random(word: str) -> bool:
     return any(map(str.isdigit, word)) and any(map(str.isalpha, word))
 
 
-def _mask_quoted(text: str) -> str:
-    """Mask literals in quotes that stand behind a name that says they are secret."""
-    parts: list[str] = []
+def _named_secrets(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where values stand whose names say that they are secret, in order and apart."""
+    spans = [*_quoted_secrets(text)]
+    for pattern, is_secret in ((_FLAG, _is_secret_argument), (_BARE, _is_secret_word)):
+        for found in pattern.finditer(text):
+            if is_secret_name(found[1]) and is_secret(found[3]):
+                spans.append(found.span(3))
+    done = 0
+    for start, end in sorted(spans):
+        if start >= done:
+            yield start, end
+            done = end
+
+
+def _quoted_secrets(text: str) -> Iterator[tuple[int, int]]:
     done = 0
     for found in _QUOTED.finditer(text):
         if found.start() < done or not is_secret_name(found[1]):
             continue
         end = _end_of_literal(text, found.end(), found[3])
-        literal = text[found.end() : end]
-        if end > found.end() and _is_secret_literal(found[1], literal):
-            parts += [text[done : found.end()], MASK]
+        if _is_secret_literal(found[1], text[found.end() : end]):
+            yield found.end(), end
             done = end
-    return "".join([*parts, text[done:]])
 
 
 def _end_of_literal(text: str, start: int, quote: str) -> int:
@@ -230,18 +263,12 @@ def _is_secret_literal(name: str, literal: str) -> bool:
     return _is_random(literal) or bool(_PASSWORD.search(name)) or not literal.isidentifier()
 
 
-def _masked_bare(found: re.Match[str]) -> str:
-    name, between, value = found.groups()
-    if is_secret_name(name) and _is_random(value) and not _is_code(value):
-        return f"{name}{between}{MASK}"
-    return found[0]
+def _is_secret_argument(value: str) -> bool:
+    return not value.startswith(("$", "-")) and not _NO_LITERAL.fullmatch(value)
 
 
-def _masked_flag(found: re.Match[str]) -> str:
-    name, between, value = found.groups()
-    if is_secret_name(name) and not value.startswith(("$", "-")):
-        return f"--{name}{between}{MASK}"
-    return found[0]
+def _is_secret_word(value: str) -> bool:
+    return _is_random(value) and not _is_code(value)
 
 
 def _is_code(value: str) -> bool:
