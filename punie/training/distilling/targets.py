@@ -53,6 +53,15 @@ class Targets:
     log_probabilities: NDArray[np.float32]
     known: NDArray[np.bool_]
 
+    def padded(self, size: int) -> "Targets":
+        """Return the same with further positions, to which the teacher says nothing."""
+        more = size - len(self.known)
+        return Targets(
+            np.pad(self.ids, ((0, more), (0, 0))),
+            np.pad(self.log_probabilities, ((0, more), (0, 0))),
+            np.pad(self.known, (0, more)),
+        )
+
 
 class TargetSource(Protocol):
     """Gives the targets of lessons by their number."""

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from punie.training.data.sequences import TrainingSequence
+from punie.training.distilling.targets import Targets, TargetSource
 from punie.training.errors import TrainingError
 
 LENGTH_STEP = 32
@@ -19,10 +20,11 @@ POSITION_STEP = 256
 
 @dataclass(frozen=True)
 class Example:
-    """One conversation: its ids, and which of them are learned."""
+    """One conversation: its ids, which of them are learned, and its number among all."""
 
     ids: NDArray[np.int32]
     learned: NDArray[np.bool_]
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Batch:
         targets: the id that follows each of them.
         weights: one for a learned position, zero for padding of the list.
         text_tokens: how many ids are not padding.
+        taught: what a teacher says to these positions, if there is one.
     """
 
     tokens: NDArray[np.int32]
@@ -42,11 +45,12 @@ class Batch:
     targets: NDArray[np.int32]
     weights: NDArray[np.float32]
     text_tokens: int
+    taught: Targets | None = None
 
 
-def encoded(sequence: TrainingSequence) -> Example:
+def encoded(sequence: TrainingSequence, number: int = 0) -> Example:
     """Return a sequence as arrays."""
-    return Example(np.array(sequence.ids, np.int32), np.array(sequence.learned, np.bool_))
+    return Example(np.array(sequence.ids, np.int32), np.array(sequence.learned, np.bool_), number)
 
 
 def padded_length(length: int) -> int:
@@ -76,8 +80,8 @@ def plan(lengths: Sequence[int], tokens_per_batch: int, seed: int, epoch: int) -
     return [batches[index] for index in random.permutation(len(batches))]
 
 
-def make_batch(examples: Sequence[Example]) -> Batch:
-    """Put examples side by side."""
+def make_batch(examples: Sequence[Example], teacher: TargetSource | None = None) -> Batch:
+    """Put examples side by side, with what a teacher says to them."""
     length = padded_length(max(len(example.ids) for example in examples))
     tokens = np.zeros((len(examples), length), np.int32)
     positions, targets = [], []
@@ -86,7 +90,11 @@ def make_batch(examples: Sequence[Example]) -> Batch:
         predicted = np.flatnonzero(example.learned[1:])
         positions.append(predicted + row * length)
         targets.append(example.ids[1:][predicted])
-    return _padded(tokens, np.concatenate(positions), np.concatenate(targets), examples)
+    batch = _padded(tokens, np.concatenate(positions), np.concatenate(targets), examples)
+    if teacher is None:
+        return batch
+    taught = teacher.targets([example.number for example in examples])
+    return replace(batch, taught=taught.padded(len(batch.positions)))
 
 
 def _padded(
@@ -108,11 +116,11 @@ def _padded(
     )
 
 
-def halves(examples: Sequence[Example]) -> tuple[Batch, ...]:
+def halves(examples: Sequence[Example], teacher: TargetSource | None = None) -> tuple[Batch, ...]:
     """The same examples as one batch for each of two workers, or as one if there is only one."""
     if len(examples) < 2:
-        return (make_batch(examples),)
-    return make_batch(examples[0::2]), make_batch(examples[1::2])
+        return (make_batch(examples, teacher),)
+    return make_batch(examples[0::2], teacher), make_batch(examples[1::2], teacher)
 
 
 def epochs(

@@ -13,6 +13,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from punie.training.distilling.losses import teacher_divergence
 from punie.training.pretraining.tiny_architecture import TinyShape
 
 Parameters = dict[str, mx.array]
@@ -204,8 +205,18 @@ def answer_scores(
         targets: the token that follows each of them.
         shape: the network's measures.
     """
+    logits = _answer_logits(parameters, tokens, mask, positions, shape)
+    return _missed(logits, targets)
+
+
+def _answer_logits(
+    parameters: Parameters, tokens: mx.array, mask: mx.array, positions: mx.array, shape: TinyShape
+) -> mx.array:
     states = hidden_states(parameters, tokens, mask, shape).reshape(-1, shape.hidden_size)
-    logits = states[positions] @ parameters["model.embed_tokens.weight"].T
+    return states[positions] @ parameters["model.embed_tokens.weight"].T
+
+
+def _missed(logits: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
     total = mx.log(_exponential(logits).sum(axis=-1))
     chosen = mx.take_along_axis(logits, targets[:, None], axis=-1).squeeze(-1)
     return total - chosen, mx.argmax(mx.stop_gradient(logits), axis=-1) == targets
@@ -223,3 +234,36 @@ def answer_loss(
     """The weighted sum of `answer_scores`, and how many guesses of weight above zero were right."""
     missed, right = answer_scores(parameters, tokens, mask, positions, targets, shape)
     return (missed * weights).sum(), (right * (weights > 0)).sum()
+
+
+def taught_loss(
+    parameters: Parameters,
+    tokens: mx.array,
+    mask: mx.array,
+    positions: mx.array,
+    targets: mx.array,
+    weights: mx.array,
+    ids: mx.array,
+    log_probabilities: mx.array,
+    known: mx.array,
+    shape: TinyShape,
+    weight: float,
+    temperature: float,
+) -> tuple[mx.array, mx.array]:
+    """As `answer_loss`, with `weight` for the divergence from a teacher where it has a word.
+
+    Args:
+        parameters, tokens, mask, positions, targets, weights, shape: as for `answer_loss`.
+        ids: (positions, K) tokens that the teacher names.
+        log_probabilities: (positions, K) theirs with the teacher.
+        known: (positions,) whether the teacher has a word.
+        weight: 0 to 1.
+        temperature: what both distributions are softened by.
+    """
+    logits = _answer_logits(parameters, tokens, mask, positions, shape)
+    missed, right = _missed(logits, targets)
+    log_total = mx.log(_exponential(logits * (1 / temperature)).sum(axis=-1))
+    divergence = teacher_divergence(logits, ids, log_probabilities, temperature, log_total)
+    mixed = (1 - weight) * missed + weight * divergence
+    loss = mx.where(known, mixed, missed)
+    return (loss * weights).sum(), (right * (weights > 0)).sum()

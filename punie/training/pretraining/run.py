@@ -1,6 +1,7 @@
 """Training a small model from nothing: tokenizer and weights, from a dataset to a model folder."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ from tokenizers import Tokenizer
 
 from punie.models.mlx.chat_format import ChatFormat
 from punie.training.data.dataset import Dataset, open_dataset
-from punie.training.data.sequences import training_sequences
+from punie.training.distilling.teaching import TaughtBy, read_lessons
 from punie.training.errors import TrainingError
+from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
-from punie.training.pretraining.batches import Example, encoded, length_summary
+from punie.training.pretraining.batches import encoded, length_summary
 from punie.training.pretraining.checkpoint import export_model
 from punie.training.pretraining.optimizer import Rates
 from punie.training.pretraining.tiny_architecture import TinyShape, write_description
 from punie.training.pretraining.tokenizer import save_tokenizer, train_tokenizer
-from punie.training.pretraining.trainer import Recipe, train
+from punie.training.pretraining.trainer import Recipe, Taught, train
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import write_provenance
 
@@ -97,6 +99,7 @@ def pretrain(
     stopped: Stopped = never,
     *,
     tokenizer: Path | None = None,
+    taught_by: TaughtBy | None = None,
     workers: int = 2,
     checkpoint_seconds: float = 120.0,
 ) -> Path:
@@ -109,6 +112,7 @@ def pretrain(
         report: told of progress.
         stopped: asked after every step.
         tokenizer: a model folder whose tokenizer is taken instead of a new one.
+        taught_by: a model with the same tokens, whose logits are learned too.
         workers: halves of a batch that are computed at once, 1 or 2.
         checkpoint_seconds: time between checkpoints.
 
@@ -124,34 +128,51 @@ def pretrain(
         )
     data = open_dataset(dataset)
     with output_folder(out, keep_unfinished=True) as folder:
-        _check_same_call(folder, data, options)
+        teacher = {} if taught_by is None else taught_by.described()
+        _check_same_call(folder, data, options, teacher)
         _prepare_tokenizer(folder, data, options.shape, tokenizer)
         chat_format = ChatFormat.load(folder)
-        training = _encode(chat_format, data, "train", options.window, report)
+        shared = None if taught_by is None else taught_by.vocabulary(folder)
+        by = None if taught_by is None else taught_by.teacher
+        found = read_lessons(chat_format, by, data, "train", options.window, report)
+        training = [encoded(lesson.sequence, number) for number, lesson in enumerate(found)]
         if not training:
             raise TrainingError(f"No conversation of {dataset} fits a window of {options.window}.")
         validation = (
-            _encode(chat_format, data, "valid", options.window, report)
+            read_lessons(chat_format, None, data, "valid", options.window, report)
             if "valid" in data.manifest.parts
             else []
         )
+        unseen = [encoded(lesson.sequence) for lesson in validation]
+        taught = None
+        if taught_by is not None and shared is not None:
+            taught = Taught(taught_by.teaching, taught_by.source(found, shared, report, stopped))
         report(Progress(length_summary(training), 0, options.steps, "steps"))
         recipe = options.recipe(workers, checkpoint_seconds)
-        parameters = train(recipe, options.shape, training, validation, folder, report, stopped)
+        parameters = train(
+            recipe, options.shape, training, unseen, folder, report, stopped, taught=taught
+        )
         export_model(folder, parameters, options.shape)
         (folder / "checkpoint.safetensors").unlink()
         (folder / _CALL).unlink()
-        write_provenance(folder, "pretrain", {"dataset": data.hash}, options.model_dump())
+        parents = {"dataset": data.hash}
+        settings = options.model_dump()
+        if teacher:
+            parents["teacher"] = teacher["teacher"]
+            settings["teaching"] = teacher["teaching"]
+        write_provenance(folder, "pretrain", parents, settings)
     return out
 
 
 _CALL = "unfinished.json"
 
 
-def _check_same_call(folder: Path, data: Dataset, options: PretrainOptions) -> None:
+def _check_same_call(
+    folder: Path, data: Dataset, options: PretrainOptions, teacher: Mapping[str, Any]
+) -> None:
     """Start an unfinished folder anew if it is of another recipe or of other data."""
     kept = folder / _CALL
-    call = options.model_dump_json() + data.hash
+    call = options.model_dump_json() + data.hash + (value_hash(teacher) if teacher else "")
     if kept.is_file() and kept.read_text(encoding="utf-8") == call:
         return
     for file in folder.iterdir():
@@ -180,22 +201,3 @@ def _prepare_tokenizer(folder: Path, data: Dataset, shape: TinyShape, given: Pat
         )
     save_tokenizer(tokenizer, folder, shape.max_positions)
     write_description(folder, shape)
-
-
-def _encode(
-    chat_format: ChatFormat, data: Dataset, part: str, longest: int, report: Reporter
-) -> list[Example]:
-    """Encode a part of the dataset; what is longer than the window is left out and counted."""
-    total = data.manifest.parts[part].examples
-    found: list[Example] = []
-    left_out = 0
-    for number, example in enumerate(data.examples(part), 1):
-        for sequence in training_sequences(chat_format, example, data.prefix(example)):
-            if len(sequence.ids) > longest:
-                left_out += 1
-            else:
-                found.append(encoded(sequence))
-        if number % 200 == 0 or number == total:
-            metrics: dict[str, Any] = {"too long": left_out} if left_out else {}
-            report(Progress(f"encoding {part}", number, total, "examples", metrics))
-    return found

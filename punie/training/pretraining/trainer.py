@@ -14,6 +14,8 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from punie.training.distilling.targets import TargetSource
+from punie.training.distilling.teaching import Teaching
 from punie.training.errors import TrainingError
 from punie.training.output import write_text
 from punie.training.pretraining.batches import Batch, Example, epochs, halves, make_batch
@@ -24,6 +26,7 @@ from punie.training.pretraining.network import (
     answer_scores,
     causal_mask,
     initial_parameters,
+    taught_loss,
 )
 from punie.training.pretraining.optimizer import Rates, State, initial_state, updated
 from punie.training.pretraining.tiny_architecture import TinyShape
@@ -67,6 +70,14 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Taught:
+    """A teacher: how much it counts, and what gives what it says."""
+
+    teaching: Teaching
+    source: TargetSource
+
+
+@dataclass(frozen=True)
 class Validation:
     """How the network does on conversations it never saw.
 
@@ -90,11 +101,14 @@ class _Worker:
     only a few operations ahead, and one stream then waits for the other.
     """
 
-    def __init__(self, shape: TinyShape, rates: Rates) -> None:
+    def __init__(self, shape: TinyShape, rates: Rates, teaching: Teaching | None) -> None:
         self._shape = shape
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="punie-training")
         self._stream = self._thread.submit(mx.new_stream, mx.Device(mx.cpu)).result()
-        loss = partial(answer_loss, shape=shape)
+        loss: Any = partial(answer_loss, shape=shape)
+        if teaching is not None:
+            weight, temperature = teaching.weight, teaching.temperature
+            loss = partial(taught_loss, shape=shape, weight=weight, temperature=temperature)
         self._gradient = mx.compile(mx.value_and_grad(loss))
         self._update = mx.compile(partial(updated, rates=rates))
 
@@ -122,10 +136,12 @@ class _Worker:
     def _gradient_now(self, parameters: Parameters, batch: Batch, learned: float) -> "_Half":
         with mx.stream(self._stream):
             mask = causal_mask(*batch.tokens.shape, self._shape)
-            arrays = [batch.tokens, batch.positions, batch.targets, batch.weights / learned]
-            tokens, positions, targets, weights = (mx.array(array) for array in arrays)
+            tokens = mx.array(batch.tokens)
+            arrays: list[Any] = [batch.positions, batch.targets, batch.weights / learned]
+            if (taught := batch.taught) is not None:
+                arrays += [taught.ids, taught.log_probabilities, taught.known]
             (loss, right), gradient = self._gradient(
-                parameters, tokens, mask, positions, targets, weights
+                parameters, tokens, mask, *(mx.array(array) for array in arrays)
             )
             mx.eval(loss, right, gradient)
             return _Half(_number(loss), _number(right) / learned, gradient)
@@ -168,8 +184,15 @@ class Workers:
     workers nor a checkpoint in between changes a sum.
     """
 
-    def __init__(self, shape: TinyShape, rates: Rates, count: int, names: Sequence[str]) -> None:
-        self._workers = [_Worker(shape, rates) for _ in range(count)]
+    def __init__(
+        self,
+        shape: TinyShape,
+        rates: Rates,
+        count: int,
+        names: Sequence[str],
+        teaching: Teaching | None = None,
+    ) -> None:
+        self._workers = [_Worker(shape, rates, teaching) for _ in range(count)]
         self._parts = [
             sorted(name for name in names if _part(name, shape.layers) == part)
             for part in range(_PARTS)
@@ -274,6 +297,8 @@ def train(
     folder: Path,
     report: Reporter = quiet,
     stopped: Stopped = never,
+    *,
+    taught: Taught | None = None,
 ) -> Parameters:
     """Train to the last step and return the weights; a run that was interrupted goes on.
 
@@ -285,13 +310,14 @@ def train(
         folder: for `checkpoint.safetensors` and `log.jsonl`; a checkpoint in it is gone on from.
         report: told of every step.
         stopped: asked after every step.
+        taught: a teacher of the training conversations, by their numbers.
 
     Raises:
         Interrupted: `stopped()`; the checkpoint is saved.
         TrainingError: the checkpoint cannot be used, the loss is not a number, or the data do not
             fill a batch.
     """
-    run = _Run(recipe, shape, training, validation, folder)
+    run = _Run(recipe, shape, training, validation, folder, taught)
     with run.log() as note, run.workers() as workers:
         for following, examples in epochs(
             training, recipe.tokens_per_batch, recipe.seed, (run.place.epoch, run.place.batch)
@@ -324,8 +350,10 @@ class _Run:
         training: Sequence[Example],
         validation: Sequence[Example],
         folder: Path,
+        taught: Taught | None,
     ) -> None:
         self._recipe, self._shape, self._folder = recipe, shape, folder
+        self._taught = taught
         self._examples, self._validation = len(training), validation
         self._checkpoint = folder / "checkpoint.safetensors"
         if self._checkpoint.is_file():
@@ -362,7 +390,9 @@ class _Run:
     def workers(self) -> Workers:
         """Return the threads that compute."""
         recipe = self._recipe
-        return Workers(self._shape, recipe.rates, recipe.workers, list(self.parameters))
+        teaching = None if self._taught is None else self._taught.teaching
+        names = list(self.parameters)
+        return Workers(self._shape, recipe.rates, recipe.workers, names, teaching)
 
     def step(
         self, workers: Workers, examples: Sequence[Example], following: tuple[int, int]
@@ -370,7 +400,7 @@ class _Run:
         """Do one optimiser step; return what is logged of it."""
         began = time.monotonic()
         scale = self._recipe.rate_scale(self.place.step)
-        batches = halves(examples)
+        batches = halves(examples, None if self._taught is None else self._taught.source)
         self.parameters, self._state, loss, right = workers.step(
             self.parameters, self._state, batches, scale, self.place.step + 1
         )

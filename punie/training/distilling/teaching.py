@@ -1,0 +1,138 @@
+"""A teacher for a run of training: which model, how much it counts, what it says to the data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from punie.models.architecture import context_window
+from punie.models.catalog import read_json_object
+from punie.models.mlx.chat_format import ChatFormat
+from punie.models.mlx.library import load_model
+from punie.training.data.dataset import Dataset
+from punie.training.distilling.lessons import Lesson, lessons
+from punie.training.distilling.shared_vocabulary import SharedVocabulary, shared_vocabulary
+from punie.training.distilling.targets import Softening, TargetSource, Teacher, keep_targets
+from punie.training.errors import TrainingError
+from punie.training.hashing import value_hash
+from punie.training.progress import Progress, Reporter, Stopped, never, quiet
+from punie.training.provenance import model_hash
+
+
+class Teaching(Softening):
+    """How much a teacher's logits count, and in which form.
+
+    The loss of a learned token is `(1 - weight) * cross-entropy + weight * T² * divergence`, the
+    divergence of student from teacher; the cross-entropy alone where the teacher has no word.
+    """
+
+    weight: float = Field(0.5, ge=0, le=1)
+
+
+@dataclass(frozen=True)
+class TaughtBy:
+    """The teacher of a run.
+
+    Attributes:
+        teacher: its model folder.
+        teaching: how much it counts.
+        targets: a folder for what it says, which further runs on the same data read; without one
+            it is asked at every step.
+    """
+
+    teacher: Path
+    teaching: Teaching
+    targets: Path | None = None
+
+    def vocabulary(self, student: Path) -> SharedVocabulary:
+        """Return what teacher and student share.
+
+        Raises:
+            TrainingError: they cut text in different ways.
+        """
+        shared = shared_vocabulary(self.teacher, student)
+        if shared is None:
+            raise TrainingError(
+                f"The teacher in {self.teacher} has other tokens than the student, so its logits "
+                "say nothing to it; let the student learn from what the teacher writes instead "
+                "(`punie dataset from-teacher`)."
+            )
+        return shared
+
+    def described(self) -> dict[str, Any]:
+        """Return what decides what is learned from it, as plain data."""
+        return {"teacher": model_hash(self.teacher), "teaching": self.teaching.model_dump()}
+
+    def source(
+        self,
+        found: Sequence[Lesson],
+        shared: SharedVocabulary,
+        report: Reporter = quiet,
+        stopped: Stopped = never,
+    ) -> TargetSource:
+        """Return what gives the targets of lessons, after asking for all if they are to be kept.
+
+        Raises:
+            TrainingError: the teacher cannot be loaded, or the targets' folder is of another one.
+            Interrupted: `stopped()`.
+        """
+        try:
+            model, _ = load_model(self.teacher)
+        except Exception as error:
+            raise TrainingError(
+                f"The teacher in {self.teacher} cannot be loaded ({error}); choose another one."
+            ) from error
+        teacher = Teacher(model, shared, self.teaching, found)
+        if self.targets is None:
+            return teacher
+        key = value_hash(
+            {
+                "teacher": model_hash(self.teacher),
+                "softening": [self.teaching.temperature, self.teaching.top],
+                "vocabulary": [shared.width, list(shared.others)],
+                "lessons": [
+                    [lesson.sequence.ids, [[q.ids, q.places] for q in lesson.questions]]
+                    for lesson in found
+                ],
+            }
+        )
+        return keep_targets(teacher, self.targets, key, report, stopped)
+
+
+def read_lessons(
+    student: ChatFormat,
+    teacher: Path | None,
+    data: Dataset,
+    part: str,
+    longest: int,
+    report: Reporter = quiet,
+) -> list[Lesson]:
+    """Return what a student learns from a part of a dataset.
+
+    What is longer than `longest` tokens is left out and counted in the progress; where it is longer
+    than the teacher reads, the teacher is not asked.
+
+    Raises:
+        TrainingError: the data or a chat template cannot be used.
+        ModelUnavailable: the teacher's files cannot be read.
+    """
+    teacher_format, window = None, 0
+    if teacher is not None:
+        teacher_format = ChatFormat.load(teacher)
+        window = context_window(read_json_object(teacher / "config.json"))
+    total = data.manifest.parts[part].examples
+    found: list[Lesson] = []
+    left_out = 0
+    for number, example in enumerate(data.examples(part), 1):
+        for lesson in lessons(student, teacher_format, example, data.prefix(example)):
+            if len(lesson.sequence.ids) > longest:
+                left_out += 1
+                continue
+            asked = tuple(q for q in lesson.questions if len(q.ids) <= window)
+            found.append(Lesson(lesson.sequence, asked))
+        if number % 200 == 0 or number == total:
+            metrics: dict[str, Any] = {"too long": left_out} if left_out else {}
+            report(Progress(f"encoding {part}", number, total, "examples", metrics))
+    return found
