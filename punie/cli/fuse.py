@@ -46,4 +46,6 @@ def fuse(
         size = sum(file.stat().st_size for file in out.glob("model*.safetensors"))
         print(f"{out}: {gigabytes(size)} of weights with the adapter in them.")
         if dequantized(options, read_json_object(folder / "config.json")):
-            print("The base was quantised, this model is not: it has to be quantised again.")
+            print(
+                "The base was quantised, this model is not; `punie quantize` makes it small again."
+            )

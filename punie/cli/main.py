@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("dataset", "punie.cli.dataset", "Make, check and change training data."),
     Command("fuse", "punie.cli.fuse", "Make an adapter part of its model's weights."),
     Command("gate", "punie.cli.gate", "Check what one step of training made before the next."),
+    Command("quantize", "punie.cli.quantize", "Give a model fewer bits for each weight."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),
     Command("undo", "punie.cli.undo", "Take back what the last turns did to files."),
     Command("redo", "punie.cli.redo", "Bring back what was taken back."),

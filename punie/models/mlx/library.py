@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Mapping
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -65,13 +66,28 @@ def load_model(directory: Path, *, lazy: bool = False) -> tuple[Any, dict[str, A
     With `lazy` the weights are read when they are first used. Raises whatever is wrong with the
     files. The first call imports mlx-lm, in half a second.
     """
+    model, config = _utilities().load_model(directory, lazy=lazy)
+    return model, config
+
+
+def build_model(config: Mapping[str, Any]) -> Any:
+    """Build a model from the content of its config.json, without weights.
+
+    Its arrays have shapes and take no memory before they are evaluated, which gives them random
+    numbers. Raises whatever is wrong with the configuration.
+    """
+    model_type = _utilities().MODEL_REMAPPING.get(config["model_type"], config["model_type"])
+    family = importlib.import_module(f"{_PACKAGE}.models.{model_type}")
+    return family.Model(family.ModelArgs.from_dict(dict(config)))
+
+
+def _utilities() -> Any:
+    """Import what mlx-lm loads weights with, without its tokenizers if they are not there yet."""
     stand_in = None if _TOKENIZERS in sys.modules else _Tokenizers(_TOKENIZERS)
     if stand_in is not None:
         sys.modules[_TOKENIZERS] = stand_in
     try:
-        from mlx_lm.utils import load_model as load
+        return importlib.import_module(f"{_PACKAGE}.utils")
     finally:
         if stand_in is not None:
             del sys.modules[_TOKENIZERS]
-    model, config = load(directory, lazy=lazy)
-    return model, config

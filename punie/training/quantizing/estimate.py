@@ -1,0 +1,122 @@
+"""What a conversion writes and needs, from config.json alone.
+
+The model is built from its configuration without weights: MLX's arrays have shapes and types long
+before they have numbers. So an estimate takes the way of the conversion itself, and its bytes of
+weights are exact.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from punie.models.architecture import quantization_of, text_config
+from punie.models.mlx.library import build_model
+from punie.training.errors import TrainingError
+from punie.training.fusing import QUANTIZATION_KEYS, FuseOptions
+from punie.training.model_folder import SHARD_BYTES, tensors_of
+from punie.training.quantizing.layers import pack_layers, plan_layers, plan_of
+from punie.training.quantizing.options import QuantizeOptions, check_options
+
+
+@dataclass(frozen=True)
+class ConversionEstimate:
+    """What fusing or quantising a model comes to.
+
+    Attributes:
+        parameters: how many numbers the model has.
+        before: bytes of its weights as config.json tells them.
+        after: bytes of weights that are written.
+        memory: bytes that are in use at most while it is done.
+        left_out: layers that cannot be packed in such groups and stay as they are.
+    """
+
+    parameters: int
+    before: int
+    after: int
+    memory: int
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits that a number takes on average afterwards, scales included."""
+        return self.after * 8 / self.parameters
+
+
+def estimate_conversion(
+    options: QuantizeOptions | FuseOptions, config: Mapping[str, Any]
+) -> ConversionEstimate:
+    """Return what converting the model of this config.json comes to.
+
+    Raises:
+        TrainingError: the options cannot be combined or do not fit the model, or the installed
+            mlx-lm does not know it.
+    """
+    if isinstance(options, QuantizeOptions):
+        check_options(options)
+    model = _plain(config)
+    plain = tensors_of(model)
+    parameters = sum(tensor.size for tensor in plain.values())
+    whole = sum(tensor.nbytes for tensor in plain.values())
+    largest = max(tensor.nbytes for tensor in plain.values())
+    memory = min(whole, SHARD_BYTES) + 3 * largest
+    before = _packed_bytes(config, whole)
+    if isinstance(options, FuseOptions):
+        after = before if options.into_quantized else whole
+        return ConversionEstimate(parameters, before, after, memory)
+    refuse_quantized(config)
+    plan = plan_layers(model, options)
+    pack_layers(model, plan)
+    after = sum(tensor.nbytes for tensor in tensors_of(model).values())
+    return ConversionEstimate(parameters, before, after, memory, plan.left_out)
+
+
+def parameters_of(config: Mapping[str, Any]) -> int:
+    """Return how many numbers the model of this config.json has, packed or not.
+
+    Raises:
+        TrainingError: the installed mlx-lm does not know it.
+    """
+    return sum(tensor.size for tensor in tensors_of(_plain(config)).values())
+
+
+def refuse_quantized(config: Mapping[str, Any]) -> None:
+    """Refuse to quantise what is quantised already.
+
+    Raises:
+        TrainingError: it is.
+    """
+    packing = quantization_of(config)
+    if packing is not None:
+        raise TrainingError(
+            f"The model is quantised already ({packing.bits} bits), and packing it again only "
+            "loses more; quantise the model that it was made of."
+        )
+
+
+def _packed_bytes(config: Mapping[str, Any], whole: int) -> int:
+    """Return the bytes of the weights as they are packed in the base."""
+    if quantization_of(config) is None:
+        return whole
+    model = _plain(config)
+    pack_layers(model, plan_of(model, config))
+    return sum(tensor.nbytes for tensor in tensors_of(model).values())
+
+
+def _plain(config: Mapping[str, Any]) -> Any:
+    """Build the model of a config.json with nothing packed and without weights."""
+    try:
+        model = build_model({k: v for k, v in config.items() if k not in QUANTIZATION_KEYS})
+    except (KeyError, TypeError, ValueError, ImportError) as error:
+        raise TrainingError(
+            f"The installed mlx-lm cannot build a model from this config.json ({error})."
+        ) from error
+    model.set_dtype(_dtype(config))
+    return model
+
+
+def _dtype(config: Mapping[str, Any]) -> mx.Dtype:
+    text = text_config(config)
+    name = str(text.get("dtype") or text.get("torch_dtype") or "bfloat16").removeprefix("torch.")
+    return {"float32": mx.float32, "float16": mx.float16}.get(name, mx.bfloat16)

@@ -1,0 +1,98 @@
+"""Quantising a model: fewer bits for each weight, and what that costs."""
+
+from pathlib import Path
+from typing import Any
+
+from punie.models.catalog import read_json_object
+from punie.models.checking import check_model
+from punie.models.mlx.library import load_model
+from punie.training.comparing import Comparison, compare, sample_sequences
+from punie.training.data.dataset import Dataset, open_dataset
+from punie.training.model_folder import (
+    copy_format,
+    require_room,
+    resumable_folder,
+    tensors_of,
+    write_config,
+    write_weights,
+)
+from punie.training.output import write_text
+from punie.training.progress import Progress, Reporter, Stopped, never, quiet
+from punie.training.provenance import model_hash, write_provenance
+from punie.training.quantizing.estimate import estimate_conversion, refuse_quantized
+from punie.training.quantizing.layers import check_mode, pack_layers, plan_layers
+from punie.training.quantizing.options import QuantizeOptions, check_options
+from punie.training.quantizing.report import FILE_NAME, ConversionReport, measured_size
+
+
+def quantize(
+    options: QuantizeOptions,
+    model: Path,
+    dataset: Path | None,
+    out: Path,
+    report: Reporter = quiet,
+    stopped: Stopped = never,
+) -> Path:
+    """Write the quantised model to the folder `out`, with `conversion.json`; return it.
+
+    Layers are read, packed and written one after the other, so the model need not fit into
+    memory. With a dataset its answers are compared before and after, a layer at a time.
+
+    Raises:
+        Interrupted: it was asked to stop; the same call goes on from the files that are written.
+        TrainingError: the model cannot be quantised so, or there is no room.
+        ModelUnavailable: the model's files are not whole.
+    """
+    check_options(options)
+    check_model(model)
+    config = read_json_object(model / "config.json")
+    refuse_quantized(config)
+    check_mode(options.packing)
+    require_room(out, estimate_conversion(options, config).after)
+    examples = None if dataset is None else open_dataset(dataset)
+    report(Progress("reading the model", 0, None, "files"))
+    parents = {"model": model_hash(model)}
+    if examples is not None:
+        parents["dataset"] = examples.hash
+    settings = options.model_dump(mode="json")
+    with resumable_folder(out, {"made_by": "quantize", **parents, **settings}) as folder:
+        loaded, _ = load_model(model, lazy=True)
+        plan = plan_layers(loaded, options)
+        pack_layers(loaded, plan)
+        tensors = tensors_of(loaded)
+        del loaded
+        write_weights(folder, tensors, report, stopped)
+        copy_format(model, folder)
+        packing = plan.config()
+        # mlx-lm reads the first; the second is its copy for other readers.
+        told = {"quantization": packing, "quantization_config": packing}
+        write_config(model, folder, config | told)
+        found = ConversionReport(
+            before=measured_size(model),
+            after=measured_size(folder),
+            left_out=plan.left_out,
+            comparison=None
+            if examples is None
+            else _compared(options, model, folder, examples, report, stopped),
+        )
+        write_text(folder / FILE_NAME, found.model_dump_json(indent=2) + "\n")
+        write_provenance(folder, "quantize", parents, settings)
+    return out
+
+
+def _compared(
+    options: QuantizeOptions,
+    model: Path,
+    folder: Path,
+    dataset: Dataset,
+    report: Reporter,
+    stopped: Stopped,
+) -> Comparison:
+    count, sequences = sample_sequences(
+        dataset, model, options.examples, options.longest, options.seed
+    )
+    return compare(_lazy(model), _lazy(folder), sequences, count, report, stopped)
+
+
+def _lazy(folder: Path) -> Any:
+    return load_model(folder, lazy=True)[0]

@@ -1,0 +1,46 @@
+"""Fusing and quantising as they are typed."""
+
+from pathlib import Path
+
+from tests.assets import ASSETS, needs_assets
+from tests.cli.conftest import Command
+from tests.training.sample_models import logits_of, write_adapter, write_model
+
+
+def test_an_adapter_is_fused_and_the_model_quantised(punie: Command, tmp_path: Path) -> None:
+    base = write_model(tmp_path / "base")
+    adapter = write_adapter(tmp_path / "adapter", base)
+    fused, packed = tmp_path / "fused", tmp_path / "packed"
+    given = ["fuse", str(base), str(adapter), "--out", str(fused)]
+
+    done = punie(*given)
+    assert done.returncode == 0, done.stderr
+    assert "with the adapter in them" in done.stdout
+    again = punie(*given)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "exists already" in again.stderr
+    assert "Traceback" not in again.stderr
+
+    done = punie(
+        "quantize", str(fused), "--out", str(packed), "--group-size", "32", "--rule", "embed=keep"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bits per weight" in done.stdout
+    assert "mlp.down_proj" in done.stdout
+    assert logits_of(packed).shape == logits_of(base).shape
+
+
+@needs_assets
+def test_what_a_big_model_comes_to_is_told_without_its_weights(
+    punie: Command, tmp_path: Path
+) -> None:
+    folder = str(ASSETS / "qwen3-coder-30b-a3b")
+    out = ["--out", str(tmp_path / "out")]
+    done = punie("quantize", folder, *out, "--bits", "5", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "30,532,122,624" in done.stdout
+    assert "5.501" in done.stdout
+    assert not (tmp_path / "out").exists()
+    wrong = punie("quantize", folder, *out, "--bits", "7")
+    assert wrong.returncode == 2
+    assert "--bits" in wrong.stderr
