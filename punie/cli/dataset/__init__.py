@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 def main(arguments: Sequence[str]) -> int:
     """Run the command; exit codes: 0 done, 1 it could not be done, 2 wrong usage, 130 stopped."""
     from punie.cli.dataset.from_sessions import from_sessions
+    from punie.cli.dataset.split import split
     from punie.cli.dataset.stats import stats
     from punie.cli.dataset.validate import validate
     from punie.cli.help import run_group
@@ -18,5 +19,6 @@ def main(arguments: Sequence[str]) -> int:
         "from-sessions": from_sessions,
         "validate": validate,
         "stats": stats,
+        "split": split,
     }
     return run_group(commands, arguments, "dataset", "Make, check and change training data.")

@@ -1,12 +1,17 @@
 """What the subcommands of `punie dataset` have in common: arguments, and what they name."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from punie.models.mlx.chat_format import ChatFormat
+
+Options = TypeVar("Options", bound="BaseModel")
 
 DatasetFolder = Annotated[
     Path, typer.Argument(metavar="DATASET", help="Folder of a dataset.", show_default=False)
@@ -22,6 +27,18 @@ Model = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+
+
+def options_of(kind: type[Options], given: Mapping[str, object]) -> Options:
+    """Return the options of a step, or say which one is wrong and end with exit code 2."""
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
+        raise typer.BadParameter(f"{name}: {first['msg']}") from None
 
 
 def chat_format_of(reference: str) -> "ChatFormat":

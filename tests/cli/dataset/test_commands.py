@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Command
-from tests.training.data.samples import direct, reading, write
+from tests.training.data.samples import direct, reading, sample_examples, write
 
 
 def test_validate_and_stats(punie: Command, tmp_path: Path) -> None:
@@ -28,3 +28,17 @@ def test_validate_and_stats(punie: Command, tmp_path: Path) -> None:
     done = punie("dataset", "stats", str(tmp_path / "none"))
     assert done.returncode == 1
     assert done.stderr.startswith("punie: There is no dataset in")
+
+
+def test_split(punie: Command, tmp_path: Path) -> None:
+    folder, out = str(tmp_path / "data"), str(tmp_path / "out")
+    write(tmp_path / "data", all=sample_examples(40))
+    given = ("--share", "train=0.8", "--share", "valid=0.2", "--out", out)
+    done = punie("dataset", "split", folder, *given, "--near", "0")
+    assert done.returncode == 2
+    assert "--near: Input should be greater than 0" in done.stderr
+    done = punie("dataset", "split", folder, *given)
+    assert (done.returncode, done.stdout) == (0, "train: 32 examples\nvalid: 8 examples\n")
+    done = punie("dataset", "split", folder, *given)
+    assert done.returncode == 1
+    assert done.stderr.endswith("exists already; name another folder or remove that one.\n")
