@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 def main(arguments: Sequence[str]) -> int:
     """Run the command; exit codes: 0 done, 1 it could not be done, 2 wrong usage, 130 stopped."""
     from punie.cli.dataset.from_sessions import from_sessions
+    from punie.cli.dataset.from_teacher import from_teacher
     from punie.cli.dataset.split import split
     from punie.cli.dataset.stats import stats
     from punie.cli.dataset.validate import validate
@@ -17,6 +18,7 @@ def main(arguments: Sequence[str]) -> int:
 
     commands: dict[str, Callable[..., None]] = {
         "from-sessions": from_sessions,
+        "from-teacher": from_teacher,
         "validate": validate,
         "stats": stats,
         "split": split,

@@ -95,7 +95,13 @@ def why_not_accepted(turn: Turn, tools: Mapping[str, AnyTool]) -> str | None:
             return "a call did not run"
         if call.parent is None and call.tool not in tools:
             return "calls a tool that is not Punie's own"
-    return None if _answer(turn.events) else "no answer"
+    return None if final_answer(turn.events) else "no answer"
+
+
+def final_answer(events: Sequence[TurnEvent]) -> str:
+    """Return what the model said after its last call."""
+    last = max((n for n, event in enumerate(events) if isinstance(event, ToolStarted)), default=-1)
+    return "".join(e.text for e in events[last + 1 :] if isinstance(e, TextDelta)).strip()
 
 
 def edits_files(turn: Turn) -> bool:
@@ -122,12 +128,6 @@ def touches_secret_file(turn: Turn, root: Path) -> bool:
         if isinstance(event, ToolFinished) and event.status == "completed"
         for place in event.presentation.locations
     )
-
-
-def _answer(events: Sequence[TurnEvent]) -> str:
-    """Return what the model said after its last call."""
-    last = max((n for n, event in enumerate(events) if isinstance(event, ToolStarted)), default=-1)
-    return "".join(e.text for e in events[last + 1 :] if isinstance(e, TextDelta)).strip()
 
 
 def _is_secret_address(uri: str) -> bool:

@@ -147,14 +147,26 @@ def write_dataset(out: Path, manifest: Manifest, parts: Mapping[str, Iterable[Ex
     Raises:
         TrainingError: `out` exists already or cannot be written.
     """
-    written: dict[str, Part] = {}
     with output_folder(out) as folder:
-        for name, examples in parts.items():
-            written[name] = _write_part(folder / f"{name}.jsonl", examples)
-        whole = manifest.model_copy(update={"parts": written})
-        text = whole.model_dump_json(indent=2) + "\n"
-        (folder / MANIFEST).write_text(text, encoding="utf-8")
+        whole = write_files(folder, manifest, parts)
     return Dataset(out, whole)
+
+
+def write_files(
+    folder: Path, manifest: Manifest, parts: Mapping[str, Iterable[Example]]
+) -> Manifest:
+    """Write a dataset's files into a folder that is there; return what its manifest says.
+
+    Raises:
+        OSError: they cannot be written; `output_folder` tells of it.
+    """
+    written = {
+        name: _write_part(folder / f"{name}.jsonl", examples) for name, examples in parts.items()
+    }
+    whole = manifest.model_copy(update={"parts": written})
+    text = whole.model_dump_json(indent=2) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return whole
 
 
 def read_examples(file: Path) -> Iterator[Example]:

@@ -6,20 +6,17 @@ is taken at all.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_ai.messages import ModelMessage
 
 from punie.agent.events import Compacted, TurnEvent, decode_event
 from punie.agent.history import HistoryBuilder
 from punie.agent.turn_config import turn_tools, web_tools
-from punie.models.mlx.chat.messages import chat_messages
 from punie.sessions.store import SessionRecord, SessionStore, StoreError
 from punie.settings import Settings, user_settings_file
 from punie.tools.base import AnyTool
@@ -35,6 +32,7 @@ from punie.training.data.example import Example, Message, PromptPrefix
 from punie.training.data.kept_edits import edits_kept
 from punie.training.data.prefixes import prompt_prefix
 from punie.training.data.privacy import Privacy, privacy_of, texts_in
+from punie.training.data.served import served_messages
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
@@ -269,11 +267,11 @@ class _Session:
     def _writes_secret(self, turn: Turn) -> bool:
         """Tell whether masking would change what the model wrote: it would learn to write masks."""
         builder = self._history.copy()
-        before = len(_chat(builder.messages()))
+        before = len(self._messages())
         for event in turn.events:
             builder.add(event)
-        new = _chat(builder.messages())[before:]
-        return any(self._privacy.has_secret(m) for m in new if m["role"] == "assistant")
+        new = served_messages(builder.messages())[before:]
+        return any(self._privacy.has_secret(m.model_dump()) for m in new if m.role == "assistant")
 
     def _follow(self, turn: Turn) -> None:
         for event in turn.events:
@@ -290,8 +288,8 @@ class _Session:
         self._close()
         self._found.dropped[reason] += 1
 
-    def _messages(self) -> list[dict[str, Any]]:
-        return _chat(self._history.messages())
+    def _messages(self) -> list[Message]:
+        return served_messages(self._history.messages())
 
     def _close(self) -> None:
         """Make an example of what was taken since the last time, if there is anything."""
@@ -300,9 +298,9 @@ class _Session:
         if start is None:
             return
         messages = self._messages()
-        while len(messages) > start and messages[-1]["role"] != "assistant":
+        while len(messages) > start and messages[-1].role != "assistant":
             messages.pop()
-        learned = [m for m in messages[start:] if m["role"] == "assistant"]
+        learned = [m for m in messages[start:] if m.role == "assistant"]
         if not learned:
             return
         if sum(map(_length, learned)) < self._options.least_characters:
@@ -312,13 +310,13 @@ class _Session:
 
     def _add(
         self,
-        messages: Sequence[Mapping[str, Any]],
+        messages: Sequence[Message],
         start: int,
         taken: Sequence[_Taken],
     ) -> None:
         found = self._found
         prefix = _prefix(self._settings, messages[start:])
-        masked = [_message(self._privacy, message) for message in messages]
+        masked = [_masked(self._privacy, message) for message in messages]
         kept = [turn.kept for turn in taken if turn.edits]
         example = Example(
             messages=tuple(masked),
@@ -340,10 +338,6 @@ class _Session:
             found.sessions[example.id] = (self._record.id, tuple(turn.id for turn in taken))
 
 
-def _chat(messages: Sequence[ModelMessage]) -> list[dict[str, Any]]:
-    return chat_messages(messages, None)
-
-
 def _tools(settings: Settings, turn: Turn) -> Mapping[str, AnyTool]:
     """Return the tools that the model is told of when a turn like this one is served."""
     code_mode = any(call.parent is None and call.tool == _RUN_CODE for call in turn.calls)
@@ -355,29 +349,20 @@ def _served_tools(settings: Settings, *, code_mode: bool) -> dict[str, AnyTool]:
     return {tool.name: tool for tool in tools}
 
 
-def _prefix(settings: Settings, messages: Sequence[Mapping[str, Any]]) -> PromptPrefix:
-    called = {call["name"] for message in messages for call in message.get("tool_calls", ())}
+def _prefix(settings: Settings, messages: Sequence[Message]) -> PromptPrefix:
+    called = {call.function.name for message in messages for call in message.tool_calls}
     tools = _served_tools(settings, code_mode=_RUN_CODE in called)
     return prompt_prefix([*tools.values()])
 
 
-def _message(privacy: Privacy, message: Mapping[str, Any]) -> Message:
-    """Return a message for a chat template as one of an example, masked."""
-    calls = [{"function": privacy.value(call)} for call in message.get("tool_calls", ())]
-    thought = message.get("reasoning_content")
-    return Message.model_validate(
-        {
-            "role": message["role"],
-            "content": privacy.text(message["content"]),
-            "reasoning_content": None if thought is None else privacy.text(thought),
-            "tool_calls": calls,
-        }
+def _masked(privacy: Privacy, message: Message) -> Message:
+    return Message.model_validate(privacy.value(message.model_dump(mode="json")))
+
+
+def _length(message: Message) -> int:
+    return len(message.content) + sum(
+        len(str(call.function.arguments)) for call in message.tool_calls
     )
-
-
-def _length(message: Mapping[str, Any]) -> int:
-    calls: Iterator[str] = (str(call["arguments"]) for call in message.get("tool_calls", ()))
-    return len(message["content"]) + sum(map(len, calls))
 
 
 def _project(cwd: Path, privacy: Privacy) -> str:

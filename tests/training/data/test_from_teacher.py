@@ -1,0 +1,166 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from punie.models.catalog import bundled_directory
+from punie.models.mlx.chat_format import ChatFormat
+from punie.settings import Settings, load_settings
+from punie.training.data import from_teacher as module
+from punie.training.data.dataset import Dataset
+from punie.training.data.from_teacher import FromTeacherOptions, from_teacher, pose_task
+from punie.training.data.sequences import training_sequences
+from punie.training.errors import TrainingError
+from punie.training.progress import Interrupted, Progress
+from tests.openai_server import Answer, OpenAIServer, calls, says, serve_openai
+
+# The bundled model reads and writes few tokens.
+OPTIONS = FromTeacherOptions(tasks=4, seed=3, answers="exact", result_chars=1200, max_tokens=400)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("PUNIE_CONFIG_DIR", str(tmp_path / "config"))
+    return load_settings(state_dir=tmp_path / "state", sandbox="off")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    place = tmp_path_factory.mktemp("teacher")
+    settings = Settings(state_dir=place / "state", sandbox="off")
+    return from_teacher(OPTIONS, "punie-tiny", settings, place / "out")
+
+
+def test_what_the_teacher_did_right_becomes_examples(made: Dataset, tmp_path: Path) -> None:
+    examples = [*made.examples("all")]
+    dropped = made.manifest.recipe["dropped"]
+    assert len(examples) + sum(dropped.values()) == OPTIONS.tasks
+    assert len(examples) >= 2
+    assert {file.name for file in made.folder.iterdir()} == {"all.jsonl", "dataset.json"}
+    chat_format = ChatFormat.load(bundled_directory())
+    for example in examples:
+        assert (example.source, example.executed, example.checked) == ("teacher", True, "files")
+        assert example.messages[-1].role == "assistant"
+        assert training_sequences(chat_format, example, made.prefix(example))
+        assert str(tmp_path.parent.parent) not in example.model_dump_json()
+    assert made.manifest.parents["teacher"]
+
+
+def test_stopped_and_one_by_one_it_comes_to_the_same_as_side_by_side(
+    made: Dataset, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = 0
+
+    def note(progress: Progress) -> None:
+        nonlocal done
+        done = int(progress.done)
+
+    out = tmp_path / "out"
+    options = OPTIONS.model_copy(update={"parallel": 1})
+    with pytest.raises(Interrupted, match=r"Stopped after [123] of 4 tasks, which are kept"):
+        from_teacher(options, "punie-tiny", settings, out, note, lambda: done >= 1)
+    assert not out.exists()
+    unfinished = out.with_name(".out.unfinished") / "tasks.jsonl"
+    with unfinished.open("a") as file:
+        file.write('{"task": 3, "exam')  # as a kill leaves it
+    kept = done
+    posed: list[int] = []
+    pose = module.pose_task
+
+    def noted(seed: int, number: int) -> Any:
+        posed.append(number)
+        return pose(seed, number)
+
+    monkeypatch.setattr(module, "pose_task", noted)
+    resumed = from_teacher(options, "punie-tiny", settings, out)
+    assert sorted(posed) == [*range(kept, 4)]
+    assert resumed.file("all").read_bytes() == made.file("all").read_bytes()
+    assert resumed.manifest == made.manifest
+
+
+def reading_task(seed: int) -> tuple[str, str, int]:
+    """The prompt of a task that reads a whole file, the file's path and its number of lines."""
+    posed = pose_task(seed, 0)
+    assert posed.task.kind == "read"
+    path = next(path for path in posed.project.files if path in posed.prompt)
+    return posed.prompt, path, posed.project.files[path].count("\n")
+
+
+def seed_of_reading() -> int:
+    return next(
+        seed
+        for seed in range(1000)
+        if (posed := pose_task(seed, 0)).task.kind == "read"
+        and posed.prompt.count("@") == 0
+        and sum(path in posed.prompt for path in posed.project.files) == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("It has {lines} lines, `{path}` does.", None),
+        ("It has {lines}0 lines, `{path}` does.", "the answer lacks what is due"),
+        ("", "no answer"),
+    ],
+)
+def test_a_model_on_a_server_can_be_the_teacher(
+    tmp_path: Path, settings: Settings, answer: str, reason: str | None
+) -> None:
+    seed = seed_of_reading()
+    _, path, lines = reading_task(seed)
+    read = calls("read_file", json.dumps({"path": path}))
+    told = says(answer.format(lines=lines, path=path))
+    with serve_openai(OpenAIServer([read, told])) as server:
+        served = settings.model_copy(update={"openai_url": server.url, "openai_context": 32_768})
+        options = FromTeacherOptions(tasks=1, seed=seed)
+        if reason is not None:
+            with pytest.raises(TrainingError, match=reason):
+                from_teacher(options, "openai:tiny", served, tmp_path / "out")
+            return
+        dataset = from_teacher(options, "openai:tiny", served, tmp_path / "out")
+    (example,) = dataset.examples("all")
+    assert [call.name for call in example.calls] == ["read_file"]
+    assert dataset.manifest.parents == {"teacher": "openai:tiny"}
+
+
+def test_calls_are_judged_too(tmp_path: Path, settings: Settings) -> None:
+    seed = seed_of_reading()
+    _, path, lines = reading_task(seed)
+    told = says(f"`{path}` has {lines} lines.")
+    write = calls("write_file", json.dumps({"path": "more.txt", "content": "x"}))
+    cases: Sequence[tuple[Sequence[Any], str]] = [
+        ([told], "it answered without looking"),
+        ([calls("open_file", "{}"), told], "a call did not run"),
+        ([write, told], "the files are not as due"),
+    ]
+    for number, (answers, reason) in enumerate(cases):
+        with serve_openai(OpenAIServer([*answers])) as server:
+            served = settings.model_copy(
+                update={"openai_url": server.url, "openai_context": 32_768}
+            )
+            with pytest.raises(TrainingError, match=f"solved none of 1 tasks .*{reason}"):
+                from_teacher(
+                    FromTeacherOptions(tasks=1, seed=seed),
+                    "openai:tiny",
+                    served,
+                    tmp_path / str(number),
+                )
+
+
+def test_a_teacher_that_fails_again_and_again_is_given_up(
+    tmp_path: Path, settings: Settings
+) -> None:
+    down = Answer(status=400, body={"error": {"message": "out of order"}})
+    with serve_openai(OpenAIServer([down])) as server:
+        served = settings.model_copy(update={"openai_url": server.url, "openai_context": 32_768})
+        with pytest.raises(TrainingError, match=r"The teacher failed [5-8] times in a row"):
+            from_teacher(FromTeacherOptions(tasks=20), "openai:tiny", served, tmp_path / "out")
+
+
+def test_tries_that_would_all_be_the_same_are_refused() -> None:
+    with pytest.raises(ValidationError, match="attempts needs a temperature above 0"):
+        FromTeacherOptions(attempts=2)
