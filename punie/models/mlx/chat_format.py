@@ -235,7 +235,7 @@ class ChatFormat:
             [message["role"] for message in messages],
             generation_prompt=generation_prompt,
         )
-        return Prompt(tokens, generation_prompt and self._ends_in_thought(tokens), checkpoints)
+        return Prompt(tokens, generation_prompt and self.ends_in_thought(tokens), checkpoints)
 
     def parser(
         self, tools: Sequence[ToolSpecification] = (), *, in_thought: bool = False
@@ -283,7 +283,8 @@ class ChatFormat:
             }
         return {"name": function["name"], "arguments": arguments}
 
-    def _ends_in_thought(self, tokens: list[int]) -> bool:
+    def ends_in_thought(self, tokens: Sequence[int]) -> bool:
+        """Tell whether a prompt ends inside an open `<think>`."""
         opener = self.vocabulary.control.get(OPEN_THOUGHT)
         closer = self.vocabulary.control.get(CLOSE_THOUGHT)
         start = self.vocabulary.control.get("<|im_start|>")

@@ -60,13 +60,13 @@ def lessons(
         return [Lesson(sequence, ()) for sequence in sequences]
     read = training_sequences(teacher, example, prefix)
     # Both have one run of learned tokens for each turn of the assistant, in order.
-    known = [(source, run) for source in read for run in _runs(source)]
+    known = [(source, run) for source in read for run in runs(source)]
     found: list[Lesson] = []
     taken = 0
     for sequence in sequences:
         questions: dict[int, Question] = {}
         row = 0
-        for start, end in _runs(sequence):
+        for start, end in runs(sequence):
             if taken < len(known):
                 source, (first, last) = known[taken]
                 if source.ids[first:last] == sequence.ids[start:end]:
@@ -79,8 +79,8 @@ def lessons(
     return found
 
 
-def _runs(sequence: TrainingSequence) -> list[tuple[int, int]]:
-    """Return where learned tokens stand side by side; a first token cannot be learned."""
+def runs(sequence: TrainingSequence) -> list[tuple[int, int]]:
+    """Return where learned tokens stand side by side: (start, end) for each turn to learn."""
     marks = np.zeros(len(sequence.ids) + 1, np.int8)
     marks[1:-1] = sequence.learned[1:]
     turns = np.flatnonzero(np.diff(marks)) + 1
