@@ -1,0 +1,40 @@
+"""The kinds of steps that a recipe can name."""
+
+import difflib
+import importlib
+from typing import cast
+
+from punie.training.errors import TrainingError
+from punie.training.pipeline.step import GateStep, Step
+
+_MODULES = {
+    "fuse": "fuse",
+    "gate-zero": "gate_zero",
+    "pretrain": "pretrain",
+    "quantize": "quantize",
+}
+"""Module in `punie.training.pipeline.steps` by kind."""
+
+
+def kinds() -> list[str]:
+    """Return the names of all kinds."""
+    return sorted(_MODULES)
+
+
+def step_of(kind: str) -> Step:
+    """Return what is known of a kind.
+
+    Raises:
+        TrainingError: there is no such kind.
+    """
+    if kind not in _MODULES:
+        close = difflib.get_close_matches(kind, _MODULES, n=1)
+        cure = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(kinds())}."
+        raise TrainingError(f"there is no kind of step {kind!r}; {cure}")
+    module = importlib.import_module(f"punie.training.pipeline.steps.{_MODULES[kind]}")
+    return cast(Step, module.STEP)
+
+
+def is_gate(kind: str) -> bool:
+    """Tell whether steps of a kind are gates."""
+    return isinstance(step_of(kind), GateStep)
