@@ -42,3 +42,16 @@ def test_split(punie: Command, tmp_path: Path) -> None:
     done = punie("dataset", "split", folder, *given)
     assert done.returncode == 1
     assert done.stderr.endswith("exists already; name another folder or remove that one.\n")
+
+
+def test_gate(punie: Command, tmp_path: Path) -> None:
+    folder = str(tmp_path / "data")
+    write(tmp_path / "data", train=[reading("What is in a.py?"), direct("Why?")])
+    done = punie("gate", "data", folder, "--model", "punie-tiny")
+    assert done.returncode == 1
+    assert "gate data: FAILED" in done.stdout
+    assert "FAIL direct answers: 50.0% of the examples call no tool" in done.stdout
+    assert "ok   fits the model: the longest has" in done.stdout
+    done = punie("gate", "data", folder, "--direct", "20-60", "--most-of-one-tool", "1", "--json")
+    assert (done.returncode, json.loads(done.stdout)["gate"]) == (0, "data")
+    assert punie("gate", "data", folder, "--direct", "much").returncode == 2
