@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from punie.cli.conversion import pass_conversion_gate
 from punie.cli.help import run_typed
 from punie.cli.steps import step
 
@@ -28,6 +29,10 @@ def fuse(
             help="Round the sum to the levels of a quantised model; loses much of the adapter.",
         ),
     ] = False,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Run the conversion gate on these examples after it."),
+    ] = None,
 ) -> None:
     """Fuse an adapter into its model, in full precision."""
     with step() as (report, stopped):
@@ -49,3 +54,5 @@ def fuse(
             print(
                 "The base was quantised, this model is not; `punie quantize` makes it small again."
             )
+        if dataset is not None:
+            pass_conversion_gate(folder, out, dataset, report, stopped, adapter=adapter)

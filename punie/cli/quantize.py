@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from punie.cli.conversion import pass_conversion_gate
 from punie.cli.help import run_typed
 from punie.cli.steps import step
 
@@ -42,7 +43,10 @@ def quantize(
     ] = None,
     dataset: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Compare answers to these examples before and after."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Compare answers to these examples before and after, and run the conversion gate.",
+        ),
     ] = None,
     examples: Annotated[
         int, typer.Option(metavar="N", min=1, help="How many examples are compared.")
@@ -71,12 +75,15 @@ def quantize(
         from punie.training.quantizing.report import read_report
         from punie.training.quantizing.run import quantize as run
 
-        run(options, local_model(model), dataset, out, report, stopped)
+        folder = local_model(model)
+        run(options, folder, dataset, out, report, stopped)
         found = read_report(out)
         assert found is not None
         _show_table(found.rows())
         if found.left_out:
             print(f"Left as they were, their width being no multiple: {', '.join(found.left_out)}")
+        if dataset is not None:
+            pass_conversion_gate(folder, out, dataset, report, stopped)
 
 
 def _options(**given: Any) -> Any:

@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+from punie.models.provenance import read_provenance
+from punie.training.data.dataset import Manifest, write_dataset
+from punie.training.data.example import Example
 from tests.assets import ASSETS, needs_assets
 from tests.cli.conftest import Command
+from tests.training.sample_conversations import conversations
 from tests.training.sample_models import logits_of, write_adapter, write_model
 
 
@@ -11,11 +15,18 @@ def test_an_adapter_is_fused_and_the_model_quantised(punie: Command, tmp_path: P
     base = write_model(tmp_path / "base")
     adapter = write_adapter(tmp_path / "adapter", base)
     fused, packed = tmp_path / "fused", tmp_path / "packed"
-    given = ["fuse", str(base), str(adapter), "--out", str(fused)]
+    dataset = tmp_path / "dataset"
+    examples = [Example.model_validate({"messages": each}) for each in conversations(3)]
+    write_dataset(dataset, Manifest(made_by="test"), {"test": examples})
+    given = ["fuse", str(base), str(adapter), "--out", str(fused), "--dataset", str(dataset)]
 
     done = punie(*given)
     assert done.returncode == 0, done.stderr
     assert "with the adapter in them" in done.stdout
+    assert "gate conversion: passed" in done.stdout
+    provenance = read_provenance(fused)
+    assert provenance is not None
+    assert provenance.gates == {"conversion": True}
     again = punie(*given)
     assert (again.returncode, again.stdout) == (1, "")
     assert "exists already" in again.stderr
