@@ -11,7 +11,7 @@ from punie.training.arrays import save_arrays
 from punie.training.errors import TrainingError
 from punie.training.pretraining.network import Parameters
 from punie.training.pretraining.optimizer import State
-from punie.training.pretraining.tiny_architecture import TinyShape, write_description
+from punie.training.pretraining.tiny_architecture import TinyShape
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,6 @@ def load_checkpoint(file: Path, shape: TinyShape) -> tuple[Parameters, State, Pl
     return weights, state, place
 
 
-def export_model(folder: Path, parameters: Parameters, shape: TinyShape) -> None:
-    """Write weights, config and template; with the tokenizer's files it is a whole model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_description(folder, shape)
+def save_weights(folder: Path, parameters: Parameters) -> None:
+    """Write a model's weights; with description and tokenizer the folder is a whole model."""
     save_arrays(folder / "model.safetensors", dict(sorted(parameters.items())), {"format": "mlx"})

@@ -16,9 +16,9 @@ from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
 from punie.training.pretraining.batches import encoded, length_summary
-from punie.training.pretraining.checkpoint import export_model
+from punie.training.pretraining.checkpoint import save_weights
 from punie.training.pretraining.optimizer import Rates
-from punie.training.pretraining.tiny_architecture import TinyShape, write_description
+from punie.training.pretraining.tiny_architecture import Calls, TinyShape, write_description
 from punie.training.pretraining.tokenizer import save_tokenizer, train_tokenizer
 from punie.training.pretraining.trainer import Recipe, Taught, train
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
@@ -41,6 +41,7 @@ class PretrainOptions(BaseModel):
         hold: share of the steps at the peak.
         seed: of weights and the order of the data.
         validation_steps: steps between validations.
+        calls: how the model writes tool calls; anything but "xml" is for comparisons.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +62,7 @@ class PretrainOptions(BaseModel):
     hold: float = Field(0.3, ge=0, lt=1)
     seed: int = 1
     validation_steps: int = Field(500, ge=1)
+    calls: Calls = "xml"
 
     @property
     def shape(self) -> TinyShape:
@@ -130,7 +132,7 @@ def pretrain(
     with output_folder(out, keep_unfinished=True) as folder:
         teacher = {} if taught_by is None else taught_by.described()
         _check_same_call(folder, data, options, teacher)
-        _prepare_tokenizer(folder, data, options.shape, tokenizer)
+        _prepare_tokenizer(folder, data, options, tokenizer)
         chat_format = ChatFormat.load(folder)
         shared = None if taught_by is None else taught_by.vocabulary(folder)
         by = None if taught_by is None else taught_by.teacher
@@ -152,7 +154,7 @@ def pretrain(
         parameters = train(
             recipe, options.shape, training, unseen, folder, report, stopped, taught=taught
         )
-        export_model(folder, parameters, options.shape)
+        save_weights(folder, parameters)
         (folder / "checkpoint.safetensors").unlink()
         (folder / _CALL).unlink()
         parents = {"dataset": data.hash}
@@ -180,8 +182,11 @@ def _check_same_call(
     write_text(kept, call)
 
 
-def _prepare_tokenizer(folder: Path, data: Dataset, shape: TinyShape, given: Path | None) -> None:
+def _prepare_tokenizer(
+    folder: Path, data: Dataset, options: PretrainOptions, given: Path | None
+) -> None:
     """Put a tokenizer into the folder: the one of the run so far, the given one, a new one."""
+    shape, calls = options.shape, options.calls
     own = folder / "tokenizer.json"
     source = own if own.is_file() else given / "tokenizer.json" if given else None
     if source is not None:
@@ -193,11 +198,11 @@ def _prepare_tokenizer(folder: Path, data: Dataset, shape: TinyShape, given: Pat
             example.chat()
             for _, example in zip(range(_TOKENIZER_EXAMPLES), data.examples("train"), strict=False)
         ]
-        tokenizer = train_tokenizer(conversations, shape.vocab_size)
+        tokenizer = train_tokenizer(conversations, shape.vocab_size, calls)
     if tokenizer.get_vocab_size() != shape.vocab_size:
         raise TrainingError(
             f"The tokenizer has {tokenizer.get_vocab_size()} ids and the model "
             f"{shape.vocab_size}; give the model as many."
         )
-    save_tokenizer(tokenizer, folder, shape.max_positions)
-    write_description(folder, shape)
+    save_tokenizer(tokenizer, folder, shape.max_positions, calls)
+    write_description(folder, shape, calls)

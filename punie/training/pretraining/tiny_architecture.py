@@ -4,7 +4,10 @@ import json
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, assert_never
+
+Calls = Literal["xml", "json"]
+"""How a model writes tool calls: as Qwen3-Coder does, or as Qwen3 does."""
 
 END_OF_TEXT = "<|endoftext|>"
 TURN_START = "<|im_start|>"
@@ -96,12 +99,19 @@ def config(shape: TinyShape) -> dict[str, Any]:
     }
 
 
-def chat_template() -> str:
-    """The text of the bundled model's chat template."""
-    return (files("punie.models.tiny") / "chat_template.jinja").read_text(encoding="utf-8")
+def chat_template(calls: Calls = "xml") -> str:
+    """The text of the bundled model's chat template, or the same with calls as JSON."""
+    match calls:
+        case "xml":
+            file = files("punie.models.tiny") / "chat_template.jinja"
+        case "json":
+            file = files("punie.training.pretraining") / "json_calls.jinja"
+        case _:
+            assert_never(calls)
+    return file.read_text(encoding="utf-8")
 
 
-def write_description(folder: Path, shape: TinyShape) -> None:
+def write_description(folder: Path, shape: TinyShape, calls: Calls = "xml") -> None:
     """Write config.json, generation_config.json and the chat template into `folder`."""
     described = config(shape)
     generation = {
@@ -112,4 +122,4 @@ def write_description(folder: Path, shape: TinyShape) -> None:
     }
     for name, content in (("config.json", described), ("generation_config.json", generation)):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (folder / "chat_template.jinja").write_text(chat_template(), encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(chat_template(calls), encoding="utf-8")

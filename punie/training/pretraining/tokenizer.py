@@ -20,6 +20,7 @@ from punie.training.pretraining.tiny_architecture import (
     CONTROL_TOKENS,
     END_OF_TEXT,
     TURN_END,
+    Calls,
     chat_template,
 )
 
@@ -38,12 +39,15 @@ PIECES = "|".join(
 """What one token may at most span."""
 
 
-def train_tokenizer(conversations: Sequence[Sequence[ChatMessage]], vocab_size: int) -> Tokenizer:
+def train_tokenizer(
+    conversations: Sequence[Sequence[ChatMessage]], vocab_size: int, calls: Calls = "xml"
+) -> Tokenizer:
     """Learn a vocabulary of exactly `vocab_size` ids, the control tokens included.
 
     Args:
         conversations: what the model will read and write.
         vocab_size: number of ids; at least the 256 bytes and the control tokens.
+        calls: how tool calls are written.
 
     Raises:
         ValueError: the texts do not hold enough different pieces to fill the vocabulary.
@@ -52,7 +56,7 @@ def train_tokenizer(conversations: Sequence[Sequence[ChatMessage]], vocab_size: 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     letters = {letter: number for number, letter in enumerate(alphabet)}
     plain = _with_control_tokens(_byte_level(BPE(vocab=letters, merges=[])))
-    chat_format = ChatFormat(chat_template(), Vocabulary(json.loads(plain.to_str())))
+    chat_format = ChatFormat(chat_template(calls), Vocabulary(json.loads(plain.to_str())))
     ordinary = vocab_size - len(CONTROL_TOKENS)
     trainer = BpeTrainer(
         vocab_size=ordinary, min_frequency=2, show_progress=False, initial_alphabet=alphabet
@@ -104,8 +108,10 @@ def _with_control_tokens(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_positions: int) -> None:
-    """Write tokenizer.json, tokenizer_config.json and the chat template into `folder`."""
+def save_tokenizer(
+    tokenizer: Tokenizer, folder: Path, max_positions: int, calls: Calls = "xml"
+) -> None:
+    """Write tokenizer.json and tokenizer_config.json into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
@@ -116,10 +122,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_positions: int) -> No
         "unk_token": None,
         "model_max_length": max_positions,
         "clean_up_tokenization_spaces": False,
-        "tool_parser_type": "qwen3_coder",
+        "tool_parser_type": "qwen3_coder" if calls == "xml" else "json_tools",
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
-    (folder / "chat_template.jinja").write_text(chat_template(), encoding="utf-8")
 
 
 def split_pieces(text: str) -> Sequence[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from punie.models.mlx.library import load_model
-from punie.training.pretraining.checkpoint import export_model
+from punie.training.pretraining.checkpoint import save_weights
 from punie.training.pretraining.network import initial_parameters
 from tests.training.sample_conversations import SHAPE, model_folder
 
@@ -12,7 +12,7 @@ from tests.training.sample_conversations import SHAPE, model_folder
 def random_model(folder: Path, seed: int = 1) -> Path:
     """Write a model folder with the sample's tokenizer and random weights."""
     model_folder(folder)
-    export_model(folder, initial_parameters(SHAPE, seed), SHAPE)
+    save_weights(folder, initial_parameters(SHAPE, seed))
     return folder
 
 

@@ -12,6 +12,9 @@ import pytest
 
 from punie.models.mlx.chat_format import ChatFormat
 from punie.models.provenance import read_provenance
+from punie.training.data.dataset import open_dataset
+from punie.training.data.example import PromptPrefix
+from punie.training.data.sequences import training_sequences
 from punie.training.errors import TrainingError
 from punie.training.pretraining.run import PretrainOptions, pretrain
 from punie.training.pretraining.trainer import Recipe
@@ -151,6 +154,18 @@ def test_another_recipe_starts_anew(trained: Path, data: Path, tmp_path: Path) -
         pretrain(options(seed=2), data, out, stopped=lambda: next(asked))
     pretrain(options(), data, out)
     assert weights(out) == weights(trained)
+
+
+def test_calls_as_json_are_read_back_as_they_were_written(data: Path, tmp_path: Path) -> None:
+    out = pretrain(options(steps=1, layers=1, calls="json"), data, tmp_path / "model")
+    chat_format = ChatFormat.load(out)
+    assert chat_format.syntax == "json"
+    example = next(open_dataset(data).examples("train"))
+    (sequence,) = training_sequences(chat_format, example, PromptPrefix())
+    text = chat_format.vocabulary.text(sequence.ids)
+    (call,) = example.calls
+    written = json.dumps({"name": call.name, "arguments": call.arguments})
+    assert f"<tool_call>\n{written}\n</tool_call><|im_end|>" in text
 
 
 def test_a_given_tokenizer_is_kept(trained: Path, data: Path, tmp_path: Path) -> None:
