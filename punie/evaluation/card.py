@@ -5,11 +5,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from punie.evaluation.intervals import rate
+
 _LABELS = {
     "right_tool_or_rightly_none": "right tool, or rightly none",
     "exact_arguments": "exact arguments of the first call",
     "two_step_tasks_solved": "two-step tasks solved (files and answer right)",
     "all_tasks_solved": "all tasks solved (files and answer right)",
+    "all_tasks_solved_soft": "all tasks solved, with the same facts in other words",
 }
 
 _TEMPLATE = """# punie-tiny
@@ -38,7 +41,8 @@ last sentence is then often wrong though the edit is right.
 
 Measured by `python -m punie.evaluation.tiny` with greedy decoding: the real agent, the real tools
 and generated projects. Names and projects are held out from training. "Unseen wording" also uses
-phrases that training never showed.
+phrases that training never showed. In brackets: the interval that holds the true rate in 95 of 100
+such measurements (Wilson's).
 
 | | known wording | unseen wording |
 | --- | --- | --- |
@@ -85,9 +89,10 @@ def card(config: dict[str, Any], scores: dict[str, Any]) -> str:
     rows = "\n".join(
         f"| {label} | {_percent(scores['known'][key])} | {_percent(scores['unseen'][key])} |"
         for key, label in _LABELS.items()
+        if key in scores["known"]
     )
     kinds = "\n".join(
-        f"| {kind} | {value['rate']:.1%} | {value['of']} |"
+        f"| {kind} | {value['rate']:.1%} {_interval(value)} | {value['of']} |"
         for kind, value in scores["known"]["solved_by_kind"].items()
     )
     return _TEMPLATE.format(
@@ -100,4 +105,9 @@ def card(config: dict[str, Any], scores: dict[str, Any]) -> str:
 
 
 def _percent(score: dict[str, Any]) -> str:
-    return f"{score['rate']:.1%} of {score['of']}"
+    return f"{score['rate']:.1%} {_interval(score)} of {score['of']}"
+
+
+def _interval(score: dict[str, Any]) -> str:
+    found = rate(round(score["rate"] * score["of"]), score["of"])
+    return f"({found.low:.1%} to {found.high:.1%})"

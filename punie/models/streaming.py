@@ -32,13 +32,15 @@ class ModelUse:
     """Who uses a model: `owner` is a session, `watched` tells that a person waits for it.
 
     `say` tells that person a line about what takes long. Without `speculate` no drafts are made,
-    which changes nothing but the time.
+    which changes nothing but the time. Unless `guided`, calls are written without a grammar, as who
+    measures a model may want it.
     """
 
     owner: str | None = None
     watched: bool = True
     say: Say | None = None
     speculate: bool = True
+    guided: bool = True
 
 
 _SILENT_SECONDS = 2.0

@@ -239,7 +239,7 @@ class MlxModel(StreamingModel):
             tokens=tuple(prompt.tokens),
             max_tokens=max_tokens,
             guide=self._grammar.guide(
-                schemas,
+                schemas if self._use.guided else {},
                 self._format.syntax,
                 in_thought=prompt.in_thought,
                 thinking_budget=_thinking_budget(max_tokens, thinking),

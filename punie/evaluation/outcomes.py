@@ -1,0 +1,257 @@
+"""How a model did on tasks: what counts as right, strictly and softly, and the rates of it."""
+
+import json
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from punie.agent.events import StopReason
+from punie.evaluation.intervals import Rate, rate
+from punie.tools.catalog import ALL_TOOLS
+from punie.training.data.example import Function, Message
+
+_TOOLS = {tool.name: tool for tool in ALL_TOOLS}
+_FACT = re.compile(r"`([^`]+)`|(?<![\w.])(\d+(?:\.\d+)?)(?![\w.]*\w)")
+_SECONDS = re.compile(r"\b\d+\.\d+ ?s\b")
+_NEGATION = re.compile(
+    r"\b(?:no|not|none|nothing|never|cannot|empty|fail(?:s|ed|ure)?|\w+n't)\b", re.I
+)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a task asks for, as its teacher did it: the calls, the last answer, the files left."""
+
+    calls: tuple[Function, ...]
+    answer: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a model did for a task.
+
+    Attributes:
+        messages: the conversation, beginning with the prompt.
+        files: the project's files afterwards, by path.
+        stop: why the turn ended.
+        malformed: how many calls it wrote that could not be read.
+        cut: whether an answer was ended because it only repeated itself.
+        requests: model calls.
+        tokens: tokens that it wrote.
+        trouble: what kept it from working, such as a failed engine; "" for nothing.
+    """
+
+    messages: tuple[Message, ...]
+    files: Mapping[str, bytes]
+    stop: StopReason
+    malformed: int = 0
+    cut: bool = False
+    requests: int = 0
+    tokens: int = 0
+    trouble: str = ""
+
+    @property
+    def calls(self) -> tuple[Function, ...]:
+        """All calls, in order."""
+        return tuple(call.function for message in self.messages for call in message.tool_calls)
+
+    @property
+    def answer(self) -> str:
+        """What was said behind the last call."""
+        last = self.messages[-1]
+        return "" if last.role != "assistant" or last.tool_calls else last.content.strip()
+
+
+class Outcome(BaseModel):
+    """How a model did on one task, and the whole trajectory.
+
+    Attributes:
+        number: which task of the evaluation; with the same options it is the same task.
+        attempt: which try at it, from 0.
+        kind: what kind of task.
+        steps: 2 if a second step needs what the first one returned.
+        tool: the first call names the right tool, or rightly there is none.
+        tool_soft: the right tool is called at some time, or rightly none.
+        arguments: every argument of the first call is exact; None where no call was due.
+        arguments_soft: some call of the right tool means the same: defaults written out, paths
+            written in another way.
+        solved: the files afterwards and the last answer are what the teacher left and said.
+        solved_soft: the files are, and the answer names every fact that the teacher's names.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    attempt: int = 0
+    kind: str
+    steps: int
+    prompt: str
+    tool: bool
+    tool_soft: bool
+    arguments: bool | None
+    arguments_soft: bool | None
+    solved: bool
+    solved_soft: bool
+    due: tuple[Function, ...]
+    due_answer: str
+    answer: str
+    stop: StopReason
+    malformed: int = 0
+    cut: bool = False
+    requests: int = 0
+    tokens: int = 0
+    trouble: str = ""
+    messages: tuple[Message, ...]
+
+    @property
+    def calls(self) -> tuple[Function, ...]:
+        """All calls that the model made, in order."""
+        return tuple(call.function for message in self.messages for call in message.tool_calls)
+
+
+def judge(number: int, attempt: int, kind: str, steps: int, due: Due, work: Work) -> Outcome:
+    """Compare what a model did with what was due."""
+    first = work.calls[0] if work.calls else None
+    wanted = due.calls[0] if due.calls else None
+    alike = [call for call in work.calls if wanted and call.name == wanted.name]
+    same_files = work.files == due.files
+    return Outcome(
+        number=number,
+        attempt=attempt,
+        kind=kind,
+        steps=steps,
+        prompt=work.messages[0].content,
+        tool=(first and first.name) == (wanted and wanted.name),
+        tool_soft=not work.calls if wanted is None else bool(alike),
+        arguments=None if wanted is None else first is not None and _exact(first, wanted),
+        arguments_soft=None if wanted is None else any(_means(call, wanted) for call in alike),
+        solved=same_files and _untimed(work.answer) == _untimed(due.answer),
+        solved_soft=same_files and names_facts(work.answer, due.answer),
+        due=due.calls,
+        due_answer=due.answer,
+        answer=work.answer,
+        stop=work.stop,
+        malformed=work.malformed,
+        cut=work.cut,
+        requests=work.requests,
+        tokens=work.tokens,
+        trouble=work.trouble,
+        messages=work.messages,
+    )
+
+
+def names_facts(answer: str, due: str) -> bool:
+    """Tell whether an answer names what the due one does: what stands in code marks, and numbers.
+
+    One that says that something is not so must say so too. Without facts any answer will do.
+    """
+    answer, due = _untimed(answer), _untimed(due)
+    facts = [code or number for code, number in _FACT.findall(due)]
+    if not answer or any(fact not in answer for fact in facts):
+        return False
+    plain, due_plain = (re.sub(r"`[^`]*`", "", text) for text in (answer, due))
+    return not _NEGATION.search(due_plain) or bool(_NEGATION.search(plain))
+
+
+def _untimed(text: str) -> str:
+    """Return a text without how long a program took, which is never the same twice."""
+    return _SECONDS.sub("some time", text)
+
+
+def _exact(call: Function, wanted: Function) -> bool:
+    given = {key: value for key, value in call.arguments.items() if value is not None}
+    return bool(call.name == wanted.name and given == wanted.arguments)
+
+
+def _means(call: Function, wanted: Function) -> bool:
+    return _meaning(call) == _meaning(wanted)
+
+
+def _meaning(call: Function) -> dict[str, Any]:
+    tool = _TOOLS.get(call.name)
+    given = call.arguments
+    if tool is not None:
+        try:
+            given = tool.arguments.model_validate(call.arguments).model_dump(mode="json")
+        except ValidationError:
+            given = call.arguments
+    return {
+        key: posixpath.normpath(value) if key == "path" and isinstance(value, str) else value
+        for key, value in given.items()
+        if value is not None
+    }
+
+
+def rates(outcomes: Sequence[Outcome]) -> dict[str, Rate]:
+    """Return the rates of an evaluation by name; of several attempts at a task the first counts.
+
+    What ends in `_soft` is measured softly; see `Outcome`. Rates by kind are named `solved:KIND`.
+    """
+    first = [outcome for outcome in outcomes if outcome.attempt == 0]
+    calls = [outcome for outcome in first if outcome.arguments is not None]
+    two_steps = [outcome for outcome in first if outcome.steps == 2]
+    found = {
+        "right_tool_or_rightly_none": _rate([o.tool for o in first]),
+        "right_tool_or_rightly_none_soft": _rate([o.tool_soft for o in first]),
+        "exact_arguments": _rate([bool(o.arguments) for o in calls]),
+        "exact_arguments_soft": _rate([bool(o.arguments_soft) for o in calls]),
+        "two_step_tasks_solved": _rate([o.solved for o in two_steps]),
+        "two_step_tasks_solved_soft": _rate([o.solved_soft for o in two_steps]),
+        "all_tasks_solved": _rate([o.solved for o in first]),
+        "all_tasks_solved_soft": _rate([o.solved_soft for o in first]),
+    }
+    if len(first) < len(outcomes):
+        tasks = {o.number: False for o in outcomes}
+        tasks.update({o.number: True for o in outcomes if o.solved})
+        found["solved_in_any_attempt"] = _rate(list(tasks.values()))
+    for kind in sorted({o.kind for o in first}):
+        found[f"solved:{kind}"] = _rate([o.solved for o in first if o.kind == kind])
+    return found
+
+
+def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return the rates as plain data, each with its interval, and by kind."""
+    named = rates(outcomes)
+    plain = {name: plain_rate(each) for name, each in named.items() if ":" not in name}
+    kinds = {
+        name.partition(":")[2]: plain_rate(each) for name, each in named.items() if ":" in name
+    }
+    return {**plain, "solved_by_kind": kinds}
+
+
+def plain_rate(of: Rate) -> dict[str, float | int]:
+    """Return a rate as plain data."""
+    return {
+        "rate": round(of.value, 4),
+        "hits": of.hits,
+        "of": of.of,
+        "low": round(of.low, 4),
+        "high": round(of.high, 4),
+    }
+
+
+def _rate(values: Sequence[bool]) -> Rate:
+    return rate(sum(values), len(values))
+
+
+def table(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the rates as lines of text, strict and soft side by side."""
+    named = rates(outcomes)
+    lines = []
+    for name, strict in named.items():
+        if name.endswith("_soft"):
+            continue
+        soft = named.get(f"{name}_soft")
+        label = name.replace("_", " ").replace(":", ": ")
+        lines.append(f"{label}: {strict}" + (f"; softly {soft}" if soft else ""))
+    return lines
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """Return an outcome as its line of a JSON-lines file, with the newline."""
+    return json.dumps(outcome.model_dump(mode="json", exclude_defaults=True)) + "\n"

@@ -1,0 +1,123 @@
+"""What counts as right, strictly and softly, and what the rates rest on."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from punie.evaluation.outcomes import (
+    Due,
+    Outcome,
+    Work,
+    judge,
+    names_facts,
+    outcome_line,
+    rates,
+    summarise,
+    table,
+)
+from punie.training.data.example import Function, Message
+
+READ = Function(name="read_file", arguments={"path": "a.py"})
+
+
+def work(*calls: Function, answer: str = "done", files: Mapping[str, bytes] | None = None) -> Work:
+    said = [
+        Message.model_validate({"role": "assistant", "tool_calls": [{"function": c}]})
+        for c in calls
+    ]
+    messages = (Message(role="user", content="read a.py"), *said)
+    return Work((*messages, Message(role="assistant", content=answer)), files or {}, "end_turn")
+
+
+def judged(done: Work, *due: Function, answer: str = "done") -> Outcome:
+    return judge(0, 0, "read", 1, Due(due, answer, {}), done)
+
+
+def test_a_call_and_answer_like_the_teachers_are_right() -> None:
+    call = Function(name="read_file", arguments={"path": "a.py", "start_line": None})
+    outcome = judged(work(call), READ)
+    assert (outcome.tool, outcome.arguments, outcome.solved) == (True, True, True)
+    assert (outcome.tool_soft, outcome.arguments_soft, outcome.solved_soft) == (True, True, True)
+
+
+def test_wrong_arguments_tool_answer_or_files_each_count() -> None:
+    other_path = Function(name="read_file", arguments={"path": "b.py"})
+    wrong = judged(work(other_path), READ)
+    assert (wrong.tool, wrong.arguments, wrong.arguments_soft) == (True, False, False)
+    wrong = judged(work(Function(name="list_dir", arguments={"path": "a.py"})), READ)
+    assert (wrong.tool, wrong.tool_soft, wrong.arguments) == (False, False, False)
+    assert not judged(work(READ, answer="gone"), READ).solved
+    left = judged(work(READ, files={"x": b""}), READ)
+    assert (left.solved, left.solved_soft) == (False, False)
+
+
+def test_softly_a_detour_and_another_way_to_say_it_are_right() -> None:
+    look = Function(name="list_dir", arguments={"path": "."})
+    meant = Function(name="read_file", arguments={"path": "./a.py", "start_line": None})
+    outcome = judged(work(look, meant, answer="It is done"), READ)
+    assert (outcome.tool, outcome.arguments, outcome.solved) == (False, False, False)
+    assert (outcome.tool_soft, outcome.arguments_soft, outcome.solved_soft) == (True, True, True)
+
+
+def test_no_call_is_right_only_where_none_was_due() -> None:
+    assert not judged(work(), READ).tool
+    rightly_none = judged(work())
+    assert (rightly_none.tool, rightly_none.arguments, rightly_none.solved) == (True, None, True)
+    needless = judged(work(READ))
+    assert (needless.tool, needless.tool_soft) == (False, False)
+
+
+def test_how_long_a_program_took_does_not_count() -> None:
+    done = work(READ, answer="It printed: 3 passed in 0.64s")
+    assert judged(done, READ, answer="It printed: 3 passed in 0.59s").solved
+    assert not judged(done, READ, answer="It printed: 2 passed in 0.64s").solved
+
+
+@pytest.mark.parametrize(
+    ("answer", "due", "right"),
+    [
+        ("The file `a.py` has 12 lines.", "`a.py` has 12 lines.", True),
+        ("a.py: 12 lines", "`a.py` has 12 lines.", True),
+        ("a.py: 120 lines", "`a.py` has 13 lines.", False),
+        ("`x` is not there.", "I found no `x`.", True),
+        ("`x` is on line 1.", "I found no `x`.", False),
+        ("`no_x` is on line 1.", "I found no `x`.", False),
+        ("Hello to you.", "Hello! Ask me.", True),
+        ("", "Hello! Ask me.", False),
+    ],
+)
+def test_facts(answer: str, due: str, right: bool) -> None:
+    assert names_facts(answer, due) is right
+
+
+def outcome(number: int, kind: str, right: bool, steps: int = 1, attempt: int = 0) -> Outcome:
+    done = work(READ, answer="done" if right else "gone")
+    return judge(number, attempt, kind, steps, Due((READ,), "done", {}), done)
+
+
+def test_rates_rest_on_the_tasks_they_speak_of() -> None:
+    chat = judge(1, 0, "chat", 1, Due((), "hello", {}), work(READ, answer="hello"))
+    found = summarise([outcome(0, "read", True, steps=2), chat])
+    assert (found["exact_arguments"]["rate"], found["exact_arguments"]["of"]) == (1.0, 1)
+    assert found["two_step_tasks_solved"]["of"] == 1
+    assert found["right_tool_or_rightly_none"]["rate"] == 0.5
+    assert found["solved_by_kind"]["chat"]["hits"] == 1
+    assert found["all_tasks_solved"]["low"] == pytest.approx(0.3424, abs=1e-3)
+    assert "solved_in_any_attempt" not in found
+
+
+def test_of_several_attempts_the_first_counts_and_any_is_told() -> None:
+    tries = [
+        outcome(0, "read", False),
+        outcome(0, "read", True, attempt=1),
+        outcome(1, "read", False),
+    ]
+    named = rates(tries)
+    assert (named["all_tasks_solved"].hits, named["all_tasks_solved"].of) == (0, 2)
+    assert (named["solved_in_any_attempt"].hits, named["solved_in_any_attempt"].of) == (1, 2)
+    assert any(line.startswith("solved in any attempt: 50.0%") for line in table(tries))
+
+
+def test_outcomes_can_be_kept() -> None:
+    kept = outcome(3, "read", True)
+    assert Outcome.model_validate_json(outcome_line(kept)) == kept
