@@ -38,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("fuse", "punie.cli.fuse", "Make an adapter part of its model's weights."),
     Command("gate", "punie.cli.gate", "Check what one step of training made before the next."),
     Command("quantize", "punie.cli.quantize", "Give a model fewer bits for each weight."),
+    Command("draft", "punie.cli.draft", "Make and measure draft models."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),
     Command("undo", "punie.cli.undo", "Take back what the last turns did to files."),
     Command("redo", "punie.cli.redo", "Bring back what was taken back."),
