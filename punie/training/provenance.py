@@ -9,6 +9,7 @@ from punie.training.gates.report import GateReport
 from punie.training.hashing import file_hash, value_hash
 from punie.training.output import write_text
 
+_TOKEN_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 _FORMAT_FILES = ("tokenizer.json", "chat_template.jinja", "config.json")
 
 
@@ -21,6 +22,13 @@ def model_hash(folder: Path) -> str:
     """Return one hash of all that decides what a model answers: weights and its format's files."""
     kept = {name: file_hash(folder / name) for name in _FORMAT_FILES if (folder / name).is_file()}
     return value_hash(weight_hashes(folder) | kept)
+
+
+def format_hash(folder: Path) -> str:
+    """Return one hash of what decides a model's tokens: its tokenizer and its chat template."""
+    return value_hash(
+        {name: file_hash(folder / name) for name in _TOKEN_FILES if (folder / name).is_file()}
+    )
 
 
 def write_provenance(

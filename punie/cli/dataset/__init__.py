@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; exit codes: 0 done, 1 it could not be done, 2 wrong usage, 130 stopped."""
+    from punie.cli.dataset.filter import filter_
     from punie.cli.dataset.from_sessions import from_sessions
     from punie.cli.dataset.from_teacher import from_teacher
     from punie.cli.dataset.split import split
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
         "from-teacher": from_teacher,
         "validate": validate,
         "stats": stats,
+        "filter": filter_,
         "split": split,
     }
     return run_group(commands, arguments, "dataset", "Make, check and change training data.")

@@ -41,18 +41,21 @@ def options_of(kind: type[Options], given: Mapping[str, object]) -> Options:
         raise typer.BadParameter(f"{name}: {first['msg']}") from None
 
 
-def chat_format_of(reference: str) -> "ChatFormat":
-    """Return the format of a model, which may be a folder without weights.
-
-    Raises `ModelUnavailable`.
-    """
+def folder_of(reference: str) -> Path:
+    """Return the folder of a model, which may lack its weights; raise `ModelUnavailable`."""
     from punie.models.catalog import ModelUnavailable, resolve_model
-    from punie.models.mlx.chat_format import ChatFormat
 
     folder = Path(reference).expanduser()
-    if not (folder / "tokenizer.json").is_file():
-        choice = resolve_model(reference)
-        if choice.path is None or choice.source == "scripted":
-            raise ModelUnavailable(f"{choice.id} has no tokenizer on this machine; name a model.")
-        folder = choice.path
-    return ChatFormat.load(folder)
+    if (folder / "tokenizer.json").is_file():
+        return folder
+    choice = resolve_model(reference)
+    if choice.path is None or choice.source == "scripted":
+        raise ModelUnavailable(f"{choice.id} has no tokenizer on this machine; name a model.")
+    return choice.path
+
+
+def chat_format_of(reference: str) -> "ChatFormat":
+    """Return the format of a model, which may lack its weights; raise `ModelUnavailable`."""
+    from punie.models.mlx.chat_format import ChatFormat
+
+    return ChatFormat.load(folder_of(reference))

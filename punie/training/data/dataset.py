@@ -141,7 +141,11 @@ def open_dataset(folder: Path) -> Dataset:
     return Dataset(folder, manifest)
 
 
-def write_dataset(out: Path, manifest: Manifest, parts: Mapping[str, Iterable[Example]]) -> Dataset:
+def write_dataset(
+    out: Path,
+    manifest: Manifest,
+    parts: Mapping[str, Iterable[Example]],
+) -> Dataset:
     """Write a dataset, whole or not at all; what `manifest` says of parts is worked out anew.
 
     Raises:

@@ -55,3 +55,19 @@ def test_gate(punie: Command, tmp_path: Path) -> None:
     done = punie("gate", "data", folder, "--direct", "20-60", "--most-of-one-tool", "1", "--json")
     assert (done.returncode, json.loads(done.stdout)["gate"]) == (0, "data")
     assert punie("gate", "data", folder, "--direct", "much").returncode == 2
+
+
+def test_filter(punie: Command, tmp_path: Path) -> None:
+    folder, out = str(tmp_path / "data"), str(tmp_path / "out")
+    write(tmp_path / "data", train=[direct("Why?"), direct("Why?"), direct("Who?", "No\x1b[1m")])
+    done = punie("dataset", "filter", folder, "--out", out, "--script", "KLINGON=0")
+    assert done.returncode == 2
+    assert "there is no script KLINGON" in done.stderr
+    given = ("--out", out, "--least-characters", "20", "--script", "cjk=0", "--list")
+    done = punie("dataset", "filter", folder, *given)
+    assert (done.returncode, done.stdout) == (
+        0,
+        "train.jsonl line 2: duplicate, of train.jsonl line 1\n"
+        "train.jsonl line 3: short answer, 6 characters\n"
+        "1 examples kept, 2 left out\n  duplicate: 1\n  short answer: 1\n",
+    )
