@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("dataset", "punie.cli.dataset", "Make, check and change training data."),
     Command("fuse", "punie.cli.fuse", "Make an adapter part of its model's weights."),
     Command("gate", "punie.cli.gate", "Check what one step of training made before the next."),
+    Command("learn", "punie.cli.learn", "See what your sessions teach, and delete it."),
     Command("quantize", "punie.cli.quantize", "Give a model fewer bits for each weight."),
     Command("draft", "punie.cli.draft", "Make and measure draft models."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),

@@ -5,6 +5,7 @@ who the user is are masked (`punie.training.data.privacy`); nothing that a secre
 is taken at all.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +53,8 @@ class FromSessionsOptions(BaseModel):
         since: only sessions that were used at that time or later; None takes all.
         least_characters: how much the model has to have said or called in what is learned.
         kept_only: take only what changed files and was kept, as files or a commit tell.
-        without: ids of examples that are never taken, such as those that were deleted.
+        without: ids of turns that are never taken, nor anything that comes after them.
+        known_kept: ids of turns whose changes of files were found kept at an earlier look.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,18 +65,41 @@ class FromSessionsOptions(BaseModel):
     least_characters: int = Field(default=1, ge=1)
     kept_only: bool = False
     without: tuple[str, ...] = ()
+    known_kept: tuple[str, ...] = ()
+
+
+class Origin(BaseModel):
+    """Of what an example was made.
+
+    Attributes:
+        session: id of the session.
+        folder: its working directory.
+        used: when the session was used last.
+        turns: ids of the turns that are learned.
+        context: ids of the turns that may stand before them, to be read.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    session: str
+    folder: str
+    used: datetime
+    turns: tuple[str, ...]
+    context: tuple[str, ...] = ()
 
 
 @dataclass
 class Collected:
     """What was found: the examples with their prompt prefixes, and what was left out and why.
 
-    `sessions` says of which session, and which turns of it, an example was made, by its id.
+    `kept` has the turns whose changes of files are still there, with the time of each turn in
+    seconds since 1970.
     """
 
     examples: dict[str, Example] = field(default_factory=dict)
     prefixes: dict[str, PromptPrefix] = field(default_factory=dict)
-    sessions: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+    kept: dict[str, float] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
 
 
@@ -98,15 +123,20 @@ def from_sessions(
     found = collect(options, settings, report, stopped)
     if not found.examples:
         raise TrainingError(nothing_found(found))
-    manifest = Manifest(
+    return write_dataset(out, manifest_of(options, found), {WHOLE: found.examples.values()})
+
+
+def manifest_of(options: FromSessionsOptions, found: Collected) -> Manifest:
+    """Return what is told of a dataset of what was found."""
+    ids = {"without", "known_kept"}  # Of what was deleted nothing stays.
+    return Manifest(
         made_by="from-sessions",
         recipe={
-            **options.model_dump(mode="json", exclude_defaults=True),
+            **options.model_dump(mode="json", exclude_defaults=True, exclude=ids),
             "dropped": dict(sorted(found.dropped.items())),
         },
         prefixes=found.prefixes,
     )
-    return write_dataset(out, manifest, {WHOLE: found.examples.values()})
 
 
 def collect(
@@ -123,6 +153,7 @@ def collect(
     check_allowed(settings)
     if not settings.sessions_file.exists():
         return Collected()
+    _privacy.cache_clear()  # Files of secrets may have changed.
     try:
         return anyio.run(_collect, options, settings, report, stopped)
     except StoreError as error:
@@ -211,12 +242,13 @@ class _Session:
         self._kept = Recorder(settings.checkpoints_folder(record.id))
         self._cwd = Path(record.cwd)
         roots = [self._cwd, *map(Path, record.meta.get("additional_directories", []))]
-        self._privacy: Privacy = privacy_of(roots)
+        self._privacy: Privacy = _privacy(tuple(roots))
         self._workspace = LocalWorkspace(roots)
         self._history = HistoryBuilder()
         self._start: int | None = None
         """How many messages are context of what is being taken; None while nothing is."""
         self._taken: list[_Taken] = []
+        self._seen: list[str] = []
 
     async def take(self, events: Sequence[TurnEvent]) -> None:
         """Add what the session gives to what was found."""
@@ -227,6 +259,9 @@ class _Session:
         except OSError:
             changed = {}
         for turn in turns_of(events):
+            if turn.id in self._options.without:
+                self._drop("deleted, or after what was deleted")
+                break
             if touches_secret_file(turn, self._cwd):
                 self._drop("a secret file was part of it, or of what came before")
                 break
@@ -237,6 +272,7 @@ class _Session:
                 self._follow(turn)
                 continue
             await self._take_turn(turn, changed.get(turn.id))
+            self._seen.append(turn.id)
         self._close()
         await self._workspace.aclose()
 
@@ -250,6 +286,10 @@ class _Session:
                 reason = "undone"
             else:
                 kept = await edits_kept(changed, self._kept.blobs, self._workspace)
+                if kept:
+                    self._found.kept[turn.id] = changed.at
+                elif turn.id in self._options.known_kept:
+                    kept = True
                 reason = "the edits were not kept" if kept is False else None
         if reason is None and self._options.kept_only and not kept:
             reason = "nothing shows that it was kept"
@@ -330,12 +370,22 @@ class _Session:
         )
         if example.id in found.examples:
             found.dropped["the same as another"] += 1
-        elif example.id in self._options.without:
-            found.dropped["deleted"] += 1
         else:
             found.examples[example.id] = example
             found.prefixes[prefix.id] = prefix
-            found.sessions[example.id] = (self._record.id, tuple(turn.id for turn in taken))
+            turns = tuple(turn.id for turn in taken)
+            found.origins[example.id] = Origin(
+                session=self._record.id,
+                folder=self._record.cwd,
+                used=self._record.updated,
+                turns=turns,
+                context=tuple(turn for turn in self._seen if turn not in turns),
+            )
+
+
+@functools.lru_cache(maxsize=64)
+def _privacy(roots: tuple[Path, ...]) -> Privacy:
+    return privacy_of(roots)
 
 
 def _tools(settings: Settings, turn: Turn) -> Mapping[str, AnyTool]:

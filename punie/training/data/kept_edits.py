@@ -14,8 +14,8 @@ from punie.workspace.checkpoints.journal import ChangedTurn
 from punie.workspace.checkpoints.states import FileState, look
 
 LEAST_KEPT = 0.5
-"""Share of a turn's changed lines that must still be as it left them: people touch up what they
-keep, and later turns go on from it."""
+"""Share of a turn's lines that must still be there: people touch up what they keep, and later
+turns go on from it."""
 
 _CLOCK_SECONDS = 120
 
@@ -73,15 +73,18 @@ async def _is_kept(edit: _Edit, at: float, blobs: BlobStore, workspace: Workspac
 
 
 def _lines_kept(before: bytes, after: bytes, now: bytes) -> float:
-    """Return which share of the lines that were added or removed still are so."""
+    """Return which share of the lines that were added is there; of those removed if none were.
+
+    Removed lines are gone from a file that was written anew, too, so alone they tell little.
+    """
     old, new, present = (_lines(text) for text in (before, after, now))
     added, removed = new - old, old - new
-    changed = added.total() + removed.total()
-    if not changed:
+    if added:
+        return (added & (present - (old & new))).total() / added.total()
+    if not removed:
         return 0.0
-    there = (added & (present - (old & new))).total()
     gone = sum(min(count, max(0, old[line] - present[line])) for line, count in removed.items())
-    return (there + gone) / changed
+    return gone / removed.total()
 
 
 def _lines(text: bytes) -> Counter[bytes]:

@@ -277,7 +277,33 @@ async def test_sessions_are_chosen_by_project_and_time(session: StoredSession) -
     assert len((await taken(session, since=now - timedelta(hours=1))).examples) == 2
     found = await taken(session, least_characters=8)
     assert [e.query for e in found.examples.values()] == ["Hey"]
-    assert not (await taken(session, include=(session.project,), without=(inside.id,))).examples
+
+
+async def test_what_was_deleted_is_not_even_context(session: StoredSession) -> None:
+    first = await session.turn("What is in a.py?", READ, says("x."))
+    second = await session.turn("Again", READ, says("x."))
+    third = await session.turn("Fail", use("no_such_tool"), says("Hm."))
+    await session.turn("And now?", READ, says("Still x."))
+    found = await taken(session)
+    one, two = (found.origins[name] for name in found.examples)
+    assert (one.turns, one.context) == ((first.message_id, second.message_id), ())
+    assert two.context == (first.message_id, second.message_id, third.message_id)
+    found = await taken(session, without=(second.message_id,))
+    (example,) = found.examples.values()
+    assert "Again" not in str(example)
+    assert found.dropped["deleted, or after what was deleted"] == 1
+
+
+async def test_what_was_found_kept_stays_so(session: StoredSession) -> None:
+    edit = use("edit_file", path="a.py", edits=[{"old_text": "x = 1", "new_text": "x = 2"}])
+    turn = await session.turn("Make x 2", READ, edit, says("Done."))
+    assert [*(await taken(session)).kept] == [turn.message_id]
+    (session.project / "a.py").write_text("y = 1\n")
+    assert not (await taken(session)).examples
+    assert (await only(session, known_kept=(turn.message_id,))).checked == "person"
+    (session.project / "a.py").write_text("x = 2\n")
+    await session.undo()
+    assert not (await taken(session, known_kept=(turn.message_id,))).examples
 
 
 async def test_a_dataset_is_written_and_equal_each_time(session: StoredSession) -> None:

@@ -1,0 +1,173 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from punie.models.made import made_model, name_model
+from punie.settings import Settings, load_settings, user_settings_file
+from punie.training.data.from_sessions import Collected, FromSessionsOptions
+from punie.training.errors import TrainingError
+from punie.training.learning.deleting import delete_examples, plan_deletion
+from punie.training.learning.ledger import learning_folder, look, read_ledger, remember
+from punie.training.learning.runs import (
+    LearningRun,
+    keep_examples,
+    kept_examples,
+    read_runs,
+    run_folder,
+    store_of,
+    write_run,
+)
+from punie.training.pipeline.store import Record
+from tests.training.stored_sessions import StoredSession, says, use
+
+pytestmark = pytest.mark.anyio
+OPTIONS = FromSessionsOptions()
+READ = use("read_file", path="a.py")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("PUNIE_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    user_settings_file().parent.mkdir()
+    user_settings_file().write_text("learn_from_sessions = true\n")
+    return load_settings(state_dir=tmp_path / "state")
+
+
+@pytest.fixture
+async def session(tmp_path: Path, settings: Settings) -> AsyncIterator[StoredSession]:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "a.py").write_text("x = 1\n")
+    opened = StoredSession(settings, project)
+    yield opened
+    await opened.aclose()
+
+
+async def seen(settings: Settings) -> Collected:
+    return await anyio.to_thread.run_sync(look, OPTIONS, settings)
+
+
+def put(folder: Path, key: str, inputs: list[str], output: str, kind: str = "tune") -> None:
+    """Put a finished step into the store, with something in its output."""
+    store = store_of(folder)
+    store.output(key, "model").mkdir(parents=True)
+    (store.output(key, "model") / "weights").write_text("what was learned")
+    record = Record(
+        kind=kind,
+        version=1,
+        options={},
+        inputs={"dataset": inputs},
+        name=key,
+        artifact="model",
+        output=output,
+        started=0,
+        ended=1,
+        seconds=1,
+        attempts=1,
+        memory=1,
+        bytes=1,
+        punie="0",
+    )
+    store.finish(key, record)
+
+
+async def learned(folder: Path, settings: Settings, name: str) -> LearningRun:
+    """Write down a run that learned what there is now."""
+    found = await seen(settings)
+    dataset = keep_examples(folder, name, OPTIONS, found)
+    run = LearningRun(
+        name=name, base="punie-tiny", started=1, examples=1, dataset=dataset.hash, state="learned"
+    )
+    write_run(folder, run)
+    return run
+
+
+async def test_a_deleted_example_stays_deleted_and_takes_along_what_holds_it(
+    session: StoredSession, settings: Settings
+) -> None:
+    folder = learning_folder(settings)
+    other = StoredSession(settings, session.project)
+    await other.turn("Hello", says("Hi."))
+    await other.aclose()
+    clean = await learned(folder, settings, "learned-clean")
+    put(folder, "clean", [clean.dataset], "clean-output")
+    await session.turn("What is in a.py?", READ, says("x."))
+    await session.turn("Fail", use("no_such_tool"), says("Hm."))
+    await session.turn("And now?", READ, says("Still x."))
+    run = await learned(folder, settings, "learned-both")
+    put(folder, "merged", [run.dataset, "rehearsal-output"], "merged-output", "merge")
+    put(folder, "tuned", ["merged-output"], "tuned-output")
+    put(folder, "rehearsal", [], "rehearsal-output", "generate")
+    store = store_of(folder)
+    (store.step("unfinished") / ".model.unfinished").mkdir(parents=True)
+    name_model("learned-both", store.output("tuned", "model"))
+    found = await seen(settings)
+    hello, first, second = found.examples.values()
+
+    deletion = plan_deletion(folder, found, [first.id])
+    assert deletion.examples == {first.id, second.id}  # the second has it as context
+    assert deletion.runs == ("learned-both",)
+    deleted = delete_examples(folder, deletion)
+    assert deleted.examples == 2
+    assert deleted.removed == {"learned-both": ["model", "model"]}
+    assert store.keys() == ["clean", "rehearsal"]
+    assert made_model("learned-both") is None
+    assert [run.name for run in read_runs(folder)] == ["learned-clean"]
+    assert not run_folder(folder, "learned-both").exists()
+    assert [e.id for e in kept_examples(folder, "learned-clean").examples("all")] == [hello.id]
+    assert [*(await seen(settings)).examples] == [hello.id]
+    # Nor does the session, when it goes on, bring it back.
+    await session.turn("Once more", READ, says("x, as ever."))
+    assert [*(await seen(settings)).examples] == [hello.id]
+    for file in folder.rglob("*"):
+        assert not file.is_file() or "What is in a.py?" not in file.read_text()
+
+
+async def test_what_an_earlier_run_has_can_be_deleted_after_its_session_is_gone(
+    session: StoredSession, settings: Settings
+) -> None:
+    folder = learning_folder(settings)
+    await session.turn("What is in a.py?", READ, says("x."))
+    run = await learned(folder, settings, "learned-one")
+    put(folder, "tuned", [run.dataset], "tuned-output")
+    (example,) = kept_examples(folder, "learned-one").examples("all")
+    await session.store.delete(session.id)
+    found = await seen(settings)
+    assert not found.examples
+    deletion = plan_deletion(folder, found, [example.id])
+    assert deletion.runs == ("learned-one",)
+    delete_examples(folder, deletion)
+    assert store_of(folder).keys() == []
+
+
+async def test_nothing_is_deleted_while_a_step_works_on_it(
+    session: StoredSession, settings: Settings
+) -> None:
+    folder = learning_folder(settings)
+    await session.turn("What is in a.py?", READ, says("x."))
+    run = await learned(folder, settings, "learned-one")
+    put(folder, "tuned", [run.dataset], "tuned-output")
+    found = await seen(settings)
+    deletion = plan_deletion(folder, found, [*found.examples])
+    with store_of(folder).locked("tuned"), pytest.raises(TrainingError, match="stop it first"):
+        delete_examples(folder, deletion)
+    assert not (await seen(settings)).examples  # it is not learned from again all the same
+    assert [run.name for run in read_runs(folder)] == ["learned-one"]
+    delete_examples(folder, deletion)
+    assert not read_runs(folder)
+
+
+def test_a_ledger_that_cannot_be_read_is_told_and_not_forgotten(tmp_path: Path) -> None:
+    remember(tmp_path, deleted=["a"])
+    remember(tmp_path, deleted=["b"], kept=["c"])
+    assert read_ledger(tmp_path).deleted == {"a", "b"}
+    (tmp_path / "turns.json").write_text("{")
+    with pytest.raises(TrainingError, match="not known which examples were deleted"):
+        read_ledger(tmp_path)
+    with pytest.raises(TrainingError, match="not known which examples were deleted"):
+        remember(tmp_path, deleted=["d"])
+    assert (tmp_path / "turns.json").read_text() == "{"
