@@ -15,7 +15,6 @@ from punie.models.architecture import context_window, text_config
 from punie.models.catalog import read_json_object
 from punie.training.data.dataset import open_dataset
 from punie.training.distilling.own_answers import OwnAnswersOptions, own_answers
-from punie.training.distilling.teaching import TaughtBy, Teaching
 from punie.training.drafting import Acceptance, AcceptanceOptions, acceptance
 from punie.training.errors import TrainingError
 from punie.training.model_folder import resumable_folder
@@ -43,8 +42,7 @@ class DraftOptions(BaseModel):
     """How a draft model is made.
 
     Attributes:
-        model: its shape and how it is trained; vocabulary and window are the target's.
-        teaching: how much the target's logits count.
+        model: its shape and how it is trained and taught; vocabulary and window are the target's.
         answers: how the target answers.
         measured: how what it accepts is measured.
     """
@@ -52,7 +50,6 @@ class DraftOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: DraftModelOptions = DraftModelOptions()
-    teaching: Teaching = Teaching()
     answers: OwnAnswersOptions = OwnAnswersOptions()
     measured: AcceptanceOptions = AcceptanceOptions()
 
@@ -109,7 +106,6 @@ def make_draft(
             if not answers.exists():
                 own_answers(options.answers, target, dataset, answers, report, stopped)
             if not draft.exists():
-                taught_by = TaughtBy(target, options.teaching, targets)
                 pretrain(
                     model,
                     answers,
@@ -117,7 +113,8 @@ def make_draft(
                     report,
                     stopped,
                     tokenizer=target,
-                    taught_by=taught_by,
+                    teacher=target,
+                    targets=targets,
                     workers=workers,
                 )
             found = acceptance(options.measured, target, draft, dataset, report, stopped)

@@ -61,10 +61,6 @@ class TaughtBy:
             )
         return shared
 
-    def described(self) -> dict[str, Any]:
-        """Return what decides what is learned from it, as plain data."""
-        return {"teacher": model_hash(self.teacher), "teaching": self.teaching.model_dump()}
-
     def source(
         self,
         found: Sequence[Lesson],

@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,7 +10,7 @@ from tokenizers import Tokenizer
 
 from punie.models.mlx.chat_format import ChatFormat
 from punie.training.data.dataset import Dataset, open_dataset
-from punie.training.distilling.teaching import TaughtBy, read_lessons
+from punie.training.distilling.teaching import TaughtBy, Teaching, read_lessons
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
@@ -22,7 +21,7 @@ from punie.training.pretraining.tiny_architecture import Calls, TinyShape, write
 from punie.training.pretraining.tokenizer import save_tokenizer, train_tokenizer
 from punie.training.pretraining.trainer import Recipe, Taught, train
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
-from punie.training.provenance import write_provenance
+from punie.training.provenance import model_hash, write_provenance
 
 _LARGEST_WEIGHTS = 64_000_000
 _TOKENIZER_EXAMPLES = 20_000
@@ -41,6 +40,7 @@ class PretrainOptions(BaseModel):
         hold: share of the steps at the peak.
         seed: of weights and the order of the data.
         validation_steps: steps between validations.
+        teaching: how much a teacher's logits count, if there is one.
         calls: how the model writes tool calls; anything but "xml" is for comparisons.
     """
 
@@ -62,6 +62,7 @@ class PretrainOptions(BaseModel):
     hold: float = Field(0.3, ge=0, lt=1)
     seed: int = 1
     validation_steps: int = Field(500, ge=1)
+    teaching: Teaching = Teaching()
     calls: Calls = "xml"
 
     @property
@@ -101,7 +102,8 @@ def pretrain(
     stopped: Stopped = never,
     *,
     tokenizer: Path | None = None,
-    taught_by: TaughtBy | None = None,
+    teacher: Path | None = None,
+    targets: Path | None = None,
     workers: int = 2,
     checkpoint_seconds: float = 120.0,
 ) -> Path:
@@ -114,7 +116,9 @@ def pretrain(
         report: told of progress.
         stopped: asked after every step.
         tokenizer: a model folder whose tokenizer is taken instead of a new one.
-        taught_by: a model with the same tokens, whose logits are learned too.
+        teacher: a model with the same tokens, whose logits are learned too.
+        targets: a folder for what the teacher says, which other runs on the same data read; without
+            one it is asked at every step.
         workers: halves of a batch that are computed at once, 1 or 2.
         checkpoint_seconds: time between checkpoints.
 
@@ -130,13 +134,15 @@ def pretrain(
         )
     data = open_dataset(dataset)
     with output_folder(out, keep_unfinished=True) as folder:
-        teacher = {} if taught_by is None else taught_by.described()
-        _check_same_call(folder, data, options, teacher)
+        parents = {"dataset": data.hash}
+        if teacher is not None:
+            parents["teacher"] = model_hash(teacher)
+        _check_same_call(folder, options, parents)
         _prepare_tokenizer(folder, data, options, tokenizer)
         chat_format = ChatFormat.load(folder)
-        shared = None if taught_by is None else taught_by.vocabulary(folder)
-        by = None if taught_by is None else taught_by.teacher
-        found = read_lessons(chat_format, by, data, "train", options.window, report)
+        taught_by = TaughtBy(teacher, options.teaching, targets) if teacher else None
+        shared = taught_by.vocabulary(folder) if taught_by else None
+        found = read_lessons(chat_format, teacher, data, "train", options.window, report)
         training = [encoded(lesson.sequence, number) for number, lesson in enumerate(found)]
         if not training:
             raise TrainingError(f"No conversation of {dataset} fits a window of {options.window}.")
@@ -148,7 +154,7 @@ def pretrain(
         unseen = [encoded(lesson.sequence) for lesson in validation]
         taught = None
         if taught_by is not None and shared is not None:
-            taught = Taught(taught_by.teaching, taught_by.source(found, shared, report, stopped))
+            taught = Taught(options.teaching, taught_by.source(found, shared, report, stopped))
         report(Progress(length_summary(training), 0, options.steps, "steps"))
         recipe = options.recipe(workers, checkpoint_seconds)
         parameters = train(
@@ -157,24 +163,17 @@ def pretrain(
         save_weights(folder, parameters)
         (folder / "checkpoint.safetensors").unlink()
         (folder / _CALL).unlink()
-        parents = {"dataset": data.hash}
-        settings = options.model_dump()
-        if teacher:
-            parents["teacher"] = teacher["teacher"]
-            settings["teaching"] = teacher["teaching"]
-        write_provenance(folder, "pretrain", parents, settings)
+        write_provenance(folder, "pretrain", parents, options.model_dump())
     return out
 
 
 _CALL = "unfinished.json"
 
 
-def _check_same_call(
-    folder: Path, data: Dataset, options: PretrainOptions, teacher: Mapping[str, Any]
-) -> None:
+def _check_same_call(folder: Path, options: PretrainOptions, parents: Mapping[str, str]) -> None:
     """Start an unfinished folder anew if it is of another recipe or of other data."""
     kept = folder / _CALL
-    call = options.model_dump_json() + data.hash + (value_hash(teacher) if teacher else "")
+    call = value_hash([options.model_dump(mode="json"), dict(parents)])
     if kept.is_file() and kept.read_text(encoding="utf-8") == call:
         return
     for file in folder.iterdir():

@@ -66,9 +66,10 @@ def made(
     options: PretrainOptions = OPTIONS,
     **more: Any,
 ) -> Path:
-    return pretrain(
-        options, place / "data", place / name, tokenizer=place / "teacher", taught_by=by, **more
-    )
+    if by is not None:
+        options = options.model_copy(update={"teaching": by.teaching})
+        more |= {"teacher": by.teacher, "targets": by.targets}
+    return pretrain(options, place / "data", place / name, tokenizer=place / "teacher", **more)
 
 
 def distance(place: Path, student: Path) -> float:

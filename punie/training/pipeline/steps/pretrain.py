@@ -13,10 +13,17 @@ _COPIES = 8
 
 
 class Pretrain(Step):
-    """A tokenizer and weights from a dataset; `tokenizer` names a model whose tokens are taken."""
+    """A tokenizer and weights from a dataset; `tokenizer` names a model whose tokens are taken.
+
+    A `teacher` is a model whose logits are learned too.
+    """
 
     kind = "pretrain"
-    roles: ClassVar = {"dataset": Role("dataset"), "tokenizer": Role("model", required=False)}
+    roles: ClassVar = {
+        "dataset": Role("dataset"),
+        "tokenizer": Role("model", required=False),
+        "teacher": Role("model", required=False),
+    }
     computes = True
     unit = "steps"
 
@@ -41,6 +48,7 @@ class Pretrain(Step):
             call.report,
             call.stopped,
             tokenizer=call.maybe("tokenizer"),
+            teacher=call.maybe("teacher"),
         )
 
     def work(self, options: Any) -> float | None:
