@@ -12,6 +12,7 @@ def main(arguments: Sequence[str]) -> int:
     from punie.cli.dataset.filter import filter_
     from punie.cli.dataset.from_sessions import from_sessions
     from punie.cli.dataset.from_teacher import from_teacher
+    from punie.cli.dataset.merge import merge
     from punie.cli.dataset.split import split
     from punie.cli.dataset.stats import stats
     from punie.cli.dataset.validate import validate
@@ -24,5 +25,6 @@ def main(arguments: Sequence[str]) -> int:
         "stats": stats,
         "filter": filter_,
         "split": split,
+        "merge": merge,
     }
     return run_group(commands, arguments, "dataset", "Make, check and change training data.")

@@ -1,10 +1,36 @@
-"""The installed command, as a user meets it."""
-
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from punie.cli.main import main
 from tests.cli.conftest import Command
 from tests.training.data.samples import direct, reading, sample_examples, write
+
+
+@dataclass
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command in this process; how a user starts it is told by the first test."""
+
+    def command(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = main(arguments)
+        told = capsys.readouterr()
+        return Done(code, told.out, told.err)
+
+    return command
 
 
 def test_validate_and_stats(punie: Command, tmp_path: Path) -> None:
@@ -30,41 +56,44 @@ def test_validate_and_stats(punie: Command, tmp_path: Path) -> None:
     assert done.stderr.startswith("punie: There is no dataset in")
 
 
-def test_split(punie: Command, tmp_path: Path) -> None:
+def test_split(run: Run, tmp_path: Path) -> None:
     folder, out = str(tmp_path / "data"), str(tmp_path / "out")
     write(tmp_path / "data", all=sample_examples(40))
     given = ("--share", "train=0.8", "--share", "valid=0.2", "--out", out)
-    done = punie("dataset", "split", folder, *given, "--near", "0")
+    done = run("dataset", "split", folder, *given, "--near", "0")
     assert done.returncode == 2
     assert "--near: Input should be greater than 0" in done.stderr
-    done = punie("dataset", "split", folder, *given)
+    done = run("dataset", "split", folder, *given)
     assert (done.returncode, done.stdout) == (0, "train: 32 examples\nvalid: 8 examples\n")
-    done = punie("dataset", "split", folder, *given)
+    done = run("dataset", "split", folder, *given)
     assert done.returncode == 1
     assert done.stderr.endswith("exists already; name another folder or remove that one.\n")
+    merged = ("--out", str(tmp_path / "merged"), "--weight", "2", "--limit", "0", "--as-one")
+    done = run("dataset", "merge", out, folder, *merged)
+    assert (done.returncode, done.stdout) == (0, "all: 72 examples\n")
 
 
-def test_gate(punie: Command, tmp_path: Path) -> None:
+def test_gate(run: Run, tmp_path: Path) -> None:
     folder = str(tmp_path / "data")
     write(tmp_path / "data", train=[reading("What is in a.py?"), direct("Why?")])
-    done = punie("gate", "data", folder, "--model", "punie-tiny")
+    done = run("gate", "data", folder, "--model", "punie-tiny")
     assert done.returncode == 1
     assert "gate data: FAILED" in done.stdout
     assert "FAIL direct answers: 50.0% of the examples call no tool" in done.stdout
     assert "ok   fits the model: the longest has" in done.stdout
-    done = punie("gate", "data", folder, "--direct", "20-60", "--most-of-one-tool", "1", "--json")
+    done = run("gate", "data", folder, "--direct", "20-60", "--most-of-one-tool", "1", "--json")
     assert (done.returncode, json.loads(done.stdout)["gate"]) == (0, "data")
-    assert punie("gate", "data", folder, "--direct", "much").returncode == 2
+    assert run("gate", "data", folder, "--direct", "much").returncode == 2
 
 
-def test_filter(punie: Command, tmp_path: Path) -> None:
+def test_filter(run: Run, tmp_path: Path) -> None:
     folder, out = str(tmp_path / "data"), str(tmp_path / "out")
     write(tmp_path / "data", train=[direct("Why?"), direct("Why?"), direct("Who?", "No\x1b[1m")])
-    done = punie("dataset", "filter", folder, "--out", out, "--script", "KLINGON=0")
+    done = run("dataset", "filter", folder, "--out", out, "--script", "KLINGON=0")
     assert done.returncode == 2
     assert "there is no script KLINGON" in done.stderr
     given = ("--out", out, "--least-characters", "20", "--script", "cjk=0", "--list")
-    done = punie("dataset", "filter", folder, *given)
+    done = run("dataset", "filter", folder, *given)
     assert (done.returncode, done.stdout) == (
         0,
         "train.jsonl line 2: duplicate, of train.jsonl line 1\n"
