@@ -29,8 +29,7 @@ class TurnConfig:
     """What a turn runs on.
 
     `mode` is read before every call, so it may change during the turn. `max_requests` bounds the
-    model calls of the turn; `max_tokens` is per response; with a `seed` they are sampled alike each
-    time, where the model can do that. `thinking` switches the model's thinking,
+    model calls of the turn; `max_tokens` is per response. `thinking` switches the model's thinking,
     or says how hard it is to think, where it can be chosen. None leaves these to the model.
     `ask_user` is how the model's own questions reach the person; None if nobody is there.
     `permissions` are the project's rules; without them no answer is remembered. `guide_tokens` is
@@ -48,7 +47,6 @@ class TurnConfig:
     max_requests: int = 50
     max_tokens: int | None = None
     temperature: float | None = None
-    seed: int | None = None
     thinking: Thinking | None = None
     ask_user: AskUser | None = None
     permissions: Permissions | None = None
@@ -61,10 +59,7 @@ class TurnConfig:
     @property
     def request_settings(self) -> ModelSettings:
         """What every request of the turn is made with."""
-        settings = model_settings(self.thinking, self.max_tokens, self.temperature)
-        if self.seed is not None:
-            settings["seed"] = self.seed
-        return settings
+        return model_settings(self.thinking, self.max_tokens, self.temperature)
 
 
 class TurnSettings(Protocol):

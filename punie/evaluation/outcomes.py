@@ -16,6 +16,7 @@ from punie.training.data.example import Function, Message
 
 _TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 _FACT = re.compile(r"`([^`]+)`|(?<![\w.])(\d+(?:\.\d+)?)(?![\w.]*\w)")
+_PRINTED = re.compile(r": (.+)\Z", re.DOTALL)
 _SECONDS = re.compile(r"\b\d+\.\d+ ?s\b")
 _NEGATION = re.compile(
     r"\b(?:no|not|none|nothing|never|cannot|empty|fail(?:s|ed|ure)?|\w+n't)\b", re.I
@@ -40,6 +41,7 @@ class Work:
         files: the project's files afterwards, by path.
         stop: why the turn ended.
         malformed: how many calls it wrote that could not be read.
+        not_run: how many calls did not run: those, denied ones, and ones of no such tool.
         cut: whether an answer was ended because it only repeated itself.
         requests: model calls.
         tokens: tokens that it wrote.
@@ -50,6 +52,7 @@ class Work:
     files: Mapping[str, bytes]
     stop: StopReason
     malformed: int = 0
+    not_run: int = 0
     cut: bool = False
     requests: int = 0
     tokens: int = 0
@@ -146,16 +149,24 @@ def judge(number: int, attempt: int, kind: str, steps: int, due: Due, work: Work
 
 
 def names_facts(answer: str, due: str) -> bool:
-    """Tell whether an answer names what the due one does: what stands in code marks, and numbers.
+    """Tell whether an answer names what the due one does: code, numbers, and what was printed.
 
     One that says that something is not so must say so too. Without facts any answer will do.
     """
     answer, due = _untimed(answer), _untimed(due)
     facts = [code or number for code, number in _FACT.findall(due)]
-    if not answer or any(fact not in answer for fact in facts):
+    facts += [printed[1] for printed in [_PRINTED.search(due)] if printed]
+    if not answer or not all(_names(answer, fact) for fact in facts):
         return False
     plain, due_plain = (re.sub(r"`[^`]*`", "", text) for text in (answer, due))
     return not _NEGATION.search(due_plain) or bool(_NEGATION.search(plain))
+
+
+def _names(answer: str, fact: str) -> bool:
+    """Tell whether a fact stands in an answer, and not only within a longer word or number."""
+    plain = re.escape(" ".join(fact.replace("`", "").split()).rstrip("."))
+    whole = rf"(?<!\w)(?<!\d\.){plain}(?!\w)(?!\.\d)"
+    return re.search(whole, " ".join(answer.replace("`", "").split())) is not None
 
 
 def _untimed(text: str) -> str:

@@ -19,18 +19,19 @@ from punie.agent.events import (
     PermissionAsked,
     PromptText,
     ResponseCut,
+    ToolRunning,
     ToolStarted,
     TurnEvent,
     UserMessage,
 )
-from punie.agent.history import HistoryBuilder
 from punie.agent.journal import PastTurns
 from punie.agent.turn import run_turn
 from punie.agent.turn_config import TurnConfig
 from punie.evaluation.outcomes import Work
-from punie.models.mlx.chat.messages import MALFORMED, chat_messages
+from punie.models.mlx.chat.messages import MALFORMED
 from punie.tools.base import AnyTool, ReadLedger, ToolLimits
 from punie.training.data.example import Function, Message
+from punie.training.data.served import messages_after
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.sandbox.view import SandboxOptions
 
@@ -131,6 +132,7 @@ async def let_model_work(
         files=project_files(root),
         stop=ended.stop_reason,
         malformed=sum(map(_malformed_calls, watched.responses)),
+        not_run=_calls_that_did_not_run(events),
         cut=any(isinstance(event, ResponseCut) for event in events),
         requests=len(watched.responses),
         tokens=sum(response.usage.output_tokens for response in watched.responses),
@@ -140,13 +142,7 @@ async def let_model_work(
 
 def trajectory(events: Sequence[TurnEvent], root: Path) -> tuple[Message, ...]:
     """Return a turn as messages; the project's own path is the same in all of them."""
-    history = HistoryBuilder()
-    for event in events:
-        history.add(event)
-    found = []
-    for message in chat_messages(history.messages(), None):
-        calls = [{"function": call} for call in message.pop("tool_calls", ())]
-        found.append(Message.model_validate(message | {"tool_calls": calls}))
+    found = messages_after(events)
     whole = re.compile(re.escape(str(root)))
     return tuple(
         message.model_copy(update={"content": whole.sub(_STAND_IN, message.content)})
@@ -161,6 +157,11 @@ def project_files(root: Path) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file() and not _IGNORED & set(path.relative_to(root).parts)
     }
+
+
+def _calls_that_did_not_run(events: Sequence[TurnEvent]) -> int:
+    ran = {event.call_id for event in events if isinstance(event, ToolRunning)}
+    return sum(isinstance(event, ToolStarted) and event.call_id not in ran for event in events)
 
 
 def _malformed_calls(response: ModelResponse) -> int:

@@ -8,7 +8,7 @@ seed is the same whatever else is asked for, so that evaluations can be compared
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -280,13 +280,10 @@ async def solve_tasks(
             tell()
 
     tell()
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(
-        prefix="punie-", dir=memory if memory.is_dir() else None
-    ) as base:
+    with fast_folder() as base:
         async with anyio.create_task_group() as group:
             for worker in range(min(options.parallel, max(1, total - len(done)))):
-                group.start_soon(work, Path(base).resolve() / f"{worker:02}")
+                group.start_soon(work, base / f"{worker:02}")
     if len(kept.outcomes) < total:
         raise Interrupted(
             f"Stopped after {len(kept.outcomes)} of {total} tasks; the same command goes on there."
@@ -294,12 +291,21 @@ async def solve_tasks(
     return sorted(kept.outcomes, key=lambda outcome: (outcome.number, outcome.attempt))
 
 
+@contextmanager
+def fast_folder() -> Iterator[Path]:
+    """Make a folder for projects, in memory where the system has a place for that."""
+    memory = Path("/dev/shm")
+    place = memory if memory.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="punie-", dir=place) as base:
+        yield Path(base).resolve()
+
+
 async def _solve(
     model: StreamingModel, options: TaskOptions, number: int, attempt: int, folder: Path
 ) -> Outcome:
     task = held_out_task(number, options)
-    async with _project(task.project, folder) as root:
-        due = await _follow_teacher(task, root)
+    async with project_folder(task.project, folder) as root:
+        due = await due_of(task.task, root)
     seed = None
     if options.temperature:
         seed = Random(f"{options.seed}:{number}:{attempt}:sampling").randrange(2**31)
@@ -313,13 +319,13 @@ async def _solve(
         seed=seed,
     )
     used = model.used_by(ModelUse(owner=owner, watched=False, guided=options.guided))
-    async with _project(task.project, folder) as root:
+    async with project_folder(task.project, folder) as root:
         work = await let_model_work(used, root, task.prompt, conditions, due.calls)
     return judge(number, attempt, task.task.kind, task.task.steps, due, work)
 
 
 @asynccontextmanager
-async def _project(project: Project, folder: Path) -> AsyncIterator[Path]:
+async def project_folder(project: Project, folder: Path) -> AsyncIterator[Path]:
     """Write a project into a new folder, always of the same name, and remove it in the end."""
     root = folder / "project"
     root.mkdir(parents=True)
@@ -330,11 +336,12 @@ async def _project(project: Project, folder: Path) -> AsyncIterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _follow_teacher(task: HeldOutTask, root: Path) -> Due:
+async def due_of(task: Task, root: Path) -> Due:
+    """Let a task's own teacher solve it in the project at `root`; return what that came to."""
     workspace = LocalWorkspace([root], CONFINED)
     context = ToolContext(workspace, ReadLedger(), LIMITS, check_edits=False)
     try:
-        transcript = await follow_teacher(task.task, context)
+        transcript = await follow_teacher(task, context)
     finally:
         await workspace.aclose()
     calls = tuple(Function(name=call.tool, arguments=call.arguments) for call in transcript.calls)

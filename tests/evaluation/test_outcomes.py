@@ -121,3 +121,25 @@ def test_of_several_attempts_the_first_counts_and_any_is_told() -> None:
 def test_outcomes_can_be_kept() -> None:
     kept = outcome(3, "read", True)
     assert Outcome.model_validate_json(outcome_line(kept)) == kept
+
+
+@pytest.mark.parametrize(
+    ("due", "said", "named"),
+    [
+        ("`a/b.py` has 12 lines.", "There are 12 lines in a/b.py.", True),
+        ("`a/b.py` has 12 lines.", "There are 112 lines in a/b.py.", False),
+        ("`a/b.py` has 12 lines.", "There are 12.5 lines in a/b.py.", False),
+        ("`a/b.py` has 12 lines.", "There are 12 lines in a/b.pyi.", False),
+        ("`a/b.py` has 12 lines.", "There are 12 lines.", False),
+        ("I found `f` in `x.py` line 3 and `y.py` line 4.", "f: x.py:3, y.py:4", True),
+        ("It printed: all is well", "The output is all is\nwell.", True),
+        ("It printed: all is well", "All went well.", False),
+        ("It failed with exit code 1: no file", "It failed: exit code 1 (no file)", True),
+        ("`RATE` is 0.35 in `c.py`.", "RATE in c.py is 0.35", True),
+        ("`RATE` is 0.35 in `c.py`.", "RATE in c.py is 0.3", False),
+    ],
+)
+def test_facts_are_whole_names_and_numbers_and_what_was_printed(
+    due: str, said: str, named: bool
+) -> None:
+    assert names_facts(said, due) is named

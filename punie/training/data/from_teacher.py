@@ -4,40 +4,33 @@ The real agent with the real tools works on the tasks of the generator. The file
 that the generator's own teacher comes to on the same task are the measure.
 """
 
-import json
-import os
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Self
+from typing import Literal, Self
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from punie.agent.cancel import CancelSignal
-from punie.agent.confinement import sandbox_options
-from punie.agent.events import PermissionAsked, PromptText, TurnEvent, UserMessage, is_stored
-from punie.agent.journal import PastTurns
-from punie.agent.turn import run_turn
-from punie.agent.turn_config import TurnConfig, turn_tools
+from punie.agent.turn_config import turn_tools
+from punie.evaluation.outcomes import Due, Work, judge
+from punie.evaluation.session import Conditions, let_model_work
+from punie.evaluation.tasks import due_of, fast_folder, project_folder
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.options import engine_options
-from punie.models.streaming import StreamingModel
-from punie.settings import Settings, config_dir
-from punie.tools.base import AnyTool, ReadLedger, ToolContext, ToolLimits
+from punie.models.streaming import ModelUse, StreamingModel
+from punie.settings import Settings
+from punie.tools.base import AnyTool, ToolLimits
 from punie.training.data.dataset import WHOLE, Dataset, Manifest, write_files
 from punie.training.data.example import Example
 from punie.training.data.prefixes import prompt_prefix
-from punie.training.data.served import messages_after
-from punie.training.data.verifying import Answers, Due, files_in, why_not_verified
 from punie.training.errors import TrainingError
-from punie.training.generator.generate import add_context, follow_teacher
+from punie.training.generator.generate import add_context
 from punie.training.generator.names import Names
 from punie.training.generator.projects import Project, make_project
 from punie.training.generator.scenarios import Task, TaskMaker, make_task
@@ -45,15 +38,14 @@ from punie.training.hashing import value_hash
 from punie.training.output import output_folder, written_in_words
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
-from punie.workspace.local import LocalWorkspace
 
 _TASKS = "tasks.jsonl"
 _TASKS_PER_PROJECT = 4
-_SHOWN_ROOT = "/project"
-"""What stands in examples for the temporary folder that a project is in."""
 _MOST_FAILURES = 5
 _STOP_SECONDS = 0.2
-_FAILED = "ended with an error"
+
+Answers = Literal["exact", "facts"]
+"""Whether an answer must be what is due word for word, or only tell all that it tells."""
 
 
 class FromTeacherOptions(BaseModel):
@@ -203,7 +195,7 @@ async def _play(
         return
     model = await open_model(resolve_model(teacher), options=engine_options(settings))
     try:
-        stage = _Stage(options, model, settings, file, finished, report)
+        stage = _Stage(options, model, file, finished, report)
         stage.show()
         async with anyio.create_task_group() as group:
             group.start_soon(stage.watch, stopped, group.cancel_scope)
@@ -225,19 +217,16 @@ class _Stage:
         self,
         options: FromTeacherOptions,
         model: StreamingModel,
-        settings: Settings,
         file: Path,
         finished: dict[int, _Finished],
         report: Reporter,
     ) -> None:
         self._options = options
         self._model = model
-        self._sandbox = sandbox_options(settings, config_dir())
         self._file = file
         self._finished = finished
         self._report = report
         self._tools = _tools(options)
-        self._by_name: Mapping[str, AnyTool] = {tool.name: tool for tool in self._tools}
         self._prefix = prompt_prefix(self._tools).id
         self._failures = 0
         self.trouble: TrainingError | None = None
@@ -283,71 +272,38 @@ class _Stage:
 
     async def _take(self, number: int) -> _Finished:
         posed = pose_task(self._options.seed, number)
-        with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
-            root = Path(folder).resolve() / "project"
-            due = await self._due(posed, root)
+        with fast_folder() as base:
+            async with project_folder(posed.project, base / "due") as root:
+                due = await due_of(posed.task, root)
             dropped: list[str] = []
             for attempt in range(self._options.attempts):
-                events = await self._let_work(posed, root, attempt)
-                reason = why_not_verified(
-                    due, events, files_in(root), self._by_name, self._options.answers
-                )
-                self._failures = self._failures + 1 if reason == _FAILED else 0
+                async with project_folder(posed.project, base / f"try-{attempt}") as root:
+                    work = await self._let_work(posed, root, due, attempt)
+                self._failures = self._failures + 1 if work.trouble else 0
+                reason = why_not_verified(due, work, self._options.answers)
                 if reason is None:
-                    example = self._example(posed, events, root)
+                    example = self._example(posed, work)
                     return _Finished(task=number, example=example, dropped=tuple(dropped))
                 dropped.append(reason)
             return _Finished(task=number, example=None, dropped=tuple(dropped))
 
-    async def _due(self, posed: _Posed, root: Path) -> Due:
-        _write(posed.project, root)
-        workspace = LocalWorkspace([root], self._sandbox)
-        context = ToolContext(workspace, ReadLedger(), self._limits, check_edits=False)
-        transcript = await follow_teacher(posed.task, context)
-        await workspace.aclose()
-        return Due(files_in(root), transcript.answer, len(transcript.calls))
-
-    async def _let_work(self, posed: _Posed, root: Path, attempt: int) -> list[TurnEvent]:
-        _write(posed.project, root)
-        events: list[TurnEvent] = []
-
-        async def emit(event: TurnEvent) -> None:
-            if is_stored(event):
-                events.append(event)
-
-        async def refuse(asked: PermissionAsked) -> str | None:
-            return next(c.id for c in asked.choices if c.kind == "reject_once")
-
-        workspace = LocalWorkspace([root], self._sandbox)
+    async def _let_work(self, posed: _Posed, root: Path, due: Due, attempt: int) -> Work:
         options = self._options
-        config = TurnConfig(
-            model=self._model,
-            workspace=workspace,
-            reads=ReadLedger(),
+        conditions = Conditions(
             tools=self._tools,
-            mode=lambda: "auto",
             limits=self._limits,
             max_requests=options.max_requests,
             max_tokens=options.max_tokens,
             temperature=options.temperature,
-            seed=_seed(options.seed, posed.number, attempt),
+            seed=_seed(options.seed, posed.number, attempt) if options.temperature else None,
         )
-        message = UserMessage(
-            message_id=f"task-{posed.number}",
-            blocks=(PromptText(text=posed.prompt),),
-            text=posed.prompt,
-        )
-        past, cancel = PastTurns(), CancelSignal()
-        try:
-            await run_turn(config, message, past, emit=emit, ask=refuse, cancel=cancel)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await workspace.aclose()
-        return events
+        owner = f"teacher-{posed.number}-{attempt}"
+        used = self._model.used_by(ModelUse(owner=owner, watched=False))
+        return await let_model_work(used, root, posed.prompt, conditions, due.calls)
 
-    def _example(self, posed: _Posed, events: Sequence[TurnEvent], root: Path) -> Example:
-        example = Example(
-            messages=tuple(messages_after(events)),
+    def _example(self, posed: _Posed, work: Work) -> Example:
+        return Example(
+            messages=work.messages,
             prefix=self._prefix,
             task=posed.task.kind,
             project=f"teacher-{self._options.seed}-{posed.number // _TASKS_PER_PROJECT}",
@@ -355,9 +311,6 @@ class _Stage:
             executed=True,
             checked="files",
         )
-        # The same wherever it was made.
-        shown = example.model_dump_json().replace(json.dumps(str(root))[1:-1], _SHOWN_ROOT)
-        return Example.model_validate_json(shown)
 
     @property
     def _limits(self) -> ToolLimits:
@@ -375,17 +328,23 @@ def pose_task(seed: int, number: int) -> _Posed:
     return _Posed(number, project, task, add_context(rng, task.prompt, project))
 
 
-def _write(project: Project, root: Path) -> None:
-    """Make a folder hold exactly a project's files."""
-    shutil.rmtree(root, ignore_errors=True)
-    root.mkdir()
-    project.write(root)
+def why_not_verified(due: Due, work: Work, answers: Answers = "facts") -> str | None:
+    """Return in a few words what is wrong with a model's work on a task, None if it is right."""
+    outcome = judge(0, 0, "", 1, due, work)
+    reasons = (
+        (bool(work.trouble), "ended with an error"),
+        (work.stop != "end_turn", f"ended by {work.stop}"),
+        (work.cut, "the model repeated itself"),
+        (work.not_run > 0, "a call did not run"),
+        (not work.answer, "no answer"),
+        (bool(due.calls) and not work.calls, "it answered without looking"),
+        (bool(work.calls) and not due.calls, "it used tools where none are needed"),
+        (work.files != due.files, "the files are not as due"),
+        (answers == "exact" and not outcome.solved, "the answer is not as due"),
+        (bool(due.calls) and not outcome.solved_soft, "the answer lacks what is due"),
+    )
+    return next((reason for is_so, reason in reasons if is_so), None)
 
 
 def _seed(*parts: int) -> int:
     return int(value_hash(list(parts))[:7], 16)
-
-
-def _fast_folder() -> Path | None:
-    memory = Path("/dev/shm")
-    return memory if memory.is_dir() and os.access(memory, os.W_OK) else None

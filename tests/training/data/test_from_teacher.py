@@ -24,13 +24,13 @@ OPTIONS = FromTeacherOptions(tasks=4, seed=3, answers="exact", result_chars=1200
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("PUNIE_CONFIG_DIR", str(tmp_path / "config"))
-    return load_settings(state_dir=tmp_path / "state", sandbox="off")
+    return load_settings(state_dir=tmp_path / "state")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     place = tmp_path_factory.mktemp("teacher")
-    settings = Settings(state_dir=place / "state", sandbox="off")
+    settings = Settings(state_dir=place / "state")
     return from_teacher(OPTIONS, "punie-tiny", settings, place / "out")
 
 
