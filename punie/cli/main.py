@@ -40,6 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("learn", "punie.cli.learn", "See what your sessions teach, and delete it."),
     Command("quantize", "punie.cli.quantize", "Give a model fewer bits for each weight."),
     Command("draft", "punie.cli.draft", "Make and measure draft models."),
+    Command("pipeline", "punie.cli.pipeline", "Train models by recipes, gates included."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),
     Command("undo", "punie.cli.undo", "Take back what the last turns did to files."),
     Command("redo", "punie.cli.redo", "Bring back what was taken back."),

@@ -42,6 +42,7 @@ from punie.models.catalog import (
 from punie.models.checking import check_model
 from punie.models.endpoint import needed_endpoint
 from punie.models.machine import machine_memory
+from punie.models.made import forget_model, made_model
 from punie.models.memory import Fit, fits, gigabytes
 from punie.models.options import endpoint_of
 from punie.models.traits import check_supported
@@ -55,6 +56,10 @@ _OfTheHub = Annotated[str, typer.Argument(metavar="MODEL", help="organisation/na
 _Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 _Force = Annotated[
     bool, typer.Option("--force", help="Also when the model is too big for this machine.")
+]
+_ForceUse = Annotated[
+    bool,
+    typer.Option("--force", help="Also when it is too big here, or did not pass its serving gate."),
 ]
 
 
@@ -155,7 +160,7 @@ def pull(model: _OfTheHub, force: _Force = False) -> None:
     print(f"Use it from now on with `punie models use {model}`.")
 
 
-def use(model: _Model, force: _Force = False) -> None:
+def use(model: _Model, force: _ForceUse = False) -> None:
     """Choose the model for new sessions, in your own settings file."""
     choice = _resolve(model)
     if choice.source == "endpoint":
@@ -168,6 +173,7 @@ def use(model: _Model, force: _Force = False) -> None:
     try:
         weights = check_model(choice.path)
         ChatFormat.load(choice.path)
+        _check_gate(choice, force)
         fit = _fit(choice.path, weights.nbytes)
         if fit.level == "no" and not force:
             _refuse(f"{fit.sentence[:-1]}, or use --force to choose it all the same.")
@@ -177,6 +183,22 @@ def use(model: _Model, force: _Force = False) -> None:
     except (ModelUnavailable, SettingsError) as error:
         _refuse(str(error))
     _tell_what_wins(choice)
+
+
+def _check_gate(choice: ModelChoice, force: bool) -> None:
+    """Refuse a model that Punie made and that did not pass its serving gate."""
+    from punie.models.provenance import read_provenance
+
+    if choice.path is None or choice.source == "bundled" or read_provenance(choice.path) is None:
+        return
+    from punie.training.gates.verdict import why_not_served
+
+    reason = why_not_served(choice.path)
+    if reason is None:
+        return
+    if not force:
+        _refuse(f"{reason.rstrip('.')}, or use --force to choose it all the same.")
+    say(f"used all the same, although this was skipped: {reason}")
 
 
 def _choose(choice: ModelChoice) -> None:
@@ -199,11 +221,14 @@ def _tell_what_wins(choice: ModelChoice) -> None:
 def rm(
     model: _OfTheHub, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
 ) -> None:
-    """Delete a downloaded model from the hub's cache."""
+    """Delete a downloaded model from the hub's cache, or take a made one off the list."""
     if model == BUNDLED_ID:
         _refuse(f"{BUNDLED_ID} is part of Punie and stays.")
     if model.startswith(ENDPOINT_PREFIX):
         _refuse(f"{model} is on a server; delete it there.")
+    if made_model(model) is not None:
+        _forget(model)
+        return
     if Path(model).expanduser().exists():
         _refuse(f"{model} is a folder that Punie did not make; delete it yourself.")
     found = hub.repository(model) if hub.is_hub_id(model) else None
@@ -222,6 +247,13 @@ def rm(
     except OSError as error:
         _refuse(f"{found.folder} cannot be deleted ({error.strerror}); correct its permissions.")
     print(f"{model} is deleted; {gigabytes(size)} are free again.")
+
+
+def _forget(model: str) -> None:
+    if model in used_models(_settings().model, Path.home()):
+        _refuse(f"{model} is in use; choose another one first with `punie models use`.")
+    forget_model(model)
+    print(f"{model} is no longer listed; `punie pipeline gc` deletes its files in time.")
 
 
 def _resolve(model: str) -> ModelChoice:

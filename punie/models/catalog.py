@@ -13,6 +13,7 @@ from typing import Any, Literal
 from punie.models.architecture import quantization_of, read_architecture
 from punie.models.hub import is_hub_id, repositories, repository
 from punie.models.machine import machine_memory
+from punie.models.made import made_model, made_models
 from punie.models.memory import Level, fits, gigabytes
 
 BUNDLED_ID = "punie-tiny"
@@ -48,7 +49,7 @@ class ModelChoice:
     id: str
     title: str
     description: str
-    source: Literal["bundled", "directory", "hub", "scripted", "endpoint"]
+    source: Literal["bundled", "made", "directory", "hub", "scripted", "endpoint"]
     path: Path | None
 
 
@@ -58,7 +59,7 @@ def bundled_directory() -> Path:
 
 
 def available_models(settings_model: str | None) -> list[ModelChoice]:
-    """List what can be picked: the configured model first, the bundled one, the hub cache.
+    """List what can be picked: the configured model, the bundled one, those made here, the hub's.
 
     A model that could not be opened is left out, so the list holds only what would work.
     """
@@ -69,7 +70,7 @@ def available_models(settings_model: str | None) -> list[ModelChoice]:
         except ModelUnavailable:
             continue
         choices.setdefault(choice.id, choice)
-    for choice in _cached_hub_models():
+    for choice in (*_made_models(), *_cached_hub_models()):
         choices.setdefault(choice.id, choice)
     return list(choices.values())
 
@@ -77,10 +78,10 @@ def available_models(settings_model: str | None) -> list[ModelChoice]:
 def resolve_model(reference: str | None) -> ModelChoice:
     """Turn a reference into a model that lies on this machine, or that a server is to have.
 
-    `reference` is None or "punie-tiny" (the bundled model), a directory, `scripted:` and the
-    absolute path of a script, a hub id such as "org/name" that is already in the local hub
-    cache, or `openai:` and what the server of the settings calls it; nothing is downloaded and
-    nobody is asked. Raises `ModelUnavailable`.
+    `reference` is None or "punie-tiny" (the bundled model), the name of a model that a pipeline
+    made here, a directory, `scripted:` and the absolute path of a script, a hub id such as
+    "org/name" that is already in the local hub cache, or `openai:` and what the server of the
+    settings calls it; nothing is downloaded and nobody is asked. Raises `ModelUnavailable`.
     """
     text = (reference or BUNDLED_ID).strip()
     if text == BUNDLED_ID:
@@ -89,6 +90,9 @@ def resolve_model(reference: str | None) -> ModelChoice:
         return _scripted(text)
     if text.startswith(ENDPOINT_PREFIX):
         return _of_endpoint(text)
+    made = made_model(text)
+    if made is not None:
+        return _made(text, made)
     directory = Path(text).expanduser()
     if directory.exists() or not is_hub_id(text):
         return _directory(directory)
@@ -183,6 +187,25 @@ def _directory(directory: Path) -> ModelChoice:
         source="directory",
         path=path,
     )
+
+
+def _made(name: str, directory: Path) -> ModelChoice:
+    config = _check_directory(directory)
+    return ModelChoice(
+        id=name,
+        title=name,
+        description=f"{_size_and_fit(directory, config)}; made here by the pipeline {name}",
+        source="made",
+        path=directory,
+    )
+
+
+def _made_models() -> Iterator[ModelChoice]:
+    for name, folder in made_models():
+        try:
+            yield _made(name, folder)
+        except ModelUnavailable:
+            continue
 
 
 def _from_hub(hub_id: str) -> ModelChoice:

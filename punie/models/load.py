@@ -142,7 +142,7 @@ async def open_model(
     match choice.source:
         case "scripted":
             return await _open_script(choice.id, choice.path)
-        case "bundled" | "directory" | "hub":
+        case "bundled" | "made" | "directory" | "hub":
             return await _open_mlx(choice, choice.path, on_progress, options)
         case _:
             assert_never(choice.source)

@@ -154,7 +154,7 @@ def _remove_derived(folder: Path, name: str) -> list[str]:
                 removed.append(record.artifact)
                 del records[key]
                 spreading = True
-    for key in store.keys():  # noqa: SIM118, it is no mapping
+    for key in store.all_keys():
         if key not in records:
             _remove(store, key)  # Nobody can tell what an unfinished step has read.
     return removed

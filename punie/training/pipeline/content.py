@@ -7,9 +7,9 @@ from pathlib import Path
 
 from punie.training.data.dataset import MANIFEST, open_dataset
 from punie.training.errors import TrainingError
-from punie.training.hashing import file_hash, value_hash
+from punie.training.hashing import file_hash, folder_hash, value_hash
 from punie.training.output import write_text
-from punie.training.pipeline.step import REPORT, Artifact
+from punie.training.pipeline.step import Artifact
 
 _MODEL_FILES = (
     "config.json",
@@ -61,7 +61,7 @@ def content_hash(artifact: Artifact, folder: Path, hashes: Hashes) -> str:
             return _of_files(folder, ["config.json"], (*_MODEL_FILES, *weights), hashes)
         if artifact == "adapter":
             return _of_files(folder, _ADAPTER_FILES, _ADAPTER_FILES, hashes)
-        return _of_files(folder, [REPORT], [REPORT], hashes)
+        return folder_hash(folder)
     except OSError as error:
         raise TrainingError(f"{folder} cannot be read ({error.strerror or error}).") from error
 

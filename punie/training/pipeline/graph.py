@@ -174,7 +174,7 @@ def _node(recipe: Recipe, name: str, find_model: FindModel) -> Node:
             _source(recipe, one, role, table, role_name, find_model) for one in references
         )
     kind_of_options = step.options_type()
-    if "seed" in kind_of_options.model_fields:
+    if step.seeded and "seed" in kind_of_options.model_fields:
         values.setdefault("seed", recipe.seed)
     for key in values:
         if key not in kind_of_options.model_fields:

@@ -8,10 +8,16 @@ from punie.training.errors import TrainingError
 from punie.training.pipeline.step import GateStep, Step
 
 _MODULES = {
+    "evaluate": "evaluate",
+    "from-sessions": "from_sessions",
+    "from-teacher": "from_teacher",
     "fuse": "fuse",
+    "gate-conversion": "gate_conversion",
+    "gate-data": "gate_data",
     "gate-zero": "gate_zero",
     "pretrain": "pretrain",
     "quantize": "quantize",
+    "split": "split",
 }
 """Module in `punie.training.pipeline.steps` by kind."""
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from punie.models.catalog import BUNDLED_ID, ModelUnavailable, bundled_directory
 from punie.models.made import data_folder, made_model, name_model
 from punie.training.errors import TrainingError
 from punie.training.output import written_in_words
+from punie.training.pipeline.foresight import Foreseen, Foresight
 from punie.training.pipeline.gating import results, with_gates
 from punie.training.pipeline.graph import Graph, recipe_graph
 from punie.training.pipeline.recipe import Recipe
@@ -102,7 +103,7 @@ def run_pipeline(
     graph = with_gates(recipe, recipe_graph(recipe, whole_model))
     check_names(graph, again)
     with only_run(store, recipe.name):
-        run = new_run(recipe, order, graph)
+        run = new_run(recipe, order, graph, Foresight(store, count_tokens=False).look(graph))
         running = Running(store, run, report, _stops(store, recipe.name, stopped), again=again)
         ending(running, lambda: run_graph(graph, running))
         run.results = name_results(recipe, store, run, graph)
@@ -117,12 +118,19 @@ def check_names(graph: Graph, names: Iterable[str]) -> None:
             raise TrainingError(f"There is no step {name!r}; there are {', '.join(graph.nodes)}.")
 
 
-def new_run(recipe: Recipe, order: Order, graph: Graph) -> Run:
+def new_run(recipe: Recipe, order: Order, graph: Graph, foreseen: Mapping[str, Foreseen]) -> Run:
     """Return a run that begins now."""
     now = time.time()
     steps = [
-        StepStatus(name=node.name, kind=node.step.kind, makes=node.makes)
-        for node in graph.nodes.values()
+        StepStatus(
+            name=name,
+            kind=node.step.kind,
+            makes=node.makes,
+            expected=foreseen[name].seconds,
+            memory=foreseen[name].need.memory,
+            disk=foreseen[name].need.disk,
+        )
+        for name, node in graph.nodes.items()
     ]
     return Run(
         name=recipe.name,

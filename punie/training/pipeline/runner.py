@@ -29,6 +29,7 @@ from punie.training.provenance import record_gate
 
 _LOOK_SECONDS = 0.2
 _WRITE_SECONDS = 1.0
+_AROUND = "surroundings"
 _LAST_LINES = 5
 _LOG_BYTES = 4096
 
@@ -121,6 +122,9 @@ def input_hashes(
         if len(known) != len(hashes):
             return None
         found[role] = known
+    around = node.step.surroundings(node.options)
+    if around is not None:
+        found[_AROUND] = [around]
     return found
 
 

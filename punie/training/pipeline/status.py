@@ -118,8 +118,9 @@ def _needs(step: StepStatus) -> str:
 
 
 def _of_record(record: Record) -> str:
-    parts = [] if record.passed is None else ["passed" if record.passed else "did not pass"]
-    parts += [f"{name} {figure}" for name, figure in list(record.figures.items())[:4]]
+    if record.passed is not None:
+        return "passed" if record.passed else "did not pass"
+    parts = [f"{name} {figure}" for name, figure in list(record.figures.items())[:4]]
     if record.artifact != "report":
         parts.append(gigabytes(record.bytes))
     if record.seconds is not None:
@@ -130,12 +131,18 @@ def _of_record(record: Record) -> str:
 def _outcome(store: Store, run: Run) -> list[str]:
     """Say what came out, and what to look at next."""
     lines = ["", "What came out:"]
+    gates = 0
     for step in run.steps:
         record = None if step.key is None else store.record(step.key)
-        if record is None or step.key is None:
+        if record is None:
+            continue
+        if record.passed is not None:
+            gates += 1
             continue
         for name, figure in record.figures.items():
             lines.append(f"  {step.name}: {name} {figure}")
+    if gates:
+        lines.append(f"  all {gates} gates passed")
     for name, key in run.results.items():
         record = store.record(key)
         size = "" if record is None else f", {gigabytes(record.bytes)}"

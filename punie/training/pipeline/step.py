@@ -82,6 +82,21 @@ class Need:
 
 
 @dataclass(frozen=True)
+class Given:
+    """What is known of a step's inputs before it runs, by role.
+
+    Attributes:
+        paths: where an input lies that is there.
+        configs: the config.json of a model, also of one that is still to be made.
+        longest: tokens of the longest example of a dataset that is there.
+    """
+
+    paths: Mapping[str, Path]
+    configs: Mapping[str, dict[str, Any]]
+    longest: int | None = None
+
+
+@dataclass(frozen=True)
 class Call:
     """One step as it is run: validated options, inputs by role, and where the output belongs."""
 
@@ -115,6 +130,7 @@ class Step:
         neutral: options that cannot change the output, such as a number of workers.
         computes: whether it runs MLX, so that its process is prepared for that.
         unit: what `work` counts, if it counts anything.
+        seeded: whether the recipe's seed is its own if it is given none.
     """
 
     kind: ClassVar[str]
@@ -123,6 +139,7 @@ class Step:
     neutral: ClassVar[frozenset[str]] = frozenset()
     computes: ClassVar[bool] = False
     unit: ClassVar[str] = ""
+    seeded: ClassVar[bool] = True
 
     def options_type(self) -> type[BaseModel]:
         """Return the model of the options."""
@@ -140,13 +157,36 @@ class Step:
         """Return what is worth knowing of an output that is there."""
         return {}
 
+    def surroundings(self, options: Any) -> str | None:
+        """Return a hash of what it reads besides its inputs, None if there is nothing."""
+        return None
+
     def work(self, options: Any) -> float | None:
         """Return how much there is to do, in `unit`, by which the time is expected."""
         return None
 
-    def need(self, options: Any, inputs: Mapping[str, tuple[Path | None, ...]]) -> Need:
-        """Return what it takes; an input that is not there yet is None."""
+    def need(self, options: Any, given: "Given") -> Need:
+        """Return what it takes, as far as that can be told."""
         return Need()
+
+    def config(self, options: Any, given: "Given") -> dict[str, Any] | None:
+        """Return the config.json that a model will have, None where that is not known."""
+        return None
+
+
+class DatasetStep(Step):
+    """A step that writes a dataset."""
+
+    def makes(self, options: Any) -> Artifact:
+        """Return what comes out."""
+        return "dataset"
+
+    def figures(self, out: Path) -> dict[str, Figure]:
+        """Return how many examples there are, by part."""
+        from punie.training.data.dataset import open_dataset
+
+        parts = open_dataset(out).manifest.parts
+        return {name: Figure(value=part.examples, unit="examples") for name, part in parts.items()}
 
 
 REPORT = "report.json"
@@ -168,6 +208,16 @@ class GateStep(Step):
     """
 
     judges: ClassVar[str | None] = None
+
+    def figures(self, out: Path) -> dict[str, Figure]:
+        """Return what was measured, by check."""
+        text = (out / REPORT).read_text(encoding="utf-8")
+        checks = GateReport.model_validate_json(text).checks
+        return {
+            check.name: Figure(value=check.measured)
+            for check in checks
+            if check.measured is not None
+        }
 
     def makes(self, options: Any) -> Artifact:
         """Return what comes out."""

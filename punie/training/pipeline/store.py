@@ -196,7 +196,7 @@ class Store:
         finally:
             os.close(handle)
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         """Return the keys of all steps that were begun."""
         return sorted(folder.name for folder in (self.folder / "steps").glob("*"))
 

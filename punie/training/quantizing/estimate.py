@@ -81,6 +81,15 @@ def parameters_of(config: Mapping[str, Any]) -> int:
     return sum(tensor.size for tensor in tensors_of(_plain(config)).values())
 
 
+def shapes_of(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of the model of this config.json, nothing packed, by name.
+
+    Raises:
+        TrainingError: the installed mlx-lm does not know it.
+    """
+    return {name: tuple(tensor.shape) for name, tensor in tensors_of(_plain(config)).items()}
+
+
 def refuse_quantized(config: Mapping[str, Any]) -> None:
     """Refuse to quantise what is quantised already.
 

@@ -114,7 +114,7 @@ async def test_a_deleted_example_stays_deleted_and_takes_along_what_holds_it(
     deleted = delete_examples(folder, deletion)
     assert deleted.examples == 2
     assert deleted.removed == {"learned-both": ["model", "model"]}
-    assert store.keys() == ["clean", "rehearsal"]
+    assert store.all_keys() == ["clean", "rehearsal"]
     assert made_model("learned-both") is None
     assert [run.name for run in read_runs(folder)] == ["learned-clean"]
     assert not run_folder(folder, "learned-both").exists()
@@ -141,7 +141,7 @@ async def test_what_an_earlier_run_has_can_be_deleted_after_its_session_is_gone(
     deletion = plan_deletion(folder, found, [example.id])
     assert deletion.runs == ("learned-one",)
     delete_examples(folder, deletion)
-    assert store_of(folder).keys() == []
+    assert store_of(folder).all_keys() == []
 
 
 async def test_nothing_is_deleted_while_a_step_works_on_it(

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from punie.training.data.dataset import Manifest, write_dataset
+from punie.training.data.example import Example, PromptPrefix
+from punie.training.pipeline.foresight import Foresight
 from punie.training.pipeline.graph import Graph, recipe_graph
 from punie.training.pipeline.pipeline import Order, new_run, whole_model
 from punie.training.pipeline.recipe import read_recipe
@@ -12,6 +15,7 @@ from punie.training.pipeline.runner import Running, run_graph
 from punie.training.pipeline.runs import Run, only_run
 from punie.training.pipeline.store import Store
 from punie.training.progress import Progress, Stopped, never
+from tests.training.sample_conversations import conversations
 
 RECIPE = """\
 name = "small"
@@ -48,6 +52,44 @@ def private(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
     monkeypatch.setenv("MLX_DISABLE_COMPILE", "1")
 
 
+PREFIX = PromptPrefix(
+    tools=(
+        {
+            "type": "function",
+            "function": {
+                "name": "read_file",
+                "description": "Read a file.",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"path": {"type": "string"}},
+                    "required": ["path"],
+                },
+            },
+        },
+    )
+)
+
+
+def write_sound(folder: Path, train: int = 40, valid: int = 6) -> Path:
+    """Write a dataset whose calls are of a tool that it has, a third of it answered directly."""
+    parts: dict[str, list[Example]] = {}
+    for part, count, seed in (("train", train, 1), ("valid", valid, 2)):
+        found = conversations(count, seed)
+        for number in range(0, count, 3):
+            asked = found[number][0]["content"].replace("What is in", "What kind of file is")
+            answer = found[number][0]["content"].removeprefix("What is in ").removesuffix("?")
+            found[number] = [
+                {"role": "user", "content": asked},
+                {"role": "assistant", "content": f"`{answer}` is a file of Python code."},
+            ]
+        parts[part] = [
+            Example.model_validate({"messages": one, "prefix": PREFIX.id, "executed": True})
+            for one in found
+        ]
+    manifest = Manifest(made_by="sample", prefixes={PREFIX.id: PREFIX})
+    return write_dataset(folder, manifest, parts).folder
+
+
 def build(folder: Path, text: str = RECIPE, values: Mapping[str, Any] | None = None) -> Graph:
     """The graph of a recipe without its gates, in a folder with `data`."""
     file = folder / "recipe.toml"
@@ -65,8 +107,9 @@ def run_bare(
 ) -> Run:
     """Run a graph as it is, in the store beside the recipe; the run is returned as it ended."""
     recipe = read_recipe(str(folder / "recipe.toml"))
-    run = new_run(recipe, Order("recipe.toml"), graph)
-    running = Running(Store(folder / "store"), run, lambda one: told(run, one), stopped)
+    store = Store(folder / "store")
+    run = new_run(recipe, Order("recipe.toml"), graph, Foresight(store).look(graph))
+    running = Running(store, run, lambda one: told(run, one), stopped)
     with only_run(running.store, f"{recipe.name}-{threading.get_ident()}"):
         run.name = f"{recipe.name}-{threading.get_ident()}"
         try:

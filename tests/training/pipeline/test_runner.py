@@ -44,7 +44,7 @@ def test_nothing_is_done_twice_and_a_change_reaches_all_that_depends_on_it(folde
     assert states(other_steps.steps) == ["done", "done"]
     store = Store(folder / "store")
     assert {record.attempts for _, record in store.records()} == {1}
-    assert len(store.keys()) == 5
+    assert len(store.all_keys()) == 5
     assert any(found.doing.startswith("1/2 base: ") and found.unit == "steps" for found in heard)
     base, packed = (store.record(step.key or "") for step in first.steps)
     assert base is not None
@@ -120,7 +120,7 @@ def test_a_step_that_is_asked_to_stop_saves_and_goes_on(folder: Path) -> None:
     with pytest.raises(Interrupted):
         run_bare(folder, graph, stopped=enough, told=lambda _, one: heard.append(one))
     store = Store(folder / "store")
-    key, *_ = store.keys()
+    key, *_ = store.all_keys()
 
     assert (store.step(key) / ".model.unfinished" / "checkpoint.safetensors").is_file()
     assert store.record(key) is None

@@ -1,12 +1,10 @@
 """Making an adapter part of its model's weights, as a step."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from punie.training.pipeline.step import Artifact, Call, Need, Role, Step
+from punie.training.pipeline.step import Artifact, Call, Given, Need, Role, Step
 from punie.training.pipeline.steps.needs import conversion_need
 
 
@@ -40,9 +38,18 @@ class Fuse(Step):
             call.stopped,
         )
 
-    def need(self, options: Any, inputs: Mapping[str, tuple[Path | None, ...]]) -> Need:
+    def need(self, options: Any, given: Given) -> Need:
         """Return what fusing takes."""
-        return conversion_need(options, inputs["model"][0])
+        return conversion_need(options, given.configs.get("model"))
+
+    def config(self, options: Any, given: Given) -> dict[str, Any] | None:
+        """Return the config.json of the model that comes out."""
+        from punie.training.fusing import dequantized, fused_config
+
+        base = given.configs.get("model")
+        if base is None or not dequantized(options, base):
+            return base
+        return fused_config(options, base)
 
 
 STEP = Fuse()

@@ -1,12 +1,10 @@
 """Training a small model from nothing, as a step."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from punie.training.pipeline.step import Artifact, Call, Need, Role, Step
+from punie.training.pipeline.step import Artifact, Call, Given, Need, Role, Step
 
 _COPIES = 8
 """Weights, their gradients, the optimiser's state and activations, in sizes of the weights."""
@@ -55,7 +53,7 @@ class Pretrain(Step):
         """Return the optimiser steps."""
         return float(options.steps)
 
-    def need(self, options: Any, inputs: Mapping[str, tuple[Path | None, ...]]) -> Need:
+    def need(self, options: Any, given: Given) -> Need:
         """Return what the shape takes."""
         weights = options.shape.parameter_count * 4
         note = f"{options.shape.parameter_count:,} parameters from nothing"

@@ -1,12 +1,10 @@
 """Giving a model fewer bits, as a step."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from punie.training.pipeline.step import Artifact, Call, Need, Role, Step
+from punie.training.pipeline.step import Artifact, Call, Given, Need, Role, Step
 from punie.training.pipeline.steps.needs import conversion_need
 
 
@@ -43,9 +41,24 @@ class Quantize(Step):
             call.stopped,
         )
 
-    def need(self, options: Any, inputs: Mapping[str, tuple[Path | None, ...]]) -> Need:
+    def need(self, options: Any, given: Given) -> Need:
         """Return what packing takes."""
-        return conversion_need(options, inputs["model"][0])
+        return conversion_need(options, given.configs.get("model"))
+
+    def config(self, options: Any, given: Given) -> dict[str, Any] | None:
+        """Return the config.json of the model that comes out."""
+        base = given.configs.get("model")
+        if base is None:
+            return None
+        packing = options.packing
+        return {
+            **base,
+            "quantization": {
+                "bits": packing.bits,
+                "group_size": packing.group_size,
+                "mode": packing.mode,
+            },
+        }
 
 
 STEP = Quantize()

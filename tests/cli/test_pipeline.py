@@ -1,0 +1,129 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from punie.models.catalog import bundled_directory
+from punie.models.made import name_model
+from punie.training.gates.report import Check, GateReport
+from punie.training.provenance import model_hash, record_gate, write_provenance
+from tests.cli.conftest import Command
+from tests.training.pipeline.conftest import write_sound
+
+SPLIT = """
+name = "parts"
+
+[steps.parts]
+kind = "split"
+dataset = "data"
+shares = { train = 0.8, valid = 0.2 }
+near = 1.0
+most_leaks = 100
+"""
+
+
+@pytest.fixture
+def project(punie: Command) -> Path:
+    write_sound(punie.cwd / "data")
+    (punie.cwd / "parts.toml").write_text(SPLIT)
+    return punie.cwd
+
+
+def test_plan_run_status_and_gc(punie: Command, project: Path) -> None:
+    planned = punie("pipeline", "plan", "parts.toml", "--json")
+    ran = punie("pipeline", "run", "parts.toml")
+    again = punie("pipeline", "plan", "parts.toml")
+    told = punie("pipeline", "status", "--json")
+    (state,) = json.loads(told.stdout)["steps"]
+    was_there = (Path(state["output"]) / "dataset.json").is_file()
+    kept = punie("pipeline", "gc", "--days", "1", "--yes")
+    unasked = punie("pipeline", "gc", "--days", "0")
+    cleared = punie("pipeline", "gc", "--days", "0", "--yes")
+
+    assert planned.returncode == 0, planned.stderr
+    (step,) = json.loads(planned.stdout)["steps"]
+    assert (step["name"], step["kind"], step["there"]) == ("parts", "split", False)
+    assert ran.returncode == 0, ran.stderr
+    assert "parts: done, 1 of 1 steps" in ran.stdout
+    assert "parts: train 3" in ran.stdout
+    assert "is there" in again.stdout
+    assert "all done already" in again.stdout
+    assert state["record"]["figures"]["train"]["unit"] == "examples"
+    assert was_there
+    assert kept.stdout == "There is nothing to delete.\n"
+    assert (unasked.returncode, unasked.stderr) == (
+        1,
+        "punie: Nobody is there to ask; use --yes to delete without asking.\n",
+    )
+    assert "1 outputs are deleted" in cleared.stdout
+    assert not Path(state["output"]).exists()
+
+
+def test_what_is_wrong_is_one_sentence(punie: Command, project: Path) -> None:
+    (project / "bad.toml").write_text(SPLIT.replace("near", "nearly"))
+
+    bad = punie("pipeline", "run", "bad.toml", "--detach")
+    missing = punie("pipeline", "plan", "nothing")
+    no_run = punie("pipeline", "status", "nothing")
+
+    assert (bad.returncode, bad.stdout) == (1, "")
+    assert bad.stderr == (
+        "punie: bad.toml, line 8: steps.parts: there is no 'nearly' here; did you mean 'near'?\n"
+    )
+    assert missing.stderr.startswith("punie: There is no recipe nothing; name a TOML file")
+    assert no_run.stderr == (
+        "punie: There is no pipeline 'nothing' here; `punie pipeline run RECIPE` starts one.\n"
+    )
+
+
+def test_a_made_model_is_used_only_if_these_weights_passed_the_serving_gate(
+    punie: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = punie.home / "store" / "model"
+    shutil.copytree(bundled_directory(), made)
+    (made / "punie-model.json").unlink(missing_ok=True)
+    write_provenance(made, "fuse", {}, {})
+    monkeypatch.setenv("HOME", str(punie.home))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    name_model("mine", made)
+
+    unjudged = punie("models", "use", "mine")
+    _judge(made, passed=False)
+    refused = punie("models", "use", "mine")
+    forced = punie("models", "use", "mine", "--force")
+    punie("models", "use", "punie-tiny")
+    _judge(made, passed=True)
+    used = punie("models", "use", "mine")
+    listed = punie("models", "list")
+    in_use = punie("models", "rm", "mine")
+    with (made / "chat_template.jinja").open("a") as file:
+        file.write(" ")
+    other_template = punie("models", "use", "mine")
+    weights = made / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    changed = punie("models", "use", "mine")
+    punie("models", "use", "punie-tiny")
+    gone = punie("models", "rm", "mine")
+
+    assert unjudged.returncode == 1
+    assert "has not been through the serving gate" in unjudged.stderr
+    assert "did not let" in refused.stderr
+    assert "calls none of 20, or use --force to choose it all the same." in refused.stderr
+    assert (forced.returncode, "although this was skipped" in forced.stderr) == (0, True)
+    assert used.returncode == 0, used.stderr
+    assert "mine is the model from now on" in used.stdout
+    assert "* mine\n" in listed.stdout
+    assert "is in use; choose another one first" in in_use.stderr
+    assert "looked at another model than now lies in" in other_template.stderr
+    assert "are not those that were made there" in changed.stderr
+    assert gone.stdout.startswith("mine is no longer listed")
+    assert made.is_dir()
+
+
+def _judge(made: Path, *, passed: bool) -> None:
+    check = Check(name="calls", passed=passed, found="calls none of 20")
+    report = GateReport(
+        gate="serving", subject=str(made), subject_hash=model_hash(made), checks=(check,)
+    )
+    record_gate(made, report)
