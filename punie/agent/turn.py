@@ -170,6 +170,7 @@ class _Turn:
                 reads=config.reads,
                 limits=fit_limits(config.limits, self._window),
                 plan=self._show_plan,
+                check_edits=config.check_edits,
             ),
             config.mode,
             Asking(journal, ask, config.permissions, config.warned),

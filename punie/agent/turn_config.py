@@ -12,7 +12,7 @@ from punie.agent.calls import AskUser
 from punie.agent.events import Mode, Thinking
 from punie.agent.instructions import INSTRUCTIONS
 from punie.agent.permissions.store import Permissions
-from punie.tools.base import AnyTool, ReadLedger, ToolLimits
+from punie.tools.base import AnyTool, EditChecks, ReadLedger, ToolLimits
 from punie.tools.catalog import ALL_TOOLS, UNATTENDED_TOOLS
 from punie.tools.code.run_code import run_code_tool
 from punie.tools.web_fetch import WEB_FETCH, WEB_FETCH_PRIVATE
@@ -34,7 +34,7 @@ class TurnConfig:
     `ask_user` is how the model's own questions reach the person; None if nobody is there.
     `permissions` are the project's rules; without them no answer is remembered. `guide_tokens` is
     about how much of each guide is told, 0 for none; the user's own is in `user_folder`.
-    `watch` keeps what the turn's changes replace.
+    `watch` keeps what the turn's changes replace. `check_edits` is what `ToolContext` says of it.
     `warned` is what the person has been told once in the session and need not hear again.
     """
 
@@ -55,6 +55,7 @@ class TurnConfig:
     instructions: str = INSTRUCTIONS
     watch: CommandWatch | None = None
     warned: set[str] = field(default_factory=set)
+    check_edits: EditChecks = "in_time"
 
     @property
     def request_settings(self) -> ModelSettings:

@@ -18,6 +18,11 @@ Effect = Literal["read", "edit", "execute", "external"]
 that somebody else runs, where nothing is known of what it does."""
 
 
+EditChecks = Literal["in_time", "whole", "off"]
+"""How edits look for the problems that they bring into Python files: for as long as a person would
+wait, to the end of it, so that the result is always the same, or not at all."""
+
+
 class ToolError(Exception):
     """The call could not be done; the message says what was wrong and what would work."""
 
@@ -209,7 +214,7 @@ class ToolContext:
     """What a running tool may use; `show_terminal` is told where its output can be watched.
 
     Results are masked with `secrets` without a tool's doing; an edit asks it what was not shown.
-    `check_edits` tells whether edits look for the problems that they bring into Python files.
+    `check_edits` tells how edits look for the problems that they bring into Python files.
     `worked_out` is the room for a plan that is costly to make.
     """
 
@@ -223,7 +228,7 @@ class ToolContext:
     secrets: Credentials = BY_SHAPE
     call: CallTool = call_nothing
     explore: Explore = explore_nothing
-    check_edits: bool = True
+    check_edits: EditChecks = "in_time"
     worked_out: WorkedOut = field(default_factory=WorkedOut)
 
 

@@ -30,7 +30,7 @@ class Project:
         """Forget all that is not on disk."""
         self.workspace = CheckpointedWorkspace(LocalWorkspace([self.root]), Recorder(self.kept))
         self.opened.append(self.workspace)
-        self.context = ToolContext(self.workspace, ReadLedger(), check_edits=False)
+        self.context = ToolContext(self.workspace, ReadLedger(), check_edits="off")
 
     async def aclose(self) -> None:
         """End what is running."""

@@ -2,7 +2,8 @@
 
 The language server is asked before the edit and after it: what it says of a file depends on all
 others. ruff reads the new text, and the old one only if the new one has problems. All of that has
-two seconds and may fail: an edit that was made has succeeded, whatever becomes of the checks.
+two seconds, where it is not to be whole, and may fail: an edit that was made has succeeded,
+whatever becomes of the checks.
 """
 
 import logging
@@ -10,6 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 
 import anyio
@@ -57,13 +59,13 @@ async def types_before(context: ToolContext, paths: Sequence[Path]) -> TypesBefo
     """Return what is wrong with types in the files that are about to change, if known in time."""
     python = [path for path in paths if path.suffix in SUFFIXES][:_MAX_FILES]
     found: dict[Path, list[Problem]] = {}
-    if not context.check_edits:
+    if context.check_edits == "off":
         return found
 
     async def ask() -> None:
         found.update(await _types(context, python, {}))
 
-    with anyio.move_on_after(BEFORE_SECONDS) as scope:
+    with anyio.move_on_after(_seconds(context, BEFORE_SECONDS)) as scope:
         await _attempt(ask)
     if scope.cancelled_caught:
         _log.debug("the language server took too long before an edit")
@@ -81,7 +83,7 @@ async def with_diagnostics(
     `before` comes from `types_before`. Without it, what is wrong with types counts in new lines.
     """
     wanted = [change for change in changes if _is_checked(change)][:_MAX_FILES]
-    if not wanted or not context.check_edits:
+    if not wanted or context.check_edits == "off":
         return result
     types: dict[Path, list[Problem]] = {}
     linted: dict[Path, list[Problem]] = {}
@@ -93,7 +95,7 @@ async def with_diagnostics(
     async def ask_ruff(change: Change) -> None:
         linted[change.path] = await _new_lint(context, change)
 
-    with anyio.move_on_after(AFTER_SECONDS) as scope:
+    with anyio.move_on_after(_seconds(context, AFTER_SECONDS)) as scope:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_attempt, ask_server)
             for change in wanted:
@@ -105,6 +107,10 @@ async def with_diagnostics(
         new_types = _new_types(change, types.get(change.path, ()), before or {})
         problems += most_telling([*linted.get(change.path, ()), *new_types])
     return _told(context, result, await without_foreign_values(context, problems))
+
+
+def _seconds(context: ToolContext, usual: float) -> float:
+    return inf if context.check_edits == "whole" else usual
 
 
 def _is_checked(change: Change) -> bool:
@@ -154,7 +160,9 @@ async def _types(
         own = [path for path in paths if root_of(context.workspace.roots, path) == root]
         if own:
             server = await context.workspace.language_server(root)
-            asked = await server.diagnostics(own, {path: texts[path] for path in own if texts})
+            own_texts = {path: texts[path] for path in own if texts}
+            hurried = context.check_edits == "in_time"
+            asked = await server.diagnostics(own, own_texts, hurried=hurried)
             for path, listed in asked.items():
                 found[path] = [of_server(each) for each in listed]
     return found

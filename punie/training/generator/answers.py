@@ -92,4 +92,25 @@ def edit(path: str, edits: list[tuple[str, str]]) -> Teacher:
         return DENIED
     if failed is not None:
         return f"I could not edit `{path}`."
-    return f"Done: `{path}` now has {joined([code(new) for _, new in edits])}."
+    return with_problems(
+        f"Done: `{path}` now has {joined([code(new) for _, new in edits])}.", result
+    )
+
+
+def with_problems(answer: str, result: str) -> str:
+    """Add to an answer what an edit brought in, as its result tells: the first problem."""
+    _, told, problems = result.partition("\nnew problems:\n")
+    rows = problems.splitlines()
+    if not told:
+        return answer
+    first = re.sub(r"^.+?:(\d+) (\S+):", r"line \1, \2:", rows[0], count=1)
+    return f"{answer} New problem: {first}{', and more' if len(rows) > 1 else ''}."
+
+
+def tests_answer(result: str) -> str:
+    """Say how a test run went: the counts, and the first test that failed."""
+    counts = result.partition("\n")[0]
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", result, re.MULTILINE)
+    if failed is None:
+        return f"The tests ran: {counts}."
+    return f"The tests ran: {counts}. The first that failed is `{failed[1]}`."

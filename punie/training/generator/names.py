@@ -1,5 +1,6 @@
 """Names for generated projects: words that training knows, words held out, and invented ones."""
 
+import keyword
 from dataclasses import dataclass
 from random import Random
 
@@ -64,6 +65,12 @@ class Names:
 
     def word(self) -> str:
         """Return one lower-case word: a listed one, a splice of two, or an invented one."""
+        while True:
+            word = self._any_word()
+            if not keyword.iskeyword(word):
+                return word
+
+    def _any_word(self) -> str:
         chance = self.rng.random()
         if chance < 0.12:
             return self._invented()
@@ -90,8 +97,8 @@ class Names:
         """Return a function or module name: one to three words, sometimes with a digit."""
         count = self.rng.choice((1, 2, 2, 2, 3))
         words = [self.word() for _ in range(count)]
-        if count > 1 and self.rng.random() < 0.06:
-            words[1] = words[0]
+        if count > 1 and self.rng.random() < 0.1:
+            words[self.rng.randrange(1, count)] = words[0]
         name = "_".join(words)
         return name + (str(self.rng.randrange(1, 100)) if self.rng.random() < 0.12 else "")
 

@@ -216,12 +216,12 @@ class LanguageServer:
         )
 
     async def diagnostics(
-        self, paths: Sequence[Path], overlay: Mapping[Path, str]
+        self, paths: Sequence[Path], overlay: Mapping[Path, str], *, hurried: bool = True
     ) -> dict[Path, list[Diagnostic]]:
         """Return what is wrong with each of the files, whose texts are looked at.
 
-        It is asked around every edit, so a change of other files is noticed a little later where
-        looking at all of them takes long.
+        It is asked around every edit, so if `hurried` a change of other files is noticed a little
+        later where looking at all of them takes long.
         """
 
         def take(texts: _Texts, answers: list[Any]) -> dict[Path, list[Diagnostic]]:
@@ -243,7 +243,7 @@ class LanguageServer:
             overlay,
             lambda texts: [("textDocument/diagnostic", wire.document(path)) for path in paths],
             take,
-            often=True,
+            often=hurried,
         )
 
     async def other_code(self, modules: Sequence[Path], word: str) -> dict[Path, list[str]] | None:

@@ -67,7 +67,7 @@ async def test_what_the_edit_brought_and_nothing_else(bench: Bench) -> None:
 
 async def test_where_nobody_wants_to_know(bench: Bench) -> None:
     bench.file("a.py", OLD)
-    bench.context = replace(bench.context, check_edits=False)
+    bench.context = replace(bench.context, check_edits="off")
     assert await edit(bench, "x * 2", "y * 2") == "edited a.py: 1 replacement"
 
 

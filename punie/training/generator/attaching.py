@@ -1,0 +1,30 @@
+"""What an IDE attaches to a prompt, needed or not."""
+
+from random import Random
+
+from punie.training.generator.projects import Project
+
+
+def add_context(rng: Random, prompt: str, project: Project) -> str:
+    """Now and then attach the open file or some of its lines the way an IDE does."""
+    chance = rng.random()
+    named = [path for path in project.files if prompt.count(path) == 1 and f"`{path}" not in prompt]
+    named = [path for path in named if f"{path}`" not in prompt and f"'{path}" not in prompt]
+    if chance < 0.05 and named and not _creates(prompt):
+        path = rng.choice(named)
+        subject = rng.choice(("this file", "the open file"))
+        return prompt.replace(path, subject) + rng.choice((" ", " ", "\n")) + f"@{path}"
+    if chance < 0.13:
+        return prompt + rng.choice((" ", " ", "\n")) + f"@{rng.choice(sorted(project.files))}"
+    if chance < 0.15:
+        path = rng.choice(sorted(project.files))
+        lines = project.files[path].splitlines()
+        first = rng.randrange(len(lines))
+        last = min(len(lines), first + rng.randint(1, 3))
+        picked = "\n".join(lines[first:last])
+        return f"{prompt}\n\nAttached: {path} lines {first + 1}-{last}\n```\n{picked}\n```"
+    return prompt
+
+
+def _creates(prompt: str) -> bool:
+    return any(word in prompt.lower() for word in ("create", "make", "new file", "write"))

@@ -1,0 +1,229 @@
+"""A shard: some examples of one part of a dataset, made one after another in one folder.
+
+A shard depends on nothing but its job, so that it does not matter which process makes it, or when.
+"""
+
+import os
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import anyio
+
+from punie.agent.turn_config import turn_tools
+from punie.tools.base import AnyTool
+from punie.training.data.example import Example
+from punie.training.errors import TrainingError
+from punie.training.generator.attaching import add_context
+from punie.training.generator.families import make_task
+from punie.training.generator.names import Names
+from punie.training.generator.phrasing import PartName, normal
+from punie.training.generator.presets import Mix
+from punie.training.generator.projects import Project, make_project
+from punie.training.generator.rollout import Conversation, RolloutError, Transcript
+from punie.training.generator.tasks import Task, TaskMaker
+from punie.workspace.local import LocalWorkspace
+
+EXAMPLES_PER_PROJECT = 10
+
+_ATTEMPTS = 300
+_NOT_FILES = frozenset({"__pycache__", ".pytest_cache", ".ruff_cache"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """What makes a shard: equal jobs make equal shards.
+
+    Attributes:
+        mix: what it is a mix of.
+        part: which part of the dataset it belongs to.
+        number: its number in that part.
+        seed: of the whole dataset.
+        direct: for each example, whether it is answered without a tool.
+        held_out_words: whether the wording is what training never shows.
+        taken: queries of other parts, which must not be asked here.
+    """
+
+    mix: Mix
+    part: PartName
+    number: int
+    seed: int
+    direct: tuple[bool, ...]
+    held_out_words: bool = False
+    taken: frozenset[str] = frozenset()
+
+
+@dataclass
+class Shard:
+    """The examples, and why others were dropped, counted by family and reason."""
+
+    examples: list[Example] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def make_shard(job: Job) -> Shard:
+    """Make a shard, in a folder of its own in memory where there is such a place.
+
+    Raises:
+        TrainingError: the families do not make enough examples that pass their checks.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    before = dict(os.environ)
+    os.environ.update(_environment())
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix="punie-", dir=memory if os.access(memory, os.W_OK) else None
+        ) as folder:
+            return anyio.run(_Maker(job, Path(folder).resolve()).make)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _environment() -> dict[str, str]:
+    """Return what makes commands the same everywhere: this Python, nothing of the user's."""
+    return {
+        # `python3` is this interpreter, not a slow version-switching shim.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "LC_ALL": "C.UTF-8",
+        # A shell of a terminal: the user's login shell is not asked.
+        "TERM": "xterm",
+        "SHLVL": "1",
+    }
+
+
+def offered_tools(mix: Mix) -> tuple[AnyTool, ...]:
+    """Return the tools of the conversations, as a turn of the product offers them."""
+    return turn_tools((), attended=True, code_mode=False)
+
+
+class _Maker:
+    """Makes the examples of one job."""
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        self._job = job
+        self._mix = job.mix
+        self._folder = folder
+        self._rng = Random(f"{job.seed} {job.part} {job.number}")
+        self._tools = offered_tools(job.mix)
+        self._shard = Shard()
+        self._project = Project({})
+        self._project_name = ""
+
+    async def make(self) -> Shard:
+        """Make them all."""
+        from punie.training.generator.generate import prefix_of
+
+        slots = list(self._job.direct)
+        self._rng.shuffle(slots)
+        prefix = prefix_of(self._mix).id
+        for start in range(0, len(slots), EXAMPLES_PER_PROJECT):
+            held_out = self._job.part != "train"
+            self._project = make_project(self._rng, held_out=held_out)
+            number = start // EXAMPLES_PER_PROJECT
+            self._project_name = f"{self._job.part}-{self._job.seed}-{self._job.number}-{number}"
+            workspace = LocalWorkspace([self._folder])
+            try:
+                for direct in slots[start : start + EXAMPLES_PER_PROJECT]:
+                    example = await self._one(workspace, direct=direct)
+                    self._shard.examples.append(example.model_copy(update={"prefix": prefix}))
+            finally:
+                await workspace.aclose()
+        return self._shard
+
+    async def _one(self, workspace: LocalWorkspace, *, direct: bool) -> Example:
+        for _ in range(_ATTEMPTS):
+            example = await self._attempt(workspace, direct=direct)
+            if example is not None:
+                return example
+        raise TrainingError(
+            f"No example was made in {_ATTEMPTS} attempts; give other families a weight "
+            f"({_most(self._shard.dropped)})."
+        )
+
+    async def _attempt(self, workspace: LocalWorkspace, *, direct: bool) -> Example | None:
+        """Make one example; None if its query is taken or a check failed, which is counted."""
+        rng, mix = self._rng, self._mix
+        weights = mix.direct_weights if direct else mix.tool_weights
+        turns = rng.choices(range(1, len(mix.turns) + 1), mix.turns)[0]
+        conversation = Conversation(workspace, self._tools, mix.limits)
+        first: Task | None = None
+        checked = ""
+        for number in range(turns):
+            task = make_task(self._maker(), weights if not number else mix.all_weights())
+            if number and (task.before or (direct and _needs_tool(task))):
+                break
+            prompt = add_context(rng, task.prompt, self._project)
+            if not number:
+                if normal(prompt) in self._job.taken:
+                    return None
+                first = task
+                self._project.write(self._folder, task.before)
+            deny = rng.random() < mix.denied
+            fault, done = await self._play(conversation, task, prompt, deny=deny)
+            if fault or done is None:
+                self._shard.dropped[f"{task.kind}: {fault}"] += 1
+                return None
+            if not number:
+                checked = task.verified or ("files" if task.wanted is not None else "")
+            if _changes(done, self._tools):
+                break
+        assert first is not None
+        return Example.model_validate(
+            {
+                "messages": conversation.messages(),
+                "task": first.kind,
+                "project": self._project_name,
+                "source": "generated",
+                "executed": True,
+                "checked": checked,
+            }
+        )
+
+    def _maker(self) -> TaskMaker:
+        return TaskMaker(
+            self._rng,
+            Names(self._rng, self._job.part != "train"),
+            self._project,
+            held_out_words=self._job.held_out_words,
+            part=self._job.part,
+        )
+
+    async def _play(
+        self, conversation: Conversation, task: Task, prompt: str, *, deny: bool
+    ) -> tuple[str, Transcript | None]:
+        """Let the teacher do a task; return what is wrong with what came of it, and what did."""
+        try:
+            done = await conversation.follow(task.teacher(), prompt, deny=deny)
+        except RolloutError:
+            return "the turn did not come to its end", None
+        return fault_of(task, done, self._project, self._folder, denied=deny), done
+
+
+def fault_of(task: Task, done: Transcript, project: Project, folder: Path, *, denied: bool) -> str:
+    """Return why what was done is not what was due, "" if it is."""
+    changed = any(effect != "read" for effect in _effects(done))
+    stopped = denied and changed
+    if not stopped and not all(said in done.answer for said in task.says):
+        return "the answer lacks what is due"
+    if task.wanted is None:
+        return ""
+    due = {**project.files, **task.before, **({} if stopped else task.wanted)}
+    there = files_below(folder)
+    if there != {path: text.encode() for path, text in due.items() if text is not None}:
+        return "the files are not as they should be"
+    return ""
+
+
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Return the files of a project by relative path, without what tools keep for themselves."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not _NOT_FILES.intersection(path.parts)
+    }
