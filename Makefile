@@ -39,7 +39,7 @@ bench: $(STAMP)
 TINY := build/tiny
 tiny: $(STAMP)
 	test -f $(TINY)/data/train.jsonl || \
-		$(PY) -m punie.training.generator.generate --out $(TINY)/data --train 80000
+		$(VENV)/bin/punie dataset generate --out $(TINY)/data --preset tiny --train 80000
 	$(PY) -m punie.training.pretraining.train --data $(TINY)/data --out $(TINY)/run --minutes 51 --tokens 3072 \
 		$$(test -f $(TINY)/run/checkpoint.safetensors && echo --resume)
 	cp $(TINY)/run/model/* punie/models/tiny/
@@ -50,7 +50,7 @@ tiny: $(STAMP)
 DRAFT := build/draft
 draft: $(STAMP)
 	test -d $(DRAFT)/data || \
-		$(PY) -m punie.training.generator.generate --out $(DRAFT)/data --train 12000
+		$(VENV)/bin/punie dataset generate --out $(DRAFT)/data --preset tiny --train 12000
 	$(VENV)/bin/punie draft train punie-tiny $(DRAFT)/data --out $(DRAFT)/model
 
 # The lock holds every extra for every platform, with hashes and without index addresses.

@@ -57,7 +57,7 @@ Solved, by kind of task (known wording):
 ## How it was made
 
 `make tiny` runs the whole recipe, in about an hour and a half on two cores:
-`punie.training.generator.generate` makes 80,000 sessions by executing the tools,
+`punie dataset generate` makes 80,000 sessions by executing the tools,
 `punie.training.pretraining.train` trains the tokenizer and the weights in MLX on the CPU for 51
 minutes (Muon for the matrices, AdamW for the rest; seeded, resumable), and
 `punie.evaluation.tiny` measures the result and writes this page. The weights that ship were

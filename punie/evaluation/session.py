@@ -118,6 +118,7 @@ async def let_model_work(
         max_requests=conditions.max_requests,
         max_tokens=conditions.max_tokens,
         temperature=conditions.temperature,
+        check_edits="whole",
     )
     message = UserMessage(message_id="m", blocks=(PromptText(text=prompt),), text=prompt)
     try:

@@ -23,14 +23,16 @@ from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.options import EngineOptions
 from punie.models.streaming import ModelUse, StreamingModel
-from punie.tools.base import ReadLedger, ToolContext
 from punie.tools.catalog import ALL_TOOLS
 from punie.training.data.example import Function
 from punie.training.errors import TrainingError
-from punie.training.generator.generate import LIMITS, add_context, follow_teacher
+from punie.training.generator.attaching import add_context
+from punie.training.generator.families import make_task
 from punie.training.generator.names import Names
+from punie.training.generator.presets import preset
 from punie.training.generator.projects import Project, make_project
-from punie.training.generator.scenarios import Task, TaskMaker, make_task
+from punie.training.generator.rollout import Conversation
+from punie.training.generator.tasks import Task, TaskMaker
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
@@ -42,6 +44,7 @@ SUMMARY = "evaluation.json"
 _KEY = "unfinished.txt"
 
 Wording = Literal["known", "unseen"]
+_PRESET = "tiny"
 _DRAWS = 2_000
 """How often a task of the wanted kinds is drawn before it is said that there is none."""
 
@@ -110,7 +113,7 @@ def held_out_task(number: int, options: TaskOptions) -> HeldOutTask:
         rng = Random(f"{options.seed}:{number}:{draw}")
         project = make_project(rng, held_out=True)
         maker = TaskMaker(rng, Names(rng, held_out=True), project, options.wording == "unseen")
-        task = make_task(maker)
+        task = make_task(maker, preset(_PRESET).all_weights())
         if not options.kinds or task.kind in options.kinds:
             return HeldOutTask(number, project, task, add_context(rng, task.prompt, project))
     named = ", ".join(options.kinds)
@@ -312,7 +315,7 @@ async def _solve(
     owner = f"evaluation-{number}-{attempt}"
     conditions = Conditions(
         tools=ALL_TOOLS,
-        limits=LIMITS,
+        limits=preset(_PRESET).limits,
         max_requests=options.max_requests,
         max_tokens=options.max_tokens,
         temperature=options.temperature,
@@ -339,9 +342,9 @@ async def project_folder(project: Project, folder: Path) -> AsyncIterator[Path]:
 async def due_of(task: Task, root: Path) -> Due:
     """Let a task's own teacher solve it in the project at `root`; return what that came to."""
     workspace = LocalWorkspace([root], CONFINED)
-    context = ToolContext(workspace, ReadLedger(), LIMITS, check_edits=False)
+    conversation = Conversation(workspace, ALL_TOOLS, preset(_PRESET).limits)
     try:
-        transcript = await follow_teacher(task, context)
+        transcript = await conversation.follow(task.teacher(), task.prompt)
     finally:
         await workspace.aclose()
     calls = tuple(Function(name=call.tool, arguments=call.arguments) for call in transcript.calls)

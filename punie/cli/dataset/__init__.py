@@ -12,6 +12,7 @@ def main(arguments: Sequence[str]) -> int:
     from punie.cli.dataset.filter import filter_
     from punie.cli.dataset.from_sessions import from_sessions
     from punie.cli.dataset.from_teacher import from_teacher
+    from punie.cli.dataset.generate import generate
     from punie.cli.dataset.merge import merge
     from punie.cli.dataset.split import split
     from punie.cli.dataset.stats import stats
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     from punie.cli.help import run_group
 
     commands: dict[str, Callable[..., None]] = {
+        "generate": generate,
         "from-sessions": from_sessions,
         "from-teacher": from_teacher,
         "validate": validate,

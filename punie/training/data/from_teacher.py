@@ -30,10 +30,12 @@ from punie.training.data.dataset import WHOLE, Dataset, Manifest, write_files
 from punie.training.data.example import Example
 from punie.training.data.prefixes import prompt_prefix
 from punie.training.errors import TrainingError
-from punie.training.generator.generate import add_context
+from punie.training.generator.attaching import add_context
+from punie.training.generator.families import make_task
 from punie.training.generator.names import Names
+from punie.training.generator.presets import preset
 from punie.training.generator.projects import Project, make_project
-from punie.training.generator.scenarios import Task, TaskMaker, make_task
+from punie.training.generator.tasks import Task, TaskMaker
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, written_in_words
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
@@ -324,7 +326,7 @@ def pose_task(seed: int, number: int) -> _Posed:
     project_number, place = divmod(number, _TASKS_PER_PROJECT)
     project = make_project(Random(f"{seed} project {project_number}"))
     rng = Random(f"{seed} task {number} {place}")
-    task = make_task(TaskMaker(rng, Names(rng, False), project))
+    task = make_task(TaskMaker(rng, Names(rng, False), project), preset("tiny").all_weights())
     return _Posed(number, project, task, add_context(rng, task.prompt, project))
 
 

@@ -1,6 +1,6 @@
 """Small Python projects, generated: what the demonstration sessions act on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,15 +48,17 @@ class Project:
             {*self.functions.values(), *self.classes.values(), *(c.path for c in self.constants)}
         )
 
-    def write(self, root: Path) -> None:
-        """Make the folder hold exactly these files."""
+    def write(self, root: Path, changes: Mapping[str, str | None] | None = None) -> None:
+        """Make the folder hold exactly these files, with changes; None is a file that is not."""
+        whole = {**self.files, **(changes or {})}
+        files = {path: text for path, text in whole.items() if text is not None}
         for path in sorted(root.rglob("*"), reverse=True):
             if path.is_dir():
                 with suppress(OSError):  # folders that still hold files stay
                     path.rmdir()
-            elif str(path.relative_to(root)) not in self.files:
+            elif str(path.relative_to(root)) not in files:
                 path.unlink()
-        for name, text in self.files.items():
+        for name, text in files.items():
             target = root / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")

@@ -29,11 +29,9 @@ from punie.agent.journal import PastTurns
 from punie.agent.permissions.choices import ALLOW_ONCE, REJECT_ONCE
 from punie.agent.turn import run_turn
 from punie.agent.turn_config import TurnConfig
-from punie.models.mlx.chat.messages import chat_messages
 from punie.models.scripted import ScriptedCall, ScriptedResponse, ScriptedStream
 from punie.models.streaming import StreamingModel
 from punie.tools.base import AnyTool, ReadLedger, ToolLimits
-from punie.training.data.example import Message
 from punie.training.generator.answers import Call, Teacher
 from punie.workspace.base import Workspace
 
@@ -51,10 +49,10 @@ class Transcript:
     """
 
     calls: tuple[Call, ...]
-    results: tuple[str, ...]
-    inner: tuple[Call, ...]
-    inner_results: tuple[str, ...]
     answer: str
+    results: tuple[str, ...] = ()
+    inner: tuple[Call, ...] = ()
+    inner_results: tuple[str, ...] = ()
 
 
 @dataclass
@@ -116,19 +114,6 @@ class Conversation:
         if model.answer is None or errors:
             raise RolloutError("; ".join(errors) or "the turn ended before the answer")
         return transcript(events, model.answer)
-
-    def messages(self) -> tuple[Message, ...]:
-        """Return the conversation as a model is served it, as messages of an example."""
-        served = chat_messages(PastTurns(self.events).history.messages(), None)
-        return tuple(
-            Message.model_validate(
-                {
-                    **message,
-                    "tool_calls": [{"function": call} for call in message.get("tool_calls", ())],
-                }
-            )
-            for message in served
-        )
 
 
 def transcript(events: Sequence[TurnEvent], answer: str) -> Transcript:

@@ -8,19 +8,29 @@ import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import anyio
 
+from punie.agent.policy import DENIED
 from punie.agent.turn_config import turn_tools
+from punie.evaluation.session import project_files
 from punie.tools.base import AnyTool
+from punie.tools.catalog import READING_TOOLS
+from punie.training.data.dataset import read_examples
 from punie.training.data.example import Example
+from punie.training.data.leakage import NEAR
+from punie.training.data.likeness import NearDuplicates, normalised, shingles_of, words_of
+from punie.training.data.prefixes import prompt_prefix
+from punie.training.data.served import messages_after
 from punie.training.errors import TrainingError
 from punie.training.generator.attaching import add_context
 from punie.training.generator.families import make_task
 from punie.training.generator.names import Names
-from punie.training.generator.phrasing import PartName, normal
+from punie.training.generator.phrasing import PartName
 from punie.training.generator.presets import Mix
 from punie.training.generator.projects import Project, make_project
 from punie.training.generator.rollout import Conversation, RolloutError, Transcript
@@ -30,7 +40,9 @@ from punie.workspace.local import LocalWorkspace
 EXAMPLES_PER_PROJECT = 10
 
 _ATTEMPTS = 300
-_NOT_FILES = frozenset({"__pycache__", ".pytest_cache", ".ruff_cache"})
+_LOOKING = frozenset(tool.name for tool in READING_TOOLS)
+
+Checked = Literal["", "tests", "files"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ class Job:
         seed: of the whole dataset.
         direct: for each example, whether it is answered without a tool.
         held_out_words: whether the wording is what training never shows.
-        taken: queries of other parts, which must not be asked here.
+        apart_from: files of the parts made before, whose queries must not be asked here.
     """
 
     mix: Mix
@@ -53,7 +65,7 @@ class Job:
     seed: int
     direct: tuple[bool, ...]
     held_out_words: bool = False
-    taken: frozenset[str] = frozenset()
+    apart_from: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -70,7 +82,7 @@ def make_shard(job: Job) -> Shard:
     Raises:
         TrainingError: the families do not make enough examples that pass their checks.
     """
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    memory = Path("/dev/shm")
     before = dict(os.environ)
     os.environ.update(_environment())
     try:
@@ -102,6 +114,25 @@ def offered_tools(mix: Mix) -> tuple[AnyTool, ...]:
     return turn_tools((), attended=True, code_mode=False)
 
 
+@dataclass(frozen=True)
+class _Others:
+    """What is in the parts that were made before."""
+
+    queries: frozenset[str]
+    conversations: NearDuplicates
+
+
+@cache
+def _others(files: tuple[Path, ...]) -> _Others:
+    queries: set[str] = set()
+    conversations = NearDuplicates(NEAR)
+    for file in files:
+        for example in read_examples(file):
+            queries.add(normalised(example.query))
+            conversations.add(shingles_of(words_of(example)))
+    return _Others(frozenset(queries), conversations)
+
+
 class _Maker:
     """Makes the examples of one job."""
 
@@ -111,17 +142,16 @@ class _Maker:
         self._folder = folder
         self._rng = Random(f"{job.seed} {job.part} {job.number}")
         self._tools = offered_tools(job.mix)
+        self._prefix = prompt_prefix(self._tools).id
+        self._others = _others(job.apart_from)
         self._shard = Shard()
         self._project = Project({})
         self._project_name = ""
 
     async def make(self) -> Shard:
         """Make them all."""
-        from punie.training.generator.generate import prefix_of
-
         slots = list(self._job.direct)
         self._rng.shuffle(slots)
-        prefix = prefix_of(self._mix).id
         for start in range(0, len(slots), EXAMPLES_PER_PROJECT):
             held_out = self._job.part != "train"
             self._project = make_project(self._rng, held_out=held_out)
@@ -130,8 +160,7 @@ class _Maker:
             workspace = LocalWorkspace([self._folder])
             try:
                 for direct in slots[start : start + EXAMPLES_PER_PROJECT]:
-                    example = await self._one(workspace, direct=direct)
-                    self._shard.examples.append(example.model_copy(update={"prefix": prefix}))
+                    self._shard.examples.append(await self._one(workspace, direct=direct))
             finally:
                 await workspace.aclose()
         return self._shard
@@ -141,9 +170,10 @@ class _Maker:
             example = await self._attempt(workspace, direct=direct)
             if example is not None:
                 return example
+        most = ", ".join(f"{why} ({n})" for why, n in self._shard.dropped.most_common(3))
         raise TrainingError(
-            f"No example was made in {_ATTEMPTS} attempts; give other families a weight "
-            f"({_most(self._shard.dropped)})."
+            f"No example was made in {_ATTEMPTS} attempts; give other families a weight. "
+            f"Dropped were: {most or 'queries of another part'}."
         )
 
     async def _attempt(self, workspace: LocalWorkspace, *, direct: bool) -> Example | None:
@@ -153,14 +183,14 @@ class _Maker:
         turns = rng.choices(range(1, len(mix.turns) + 1), mix.turns)[0]
         conversation = Conversation(workspace, self._tools, mix.limits)
         first: Task | None = None
-        checked = ""
+        checked: Checked = ""
         for number in range(turns):
-            task = make_task(self._maker(), weights if not number else mix.all_weights())
-            if number and (task.before or (direct and _needs_tool(task))):
+            task = make_task(self._maker(), weights if direct or not number else mix.all_weights())
+            if number and task.before:
                 break
             prompt = add_context(rng, task.prompt, self._project)
             if not number:
-                if normal(prompt) in self._job.taken:
+                if normalised(prompt) in self._others.queries:
                     return None
                 first = task
                 self._project.write(self._folder, task.before)
@@ -171,19 +201,22 @@ class _Maker:
                 return None
             if not number:
                 checked = task.verified or ("files" if task.wanted is not None else "")
-            if _changes(done, self._tools):
+            if not all(call.tool in _LOOKING for call in done.calls):
                 break
         assert first is not None
-        return Example.model_validate(
-            {
-                "messages": conversation.messages(),
-                "task": first.kind,
-                "project": self._project_name,
-                "source": "generated",
-                "executed": True,
-                "checked": checked,
-            }
+        example = Example(
+            messages=tuple(messages_after(conversation.events)),
+            prefix=self._prefix,
+            task=first.kind,
+            project=self._project_name,
+            source="generated",
+            executed=True,
+            checked=checked,
         )
+        if any(self._others.conversations.like(shingles_of(words_of(example)))):
+            self._shard.dropped[f"{first.kind}: like one of another part"] += 1
+            return None
+        return example
 
     def _maker(self) -> TaskMaker:
         return TaskMaker(
@@ -207,23 +240,13 @@ class _Maker:
 
 def fault_of(task: Task, done: Transcript, project: Project, folder: Path, *, denied: bool) -> str:
     """Return why what was done is not what was due, "" if it is."""
-    changed = any(effect != "read" for effect in _effects(done))
-    stopped = denied and changed
+    stopped = denied and DENIED in done.results
     if not stopped and not all(said in done.answer for said in task.says):
         return "the answer lacks what is due"
     if task.wanted is None:
         return ""
     due = {**project.files, **task.before, **({} if stopped else task.wanted)}
-    there = files_below(folder)
+    there = project_files(folder)
     if there != {path: text.encode() for path, text in due.items() if text is not None}:
         return "the files are not as they should be"
     return ""
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    """Return the files of a project by relative path, without what tools keep for themselves."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not _NOT_FILES.intersection(path.parts)
-    }

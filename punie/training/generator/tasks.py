@@ -61,12 +61,10 @@ class TaskMaker:
     part: PartName = "train"
     code: bool = False
 
-    def say(self, kind: str, *, opened: bool = True, **values: Any) -> str:
+    def say(self, kind: str, /, *, opened: bool = True, **values: Any) -> str:
         """Put a request into words."""
         phrase = choose(self.rng, kind, held_out=self.held_out_words, part=self.part)
-        return dress(
-            self.rng, phrase.format(**values), opened=opened, fixed=phrase.startswith("{")
-        )
+        return dress(self.rng, phrase.format(**values), opened=opened, fixed=phrase.startswith("{"))
 
     def shown(self, path: str) -> str:
         """Return a path as it is put into a request."""
@@ -112,9 +110,7 @@ class TaskMaker:
             return self.names.snake(), self.names.snake()
         old = self.rng.choice(lines)
         tokens = [
-            token
-            for token in re.findall(r"\d+|[A-Za-z]\w*", old)
-            if not _KEYWORDS.fullmatch(token)
+            token for token in re.findall(r"\d+|[A-Za-z]\w*", old) if not _KEYWORDS.fullmatch(token)
         ]
         target = self.rng.choice(tokens) if tokens else old
         new = str(self.names.number()) if target.isdigit() else self.names.snake()

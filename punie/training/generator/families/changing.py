@@ -47,9 +47,16 @@ def replace_two(maker: TaskMaker) -> Task | None:
     def teacher() -> Teacher:
         return (yield from edit(path, [(old, new), (old2, new2)]))
 
-    texts = {"old": old, "new": new, "old2": old2, "new2": new2}
-    quoted = {key: quote(maker.rng, text, always=True) for key, text in texts.items()}
-    prompt = maker.say("replace_two", path=path, **quoted)
+    texts: dict[str, str] = {"old": old, "new": new, "old2": old2, "new2": new2}
+    shown = {key: quote(maker.rng, text, always=True) for key, text in texts.items()}
+    prompt = maker.say(
+        "replace_two",
+        path=path,
+        old=shown["old"],
+        new=shown["new"],
+        old2=shown["old2"],
+        new2=shown["new2"],
+    )
     return Task("replace", prompt, teacher, wanted={path: changed})
 
 
@@ -68,9 +75,7 @@ def set_in(maker: TaskMaker) -> Task | None:
             return f"I found no `{constant.name}` in `{constant.path}`."
         return (yield from edit(constant.path, [(match[1], line)]))
 
-    prompt = maker.say(
-        "set_in", name=constant.name, path=maker.shown(constant.path), value=value
-    )
+    prompt = maker.say("set_in", name=constant.name, path=maker.shown(constant.path), value=value)
     changed = _replaced(maker.project.files[constant.path], [(constant.line, line)])
     return Task("set_in", prompt, teacher, 2, wanted={constant.path: changed})
 

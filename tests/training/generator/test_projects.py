@@ -1,0 +1,42 @@
+"""Generated projects."""
+
+from random import Random
+
+from punie.training.generator.attaching import add_context
+from punie.training.generator.families import make_task
+from punie.training.generator.names import Names
+from punie.training.generator.presets import preset
+from punie.training.generator.projects import Constant, Project, make_project
+from punie.training.generator.tasks import TaskMaker
+
+
+def test_names_in_a_project_lead_to_one_place_only() -> None:
+    for seed in range(60):
+        project = make_project(Random(seed))
+        text = "\n".join(project.files.values())
+        for name in (*project.functions, *project.classes):
+            assert text.count(f"def {name}(") + text.count(f"class {name}:") == 1
+
+
+def test_modules_are_valid_python() -> None:
+    for seed in range(40):
+        for path, text in make_project(Random(seed)).files.items():
+            if path.endswith(".py"):
+                compile(text, path, "exec")
+
+
+def test_a_project_without_folders_is_no_obstacle() -> None:
+    constant = Constant("LIMIT", "3", "a.py")
+    project = Project({"a.py": "LIMIT = 3\n"}, {}, {}, [constant], [])
+    rng = Random(1)
+    maker = TaskMaker(rng, Names(rng), project)
+    weights = preset("tiny").all_weights()
+    assert len({make_task(maker, weights).kind for _ in range(300)}) > 10
+
+
+def test_context_of_the_ide_keeps_the_request() -> None:
+    rng = Random(2)
+    project = make_project(rng)
+    prompts = {add_context(rng, "List the files", project) for _ in range(300)}
+    assert all(prompt.startswith("List the files") for prompt in prompts)
+    assert len(prompts) > 3
