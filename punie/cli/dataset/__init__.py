@@ -13,6 +13,7 @@ def main(arguments: Sequence[str]) -> int:
     from punie.cli.dataset.from_sessions import from_sessions
     from punie.cli.dataset.from_teacher import from_teacher
     from punie.cli.dataset.generate import generate
+    from punie.cli.dataset.import_ import import_
     from punie.cli.dataset.merge import merge
     from punie.cli.dataset.split import split
     from punie.cli.dataset.stats import stats
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
         "generate": generate,
         "from-sessions": from_sessions,
         "from-teacher": from_teacher,
+        "import": import_,
         "validate": validate,
         "stats": stats,
         "filter": filter_,

@@ -100,3 +100,16 @@ def test_filter(run: Run, tmp_path: Path) -> None:
         "train.jsonl line 3: short answer, 6 characters\n"
         "1 examples kept, 2 left out\n  duplicate: 1\n  short answer: 1\n",
     )
+
+
+def test_import(run: Run, tmp_path: Path) -> None:
+    file, out = tmp_path / "chats.jsonl", str(tmp_path / "out")
+    file.write_text('{"prompt": "a", "completion": "b"}\n{\n{"messages": []}\n')
+    done = run("dataset", "import", str(file), "--out", out)
+    assert done.returncode == 1
+    first, second = done.stdout.splitlines()
+    assert first.startswith(f"{file}, line 2: Expecting property name")
+    assert second == f"{file}, line 3: it has neither messages nor prompt and completion"
+    assert "2 lines cannot be brought in, the first: " in done.stderr
+    done = run("dataset", "import", str(file), "--out", out, "--skip-bad")
+    assert (done.returncode, done.stdout) == (0, "all: 1 examples\n")
