@@ -8,6 +8,7 @@ from punie.training.errors import TrainingError
 from punie.training.pipeline.step import GateStep, Step
 
 _MODULES = {
+    "draft": "draft",
     "evaluate": "evaluate",
     "from-sessions": "from_sessions",
     "from-teacher": "from_teacher",

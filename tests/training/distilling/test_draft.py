@@ -13,6 +13,7 @@ from punie.training.data.dataset import Manifest, write_dataset
 from punie.training.distilling.draft import DraftOptions, make_draft
 from punie.training.drafting import Acceptance, check_draft
 from punie.training.errors import TrainingError
+from punie.training.pipeline.kinds import step_of
 from punie.training.progress import Interrupted, Progress
 from punie.training.provenance import model_hash
 from tests.training.distilling.small_models import random_model
@@ -62,6 +63,9 @@ def test_it_is_made_whole_however_often_it_was_stopped(tmp_path: Path) -> None:
     assert found.length == 2
     assert found.overall.tokens.of > 0
     check_draft(bundled_directory(), out)
+    figures = step_of("draft").figures(out)
+    assert figures["accepted"].value == found.overall.tokens.value
+    assert figures["accepted_length"].high == found.overall.high
     provenance = read_provenance(out)
     assert provenance is not None
     assert provenance.parents["teacher"] == model_hash(bundled_directory())

@@ -55,9 +55,14 @@ class Pretrain(Step):
 
     def need(self, options: Any, given: Given) -> Need:
         """Return what the shape takes."""
-        weights = options.shape.parameter_count * 4
-        note = f"{options.shape.parameter_count:,} parameters from nothing"
-        return Need(memory=_COPIES * weights, disk=4 * weights, notes=(note,))
+        return shape_need(options)
+
+
+def shape_need(options: Any) -> Need:
+    """Return what training a model of this shape from nothing takes."""
+    weights = options.shape.parameter_count * 4
+    note = f"{options.shape.parameter_count:,} parameters from nothing"
+    return Need(memory=_COPIES * weights, disk=4 * weights, notes=(note,))
 
 
 STEP = Pretrain()
