@@ -16,6 +16,7 @@ _MODULES = {
     "gate-conversion": "gate_conversion",
     "gate-data": "gate_data",
     "gate-zero": "gate_zero",
+    "own-answers": "own_answers",
     "pretrain": "pretrain",
     "quantize": "quantize",
     "split": "split",

@@ -1,12 +1,11 @@
 """Making a draft model for a target, as a step."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from punie.training.pipeline.step import Artifact, Call, Figure, Need, Role, Step
+from punie.training.pipeline.step import Artifact, Call, Figure, Given, Need, Role, Step
 from punie.training.pipeline.steps.pretrain import shape_need
 
 
@@ -56,7 +55,7 @@ class Draft(Step):
         """Return the optimiser steps."""
         return float(options.model.steps)
 
-    def need(self, options: Any, inputs: Mapping[str, tuple[Path | None, ...]]) -> Need:
+    def need(self, options: Any, given: Given) -> Need:
         """Return what the shape takes."""
         return shape_need(options.model)
 
