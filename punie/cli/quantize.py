@@ -41,6 +41,17 @@ def quantize(
             help="Other bits for layers whose name matches, or 'keep' for all; may be repeated.",
         ),
     ] = None,
+    method: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="plain, or dwq, awq, gptq, dynamic: learn from DATASET."),
+    ] = "plain",
+    calibration: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How many examples a method learns from.")
+    ] = 256,
+    learning_rate: Annotated[float, typer.Option(metavar="X", help="How fast dwq learns.")] = 1e-6,
+    target_bits: Annotated[
+        float, typer.Option(metavar="X", help="Bits per weight that dynamic comes to.")
+    ] = 5.0,
     dataset: Annotated[
         Path | None,
         typer.Option(
@@ -66,6 +77,10 @@ def quantize(
             mode=mode,
             recipe=recipe,
             rules=[_rule(text) for text in rule or ()],
+            method=method,
+            calibration=calibration,
+            learning_rate=learning_rate,
+            target_bits=target_bits,
             examples=examples,
         )
         if dry_run:

@@ -144,6 +144,11 @@ def write_weights(
     return total
 
 
+def is_written(folder: Path) -> bool:
+    """Tell whether `write_weights` has ended in `folder`: it writes the index last."""
+    return (folder / _INDEX).is_file()
+
+
 def _shards(tensors: Mapping[str, mx.array], shard_bytes: int) -> list[list[str]]:
     shards: list[list[str]] = []
     size = 0

@@ -9,14 +9,18 @@ import mlx.core as mx
 from punie.models.mlx.library import load_model
 from punie.training.model_folder import tensors_of
 from punie.training.pretraining.network import initial_parameters
+from punie.training.pretraining.tiny_architecture import TinyShape, write_description
 from tests.training.sample_conversations import SHAPE, model_folder
 
 
-def write_model(folder: Path, seed: int = 0, *, dtype: mx.Dtype = mx.float32) -> Path:
+def write_model(
+    folder: Path, seed: int = 0, *, dtype: mx.Dtype = mx.float32, shape: TinyShape = SHAPE
+) -> Path:
     """Write a whole model folder: sample tokenizer and template, random weights."""
     model_folder(folder)
+    write_description(folder, shape)
     weights = {
-        name: tensor.astype(dtype) for name, tensor in initial_parameters(SHAPE, seed).items()
+        name: tensor.astype(dtype) for name, tensor in initial_parameters(shape, seed).items()
     }
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
     return folder

@@ -7,7 +7,7 @@ weights are exact.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import mlx.core as mx
 
@@ -68,7 +68,12 @@ def estimate_conversion(
     refuse_quantized(config)
     plan = plan_layers(model, options)
     pack_layers(model, plan)
-    after = sum(tensor.nbytes for tensor in tensors_of(model).values())
+    packed = tensors_of(model)
+    after = sum(tensor.nbytes for tensor in packed.values())
+    if options.method == "dynamic":
+        after = min(before, max(after, int(parameters * options.target_bits / 8)))
+    learned = sum(t.size for n, t in packed.items() if n.endswith((".scales", ".biases")))
+    memory = max(memory, _learning_memory(options, config, whole, after, learned))
     return ConversionEstimate(parameters, before, after, memory, plan.left_out)
 
 
@@ -102,6 +107,44 @@ def refuse_quantized(config: Mapping[str, Any]) -> None:
             f"The model is quantised already ({packing.bits} bits), and packing it again only "
             "loses more; quantise the model that it was made of."
         )
+
+
+def _learning_memory(
+    options: QuantizeOptions, config: Mapping[str, Any], whole: int, after: int, learned: int
+) -> int:
+    """Return the bytes that a method needs which looks at activations.
+
+    `learned` is how many numbers dwq learns: scales and offsets.
+    """
+    text = text_config(config)
+    vocabulary = int(text.get("vocab_size", 0))
+    tokens = options.batch * options.calibration_length
+    # Logits of a batch, those that are wanted, and their gradients.
+    logits = 4 * tokens * vocabulary * 4
+    # What each layer keeps for the way back; a width is written some twelve times.
+    kept = 1 if options.gradient_checkpointing else int(text.get("num_hidden_layers", 1))
+    activations = 12 * tokens * int(text.get("hidden_size", 0)) * 4 * kept
+    match options.method:
+        case "plain":
+            return 0
+        case "dwq":
+            # Each learned number four times in float32: itself, its gradient, Adam's two moments.
+            return after + 16 * learned + logits + activations
+        case "awq":
+            # One layer after the other; each linear layer's inputs are kept.
+            rows = options.calibration * options.calibration_length
+            return after + 8 * rows * int(text.get("hidden_size", 0)) * 4
+        case "gptq":
+            hidden = int(text.get("hidden_size", 0))
+            inner = int(text.get("intermediate_size", 0))
+            layers = int(text.get("num_hidden_layers", 1))
+            # A square matrix of each linear layer's width in float32.
+            return whole + layers * (6 * hidden**2 + inner**2) * 4 + logits // 2
+        case "dynamic":
+            # The model, its rounded copy, and float32 gradients twice.
+            return 2 * whole + 8 * (whole // 2) + logits + activations
+        case _:
+            assert_never(options.method)
 
 
 def _packed_bytes(config: Mapping[str, Any], whole: int) -> int:

@@ -37,6 +37,8 @@ class LayerPlan:
         for name, packing in self.packed.items():
             if packing != self.default:
                 found[name] = _entry(packing)
+        for name in (*self.left_out, *self.kept):
+            found[name] = False
         return found
 
 
@@ -120,6 +122,18 @@ def plan_of(model: Any, config: Mapping[str, Any]) -> LayerPlan:
         else:
             packed[name] = packing
     return LayerPlan(default, packed, tuple(sorted(left_out)), tuple(sorted(kept)))
+
+
+def packing_of(model: Any, default: Quantization) -> LayerPlan:
+    """Return how the layers of a loaded, quantised model are packed."""
+    packed: dict[str, Quantization] = {}
+    kept: list[str] = []
+    for name, module in model.named_modules():
+        if hasattr(module, "bits") and hasattr(module, "group_size"):
+            packed[name] = Quantization(module.bits, module.group_size, module.mode)
+        elif hasattr(module, "to_quantized"):
+            kept.append(name)
+    return LayerPlan(default, packed, (), tuple(sorted(kept)))
 
 
 def pack_layers(model: Any, plan: LayerPlan) -> None:

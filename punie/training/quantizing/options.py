@@ -11,6 +11,8 @@ from punie.training.errors import TrainingError
 Bits = Literal[2, 3, 4, 5, 6, 8]
 GroupSize = Literal[16, 32, 64, 128]
 Mode = Literal["affine", "mxfp4", "mxfp8", "nvfp4"]
+LearnedMethod = Literal["dwq", "awq", "gptq", "dynamic"]
+Method = Literal["plain"] | LearnedMethod
 Recipe = Literal["mixed_2_6", "mixed_3_4", "mixed_3_6", "mixed_4_6"]
 
 _FIXED: dict[str, tuple[int, int]] = {"mxfp4": (4, 32), "nvfp4": (4, 16), "mxfp8": (8, 32)}
@@ -46,6 +48,16 @@ class QuantizeOptions(BaseModel):
         recipe: mlx-lm's mixtures of few and more bits, such as "mixed_4_6"; then `bits` is not
             used.
         rules: exceptions, of which the first that matches holds.
+        method: "plain" rounds weights as they are; the others look at what goes through the
+            layers and need a dataset: see `punie.training.quantizing.learned`.
+        calibration: how many examples a method learns from.
+        calibration_length: tokens of an example that it learns from.
+        batch: how many examples go through the model at once while it learns.
+        learning_rate: of dwq's Adam.
+        temperature: what dwq divides logits by, so that unlikely tokens count too.
+        gradient_checkpointing: compute activations of dwq and dynamic twice to need less memory.
+        high_bits: what dynamic gives to the layers that need it.
+        target_bits: bits per weight that dynamic comes to, scales and offsets included.
         examples: how many examples of the dataset are compared before and after.
         longest: tokens of an example that are compared; the rest is cut off.
         seed: chooses the examples.
@@ -58,6 +70,15 @@ class QuantizeOptions(BaseModel):
     mode: Mode = "affine"
     recipe: Recipe | None = None
     rules: tuple[LayerRule, ...] = ()
+    method: Method = "plain"
+    calibration: int = Field(default=256, ge=1)
+    calibration_length: int = Field(default=512, ge=8)
+    batch: int = Field(default=4, ge=1)
+    learning_rate: float = Field(default=1e-6, gt=0)
+    temperature: float = Field(default=2.0, gt=0)
+    gradient_checkpointing: bool = False
+    high_bits: Bits = 8
+    target_bits: float = Field(default=5.0, gt=0)
     examples: int = Field(default=64, ge=1)
     longest: int = Field(default=2048, ge=8)
     seed: int = Field(default=0, ge=0)

@@ -8,8 +8,10 @@ from punie.models.checking import check_model
 from punie.models.mlx.library import load_model
 from punie.training.comparing import Comparison, compare, sample_sequences
 from punie.training.data.dataset import Dataset, open_dataset
+from punie.training.errors import TrainingError
 from punie.training.model_folder import (
     copy_format,
+    is_written,
     require_room,
     resumable_folder,
     tensors_of,
@@ -19,8 +21,14 @@ from punie.training.model_folder import (
 from punie.training.output import write_text
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash, write_provenance
+from punie.training.quantizing.calibration import calibration_rows
 from punie.training.quantizing.estimate import estimate_conversion, refuse_quantized
-from punie.training.quantizing.layers import check_mode, pack_layers, plan_layers
+from punie.training.quantizing.layers import LayerPlan, check_mode, pack_layers, plan_layers
+from punie.training.quantizing.learned import (
+    check_learnable,
+    learned_model,
+    refuse_without_memory,
+)
 from punie.training.quantizing.options import QuantizeOptions, check_options
 from punie.training.quantizing.report import FILE_NAME, ConversionReport, measured_size
 
@@ -48,7 +56,14 @@ def quantize(
     config = read_json_object(model / "config.json")
     refuse_quantized(config)
     check_mode(options.packing)
-    require_room(out, estimate_conversion(options, config).after)
+    method = options.method
+    expected = estimate_conversion(options, config)
+    if method != "plain":
+        if dataset is None:
+            raise TrainingError(f"{method} learns from examples; name a dataset.")
+        check_learnable(method, options, config, plan_layers(_lazy(model), options))
+        refuse_without_memory(expected.memory, method)
+    require_room(out, expected.after)
     examples = None if dataset is None else open_dataset(dataset)
     report(Progress("reading the model", 0, None, "files"))
     parents = {"model": model_hash(model)}
@@ -56,21 +71,20 @@ def quantize(
         parents["dataset"] = examples.hash
     settings = options.model_dump(mode="json")
     with resumable_folder(out, {"made_by": "quantize", **parents, **settings}) as folder:
-        loaded, _ = load_model(model, lazy=True)
-        plan = plan_layers(loaded, options)
-        pack_layers(loaded, plan)
-        tensors = tensors_of(loaded)
-        del loaded
-        write_weights(folder, tensors, report, stopped)
-        copy_format(model, folder)
-        packing = plan.config()
-        # mlx-lm reads the first; the second is its copy for other readers.
-        told = {"quantization": packing, "quantization_config": packing}
-        write_config(model, folder, config | told)
+        if not is_written(folder):
+            loaded, plan = _packed(options, model, examples, folder, report, stopped)
+            copy_format(model, folder)
+            packing = plan.config()
+            # mlx-lm reads the first; the second is its copy for other readers.
+            told = {"quantization": packing, "quantization_config": packing}
+            write_config(model, folder, config | told)
+            tensors = tensors_of(loaded)
+            del loaded
+            write_weights(folder, tensors, report, stopped)
         found = ConversionReport(
             before=measured_size(model),
             after=measured_size(folder),
-            left_out=plan.left_out,
+            left_out=expected.left_out,
             comparison=None
             if examples is None
             else _compared(options, model, folder, examples, report, stopped),
@@ -78,6 +92,29 @@ def quantize(
         write_text(folder / FILE_NAME, found.model_dump_json(indent=2) + "\n")
         write_provenance(folder, "quantize", parents, settings)
     return out
+
+
+def _packed(
+    options: QuantizeOptions,
+    model: Path,
+    dataset: Dataset | None,
+    folder: Path,
+    report: Reporter,
+    stopped: Stopped,
+) -> tuple[Any, LayerPlan]:
+    """Return the model with its layers packed, and how; with the plain method unevaluated."""
+    if options.method == "plain" or dataset is None:
+        loaded = _lazy(model)
+        plan = plan_layers(loaded, options)
+        pack_layers(loaded, plan)
+        return loaded, plan
+    # What an earlier call wrote may differ in a digit: a GPU does not add in the same order twice.
+    for left in folder.glob("*.safetensors"):
+        left.unlink()
+    rows = calibration_rows(
+        dataset, model, options.calibration, options.calibration_length, options.seed
+    )
+    return learned_model(options.method, options, model, rows, report, stopped)
 
 
 def _compared(

@@ -99,6 +99,13 @@ def test_floating_point_modes_pass(made: Made, tmp_path: Path, mode: str) -> Non
     assert failed(made.gate_packed(out)) == set()
 
 
+def test_exceptions_pass(made: Made, tmp_path: Path) -> None:
+    rules = ({"layers": r"layers\.0\.", "bits": None}, {"layers": "embed", "bits": 8})
+    given = {"bits": 3, "group_size": 32, "rules": rules}
+    out = quantize(QuantizeOptions.model_validate(given), made.base, None, tmp_path / "out")
+    assert failed(made.gate_packed(out)) == set()
+
+
 def test_half_precision_passes(tmp_path: Path, made: Made) -> None:
     base = write_model(tmp_path / "base", dtype=mx.bfloat16)
     out = quantize(QuantizeOptions(bits=8, group_size=32), base, None, tmp_path / "out")

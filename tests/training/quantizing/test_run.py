@@ -13,6 +13,7 @@ from punie.training.data.dataset import Manifest, write_dataset
 from punie.training.data.example import Example
 from punie.training.errors import TrainingError
 from punie.training.fusing import FuseOptions, fuse
+from punie.training.model_folder import is_written
 from punie.training.progress import Interrupted
 from punie.training.provenance import model_hash
 from punie.training.quantizing.options import LayerRule, QuantizeOptions
@@ -170,7 +171,7 @@ def test_a_stopped_comparison_goes_on_from_the_weights(
             base,
             dataset,
             tmp_path / "out",
-            stopped=lambda: (tmp_path / ".out.unfinished" / "config.json").is_file(),
+            stopped=lambda: is_written(tmp_path / ".out.unfinished"),
         )
     assert not (tmp_path / "out").exists()
     written = (tmp_path / ".out.unfinished" / "model.safetensors").stat().st_mtime_ns
