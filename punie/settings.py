@@ -278,8 +278,13 @@ def load_settings(project: Path | None = None, **flags: Any) -> Settings:
     return settings
 
 
-def store_user_setting(name: str, value: str) -> Path:
-    """Write one setting into the user's own file and return its path; the rest stays as it is.
+def user_setting(name: str) -> Any:
+    """Return what the user's own file sets, None if it says nothing; raise `SettingsError`."""
+    return _read_file(user_settings_file()).get(name)
+
+
+def store_user_setting(name: str, value: str | None) -> Path:
+    """Write one setting into the user's own file and return its path; None takes it out.
 
     Comments and order are kept, and the file is replaced in one step. Raises `SettingsError` if
     the file cannot be read or written.
@@ -294,7 +299,10 @@ def store_user_setting(name: str, value: str) -> Path:
         document = tomlkit.parse(target.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         document = tomlkit.document()
-    document[name] = value
+    if value is None:
+        document.pop(name, None)
+    else:
+        document[name] = value
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from punie.settings import (
     environment_of_server,
     load_settings,
     store_user_setting,
+    user_setting,
     user_settings_file,
 )
 
@@ -258,6 +259,11 @@ def test_one_setting_is_stored_and_the_rest_kept() -> None:
     store_user_setting("model", 'q"uote')
     assert path.read_text() == '# first\nmax_tokens = 9 # few\n\nmodel = "q\\"uote"\n# last\n'
     assert load_settings().model == 'q"uote'
+    assert user_setting("model") == 'q"uote'
+    store_user_setting("model", None)
+    assert path.read_text() == "# first\nmax_tokens = 9 # few\n\n# last\n"
+    assert user_setting("model") is None
+    store_user_setting("model", None)
     assert [file.name for file in path.parent.iterdir()] == ["settings.toml"]
 
 

@@ -13,6 +13,9 @@ Teacher = Annotated[
     ),
 ]
 Tasks = Annotated[int, typer.Option(min=1, help="How many tasks it gets.")]
+Preset = Annotated[
+    str, typer.Option(metavar="NAME", help="The generator's mix that the tasks are of.")
+]
 Seed = Annotated[int, typer.Option(help="Makes the tasks and what is sampled.")]
 Attempts = Annotated[int, typer.Option(min=1, help="How often it may try each task.")]
 Temperature = Annotated[float, typer.Option(min=0, max=2, help="Of its sampling.")]
@@ -32,6 +35,7 @@ def from_teacher(
     teacher: Teacher,
     out: Out,
     tasks: Tasks = 200,
+    preset: Preset = "tiny",
     seed: Seed = 1,
     attempts: Attempts = 1,
     temperature: Temperature = 0.0,
@@ -58,6 +62,7 @@ def from_teacher(
     try:
         options = FromTeacherOptions(
             tasks=tasks,
+            preset=preset,
             seed=seed,
             attempts=attempts,
             temperature=temperature,

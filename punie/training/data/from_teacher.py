@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Literal, Self
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from punie.agent.turn_config import turn_tools
 from punie.evaluation.outcomes import Due, Work, judge
-from punie.evaluation.session import Conditions, let_model_work
+from punie.evaluation.session import CONFINED, Conditions, let_model_work
 from punie.evaluation.tasks import due_of, fast_folder, project_folder
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
@@ -40,11 +40,14 @@ from punie.training.hashing import value_hash
 from punie.training.output import output_folder, written_in_words
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
+from punie.workspace.base import CommandRequest, WorkspaceError
+from punie.workspace.local import LocalWorkspace
 
 _TASKS = "tasks.jsonl"
 _TASKS_PER_PROJECT = 4
 _MOST_FAILURES = 5
 _STOP_SECONDS = 0.2
+_TEST_SECONDS = 60.0
 
 Answers = Literal["exact", "facts"]
 """Whether an answer must be what is due word for word, or only tell all that it tells."""
@@ -55,6 +58,7 @@ class FromTeacherOptions(BaseModel):
 
     Attributes:
         tasks: how many tasks, of which those that it solves become examples.
+        preset: the generator's mix that they are of.
         seed: makes the tasks, and what is sampled.
         attempts: how often it may try a task; the first right try counts.
         temperature: of its sampling; 0 takes the likeliest token, every time the same.
@@ -70,6 +74,7 @@ class FromTeacherOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tasks: int = Field(default=200, ge=1)
+    preset: str = "tiny"
     seed: int = 1
     attempts: int = Field(default=1, ge=1, le=64)
     temperature: float = Field(default=0.0, ge=0, le=2)
@@ -127,6 +132,7 @@ def from_teacher(
             solved nothing.
         ModelUnavailable: there is no such model.
     """
+    pose_task(options, 0)
     choice = resolve_model(teacher)
     made_by = choice.id if choice.path is None else model_hash(choice.path)
     key = value_hash([options.model_dump(exclude={"parallel"}), made_by])
@@ -273,7 +279,7 @@ class _Stage:
             self.show()
 
     async def _take(self, number: int) -> _Finished:
-        posed = pose_task(self._options.seed, number)
+        posed = pose_task(self._options, number)
         with fast_folder() as base:
             async with project_folder(posed.project, base / "due") as root:
                 due = await due_of(posed.task, root)
@@ -281,8 +287,9 @@ class _Stage:
             for attempt in range(self._options.attempts):
                 async with project_folder(posed.project, base / f"try-{attempt}") as root:
                     work = await self._let_work(posed, root, due, attempt)
+                    tests = await passes_tests(root) if posed.task.verified == "tests" else None
                 self._failures = self._failures + 1 if work.trouble else 0
-                reason = why_not_verified(due, work, self._options.answers)
+                reason = why_not_verified(due, work, self._options.answers, tests)
                 if reason is None:
                     example = self._example(posed, work)
                     return _Finished(task=number, example=example, dropped=tuple(dropped))
@@ -311,7 +318,7 @@ class _Stage:
             project=f"teacher-{self._options.seed}-{posed.number // _TASKS_PER_PROJECT}",
             source="teacher",
             executed=True,
-            checked="files",
+            checked=posed.task.verified or "files",
         )
 
     @property
@@ -321,17 +328,51 @@ class _Stage:
         return ToolLimits(result_chars=self._options.result_chars)
 
 
-def pose_task(seed: int, number: int) -> _Posed:
-    """Return a task and its project; the same for the same seed and number."""
+def pose_task(options: FromTeacherOptions, number: int) -> _Posed:
+    """Return a task and its project; the same for the same seed, preset and number.
+
+    Raises:
+        TrainingError: there is no such preset.
+    """
+    seed, weights = options.seed, preset(options.preset).all_weights()
     project_number, place = divmod(number, _TASKS_PER_PROJECT)
     project = make_project(Random(f"{seed} project {project_number}"))
     rng = Random(f"{seed} task {number} {place}")
-    task = make_task(TaskMaker(rng, Names(rng, False), project), preset("tiny").all_weights())
+    task = make_task(TaskMaker(rng, Names(rng, False), project), weights)
+    files = {**project.files, **task.before}
+    there = {path: text for path, text in files.items() if text is not None}
+    project = replace(project, files=there)
     return _Posed(number, project, task, add_context(rng, task.prompt, project))
 
 
-def why_not_verified(due: Due, work: Work, answers: Answers = "facts") -> str | None:
-    """Return in a few words what is wrong with a model's work on a task, None if it is right."""
+async def passes_tests(root: Path) -> bool:
+    """Tell whether a project's tests pass, run confined."""
+    workspace = LocalWorkspace([root], CONFINED)
+    try:
+        asked = CommandRequest("python3 -m pytest -q", root, _TEST_SECONDS)
+        return (await workspace.run(asked)).exit_code == 0
+    except WorkspaceError:
+        return False
+    finally:
+        await workspace.aclose()
+
+
+def why_not_verified(
+    due: Due, work: Work, answers: Answers = "facts", tests: bool | None = None
+) -> str | None:
+    """Return in a few words what is wrong with a model's work on a task, None if it is right.
+
+    With `tests`, whether the project's own pass, other changes than those of the generator's
+    teacher are right as well, as long as they leave the tests alone.
+    """
+    if tests is not None:
+        if {name: text for name, text in work.files.items() if _is_test(name)} != {
+            name: text for name, text in due.files.items() if _is_test(name)
+        }:
+            return "it changed the tests"
+        if not tests:
+            return "the tests do not pass"
+        work = replace(work, files=due.files)
     outcome = judge(0, 0, "", 1, due, work)
     reasons = (
         (bool(work.trouble), "ended with an error"),
@@ -346,6 +387,11 @@ def why_not_verified(due: Due, work: Work, answers: Answers = "facts") -> str | 
         (bool(due.calls) and not outcome.solved_soft, "the answer lacks what is due"),
     )
     return next((reason for is_so, reason in reasons if is_so), None)
+
+
+def _is_test(name: str) -> bool:
+    file = name.rpartition("/")[2]
+    return file.startswith("test_") or file.endswith("_test.py") or file == "conftest.py"
 
 
 def _seed(*parts: int) -> int:

@@ -1,17 +1,27 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from pydantic import ValidationError
 
+from punie.evaluation.outcomes import Due, Work
 from punie.models.catalog import bundled_directory
 from punie.models.mlx.chat_format import ChatFormat
 from punie.settings import Settings, load_settings
 from punie.training.data import from_teacher as module
 from punie.training.data.dataset import Dataset
-from punie.training.data.from_teacher import FromTeacherOptions, from_teacher, pose_task
+from punie.training.data.example import Message
+from punie.training.data.from_teacher import (
+    FromTeacherOptions,
+    from_teacher,
+    passes_tests,
+    pose_task,
+    why_not_verified,
+)
 from punie.training.data.sequences import training_sequences
 from punie.training.errors import TrainingError
 from punie.training.progress import Interrupted, Progress
@@ -70,20 +80,20 @@ def test_stopped_and_one_by_one_it_comes_to_the_same_as_side_by_side(
     posed: list[int] = []
     pose = module.pose_task
 
-    def noted(seed: int, number: int) -> Any:
+    def noted(options: FromTeacherOptions, number: int) -> Any:
         posed.append(number)
-        return pose(seed, number)
+        return pose(options, number)
 
     monkeypatch.setattr(module, "pose_task", noted)
     resumed = from_teacher(options, "punie-tiny", settings, out)
-    assert sorted(posed) == [*range(kept, 4)]
+    assert sorted({*posed[1:]}) == [*range(kept, 4)]
     assert resumed.file("all").read_bytes() == made.file("all").read_bytes()
     assert resumed.manifest == made.manifest
 
 
 def reading_task(seed: int) -> tuple[str, str, int]:
     """The prompt of a task that reads a whole file, the file's path and its number of lines."""
-    posed = pose_task(seed, 0)
+    posed = pose_task(FromTeacherOptions(seed=seed), 0)
     assert posed.task.kind == "read"
     path = next(path for path in posed.project.files if path in posed.prompt)
     return posed.prompt, path, posed.project.files[path].count("\n")
@@ -93,7 +103,7 @@ def seed_of_reading() -> int:
     return next(
         seed
         for seed in range(1000)
-        if (posed := pose_task(seed, 0)).task.kind == "read"
+        if (posed := pose_task(FromTeacherOptions(seed=seed), 0)).task.kind == "read"
         and posed.prompt.count("@") == 0
         and sum(path in posed.prompt for path in posed.project.files) == 1
     )
@@ -164,3 +174,31 @@ def test_a_teacher_that_fails_again_and_again_is_given_up(
 def test_tries_that_would_all_be_the_same_are_refused() -> None:
     with pytest.raises(ValidationError, match="attempts needs a temperature above 0"):
         FromTeacherOptions(attempts=2)
+
+
+def test_other_changes_are_right_where_the_projects_tests_say_so() -> None:
+    said = (Message(role="user", content="Fix it"), Message(role="assistant", content="Done."))
+    before = {"a.py": b"x = 1", "tests/test_a.py": b"assert True"}
+    due = Due((), "Done.", before)
+    work = Work(said, {**before, "a.py": b"x = 2"}, "end_turn")
+    assert why_not_verified(due, work) == "the files are not as due"
+    assert why_not_verified(due, work, tests=True) is None
+    assert why_not_verified(due, work, tests=False) == "the tests do not pass"
+    cheated = replace(work, files={**before, "tests/test_a.py": b"assert 1"})
+    assert why_not_verified(due, cheated, tests=True) == "it changed the tests"
+
+
+@pytest.mark.anyio
+async def test_a_projects_tests_are_run(tmp_path: Path) -> None:
+    verdicts: dict[str, bool] = {}
+
+    async def run(name: str, wrong: int) -> None:
+        root = tmp_path / name
+        root.mkdir()
+        (root / "test_a.py").write_text(f"def test_a():\n    assert 1 + 1 == 2 + {wrong}\n")
+        verdicts[name] = await passes_tests(root)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run, "right", 0)
+        group.start_soon(run, "wrong", 1)
+    assert verdicts == {"right": True, "wrong": False}
