@@ -246,13 +246,11 @@ def _detach(recipe: "Recipe", store: "Store", arguments: list[str]) -> None:
     from punie.client.finding import punie_program
     from punie.training.errors import TrainingError
     from punie.training.output import written_in_words
-    from punie.training.pipeline.gating import with_gates
-    from punie.training.pipeline.graph import recipe_graph
-    from punie.training.pipeline.pipeline import whole_model
+    from punie.training.pipeline.pipeline import whole_graph, whole_model
     from punie.training.pipeline.runs import is_running, output_file
 
     # A wrong recipe is told here and now.
-    with_gates(recipe, recipe_graph(recipe, whole_model))
+    whole_graph(recipe, whole_model)
     if is_running(store, recipe.name):
         raise TrainingError(
             f"The pipeline {recipe.name} runs already; `punie pipeline status {recipe.name}` "

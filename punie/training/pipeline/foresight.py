@@ -12,7 +12,7 @@ from typing import Any
 from punie.models.catalog import ModelUnavailable, read_json_object
 from punie.training.data.dataset import Dataset, open_dataset
 from punie.training.errors import TrainingError
-from punie.training.pipeline.graph import FromFolder, FromStep, Graph, Node, Source
+from punie.training.pipeline.graph import FromFolder, FromStep, Graph, Node, Source, learner
 from punie.training.pipeline.runner import input_hashes, node_key
 from punie.training.pipeline.step import Given, Need
 from punie.training.pipeline.store import Record, Store
@@ -144,7 +144,7 @@ class Foresight:
 
     def _tokens_of(self, node: Node) -> Tokens | None:
         dataset = node.inputs.get("dataset")
-        model = node.inputs.get("model") or node.inputs.get("student")
+        model = learner(node)
         if not self.count_tokens or not dataset or not model:
             return None
         at, of = self.path(dataset[0]), self._tokenizer(model[0])

@@ -17,6 +17,7 @@ from punie.training.pipeline.graph import (
     Node,
     Source,
     in_order,
+    learner,
 )
 from punie.training.pipeline.kinds import kinds, step_of
 from punie.training.pipeline.recipe import Recipe, no_such
@@ -73,19 +74,22 @@ def _zero(recipe: Recipe, graph: Graph) -> Iterator[Node]:
 
 def _data(recipe: Recipe, graph: Graph) -> Iterator[Node]:
     seen: set[tuple[Source, ...]] = set()
+    known: set[Source] = set()
     for node in graph.nodes.values():
         if node.step.kind not in _LEARNING or "dataset" not in node.inputs:
             continue
         (dataset,) = node.inputs["dataset"]
-        model = node.inputs.get("model") or node.inputs.get("student")
-        if (dataset, *(model or ())) not in seen:
-            seen.add((dataset, *(model or ())))
+        model = learner(node)
+        if (dataset, *model) not in seen:
+            seen.add((dataset, *model))
             yield _gate(
                 recipe,
                 "data",
                 dataset,
                 {"dataset": (dataset,)} | ({"model": model} if model else {}),
+                f":{_named(model[0])}" if dataset in known else "",
             )
+            known.add(dataset)
 
 
 def _training(recipe: Recipe, graph: Graph) -> Iterator[Node]:
@@ -118,9 +122,13 @@ def _serving(recipe: Recipe, graph: Graph) -> Iterator[Node]:
 
 
 def _gate(
-    recipe: Recipe, gate: str, subject: Source, inputs: Mapping[str, tuple[Source, ...]]
+    recipe: Recipe,
+    gate: str,
+    subject: Source,
+    inputs: Mapping[str, tuple[Source, ...]],
+    more: str = "",
 ) -> Node:
-    of = subject.name if isinstance(subject, FromStep) else _short(subject.reference)
+    of = _named(subject) + more
     name = f"gate-{gate}:{of}"
     if f"gate-{gate}" not in kinds():
         raise TrainingError(f"This Punie has no gate {gate}, and nothing goes without.")
@@ -138,8 +146,10 @@ def _gate(
     return Node(name, step, options, known, table=table)
 
 
-def _short(reference: str) -> str:
-    return reference.rstrip("/").rpartition("/")[2]
+def _named(source: Source) -> str:
+    if isinstance(source, FromStep):
+        return source.name
+    return source.reference.rstrip("/").rpartition("/")[2]
 
 
 def _check_limits(recipe: Recipe, gates: list[Node]) -> None:

@@ -108,6 +108,14 @@ class Graph:
         return found
 
 
+def learner(node: Node) -> tuple[Source, ...]:
+    """Return the model whose tokens and window a step's dataset has to fit; none for some."""
+    for role in ("model", "student", "target"):
+        if node.inputs.get(role):
+            return node.inputs[role]
+    return ()
+
+
 def recipe_graph(recipe: Recipe, find_model: FindModel) -> Graph:
     """Check a recipe's steps and return their graph, still without the gates.
 

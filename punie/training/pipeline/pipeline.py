@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from punie.models.catalog import BUNDLED_ID, ModelUnavailable, bundled_directory, resolve_model
 from punie.models.made import data_folder, made_model, name_model
@@ -12,7 +13,7 @@ from punie.training.errors import TrainingError
 from punie.training.output import written_in_words
 from punie.training.pipeline.foresight import Foreseen, Foresight
 from punie.training.pipeline.gating import results, with_gates
-from punie.training.pipeline.graph import Graph, recipe_graph
+from punie.training.pipeline.graph import FindModel, Graph, recipe_graph
 from punie.training.pipeline.recipe import Recipe
 from punie.training.pipeline.runner import Running, run_graph
 from punie.training.pipeline.runs import (
@@ -22,6 +23,8 @@ from punie.training.pipeline.runs import (
     only_run,
     write_run,
 )
+from punie.training.pipeline.search import Search, closing, read_search
+from punie.training.pipeline.step import Figure
 from punie.training.pipeline.store import Store
 from punie.training.progress import Interrupted, Reporter, Stopped, never, quiet
 
@@ -100,15 +103,73 @@ def run_pipeline(
         TrainingError: the recipe is wrong, a step failed or a gate did not pass.
         Interrupted: it was asked to stop; the same call goes on.
     """
-    graph = with_gates(recipe, recipe_graph(recipe, whole_model))
+    graph, search = whole_graph(recipe, whole_model)
     check_names(graph, again)
     with only_run(store, recipe.name):
         run = new_run(recipe, order, graph, Foresight(store, count_tokens=False).look(graph))
         running = Running(store, run, report, _stops(store, recipe.name, stopped), again=again)
-        ending(running, lambda: run_graph(graph, running))
-        run.results = name_results(recipe, store, run, graph)
-        write_run(store, run)
+
+        def work() -> None:
+            if search is None:
+                run_graph(graph, running)
+                run.results = name_results(recipe, store, run, graph)
+            else:
+                _run_search(recipe, search, running)
+
+        ending(running, work)
     return run
+
+
+def whole_graph(recipe: Recipe, find_model: FindModel) -> tuple[Graph, Search | None]:
+    """Return the graph of a recipe with its gates, and the search if it wants one.
+
+    Raises:
+        TrainingError: the recipe is wrong; names the file, line, step and key.
+    """
+    search = read_search(recipe, find_model)
+    if search is not None:
+        return search.graph, search
+    return with_gates(recipe, recipe_graph(recipe, find_model)), None
+
+
+def _run_search(recipe: Recipe, search: Search, running: Running) -> None:
+    """Run all choices, then the gates at the end for the best one."""
+    run = running.run
+    run_graph(search.graph, running, keep_going=True)
+    step, _, figure = search.options.by.partition(".")
+    figures: dict[int, Figure] = {}
+    rows: list[dict[str, Any]] = []
+    for number, choice in enumerate(search.choices):
+        record = running.outcomes.get(choice.names[step])
+        row = {key: str(value) for key, value in choice.values.items()}
+        if record is None:
+            row[search.options.by] = _why(run, choice.names.values())
+        elif figure not in record.figures:
+            known = ", ".join(record.figures) or "none"
+            raise TrainingError(f"{step} has no figure {figure!r} to search by; it has {known}.")
+        else:
+            figures[number] = record.figures[figure]
+            row[search.options.by] = str(record.figures[figure])
+        rows.append(row)
+    best = search.best(figures)
+    if best is None:
+        raise TrainingError(f"No choice came to an end; the first: {rows[0][search.options.by]}")
+    rows[best]["best"] = True
+    run.searched = rows
+    final = closing(search, search.choices[best], whole_model)
+    left = {name: node for name, node in final.nodes.items() if name not in search.graph.nodes}
+    run.steps = [
+        *run.steps,
+        *(StepStatus(name=n, kind=node.step.kind, makes=node.makes) for n, node in left.items()),
+    ]
+    run_graph(Graph(left), running)
+    run.results = name_results(recipe, running.store, run, final)
+
+
+def _why(run: Run, names: Iterable[str]) -> str:
+    """Say why a choice has no figure."""
+    steps = [run.step(name) for name in names]
+    return next((one.sentence for one in steps if one.state in ("failed", "refused")), "not done")
 
 
 def check_names(graph: Graph, names: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from punie.models.memory import gigabytes
 from punie.training.errors import TrainingError
 from punie.training.gates.report import GateReport
 from punie.training.pipeline.foresight import Foreseen, Foresight, shape_lines
-from punie.training.pipeline.gating import results, with_gates
-from punie.training.pipeline.graph import FromFolder, Graph, recipe_graph
-from punie.training.pipeline.pipeline import described_model
+from punie.training.pipeline.gating import results
+from punie.training.pipeline.graph import FromFolder, Graph
+from punie.training.pipeline.pipeline import described_model, whole_graph
 from punie.training.pipeline.recipe import Recipe
 from punie.training.pipeline.status import duration
 from punie.training.pipeline.store import Store
@@ -40,7 +41,8 @@ class Plan:
     Attributes:
         problems: why it cannot run; without any it may start.
         cautions: what it takes that is not here, such as weights or memory.
-        results: the steps whose models come out at the end.
+        results: the steps whose models come out at the end, of a search all that may.
+        choices: the values that a search tries out.
     """
 
     recipe: Recipe
@@ -51,6 +53,7 @@ class Plan:
     problems: tuple[str, ...]
     cautions: tuple[str, ...]
     results: tuple[str, ...]
+    choices: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -68,7 +71,7 @@ def plan_recipe(recipe: Recipe, store: Store) -> Plan:
     Raises:
         TrainingError: the recipe is wrong; names the file, line, step and key.
     """
-    graph = with_gates(recipe, recipe_graph(recipe, described_model))
+    graph, search = whole_graph(recipe, described_model)
     models = tuple(_base_models(graph))
     steps = Foresight(store).look(graph)
     problems = [
@@ -86,6 +89,7 @@ def plan_recipe(recipe: Recipe, store: Store) -> Plan:
         problems=tuple(problems),
         cautions=tuple(_cautions(store, steps, models)),
         results=tuple(results(graph)),
+        choices=() if search is None else tuple(choice.values for choice in search.choices),
     )
 
 
@@ -118,15 +122,24 @@ def plan_lines(plan: Plan) -> list[str]:
     if disk:
         lines.append(f"disk: about {gigabytes(disk)}; {gigabytes(_free(plan.store))} are free")
     lines.append(f"outputs: {plan.store.folder}")
+    if plan.choices:
+        lines.append(f"search: {len(plan.choices)} choices, the best goes through the serving gate")
+        for number, choice in enumerate(plan.choices, 1):
+            shown = ", ".join(f"{key} = {value}" for key, value in choice.items())
+            lines.append(f"  #{number} {shown}")
     names = (
         [plan.recipe.name]
         if len(plan.results) == 1
         else [f"{plan.recipe.name}-{step}" for step in plan.results]
     )
-    lines += [
-        f"result: model {name} (from {step})"
-        for name, step in zip(names, plan.results, strict=True)
-    ]
+    lines += (
+        []
+        if plan.choices
+        else [
+            f"result: model {name} (from {step})"
+            for name, step in zip(names, plan.results, strict=True)
+        ]
+    )
     lines += [f"note: {one}" for one in plan.cautions]
     lines += [f"PROBLEM: {one}" for one in plan.problems]
     return lines
@@ -172,6 +185,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             for name, step in plan.steps.items()
         ],
         "results": list(plan.results),
+        "choices": [dict(choice) for choice in plan.choices],
         "cautions": list(plan.cautions),
         "problems": list(plan.problems),
     }
