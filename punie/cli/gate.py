@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from punie.cli.dataset.arguments import DatasetFolder, Model, options_of
+from punie.cli.dataset.arguments import (
+    DatasetFolder,
+    Json,
+    Model,
+    chat_format_of,
+    folder_of,
+    options_of,
+)
 from punie.cli.help import run_group
 from punie.cli.steps import step
-from punie.models.catalog import BUNDLED_ID, bundled_directory, resolve_model
 
 if TYPE_CHECKING:
     from punie.training.gates.report import GateReport
@@ -17,101 +23,182 @@ if TYPE_CHECKING:
 _Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model's folder, organisation/name or punie-tiny.")
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+_Share = typer.Option(metavar="SHARE", help="From 0 to 1.")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; exit codes: 0 passed, 1 failed, 2 wrong usage, 130 stopped."""
-    commands: dict[str, Callable[..., None]] = {"zero": zero, "data": data}
+    commands: dict[str, Callable[..., None]] = {
+        "zero": zero,
+        "data": data,
+        "conversion": conversion,
+        "serving": serving,
+    }
     summary = "Check what one step of training made before the next one starts."
     return run_group(commands, arguments, "gate", summary)
 
 
-def zero(model: _Model, as_json: _Json = False) -> None:
+def zero(model: _Model, as_json: Json = False) -> None:
     """Check a model's config, tokenizer and chat template; needs no weights."""
     with step():
         from punie.training.gates.zero import gate_zero
 
-        folder = _folder(model)
-        report = gate_zero(folder)
-        _keep(folder, report)
-    _tell(report, as_json)
+        found = gate_zero(_folder(model))
+        _tell(found, as_json, model)
 
 
 def data(
     dataset: DatasetFolder,
     model: Model = None,
-    direct: Annotated[
-        str, typer.Option(metavar="LEAST-MOST", help="Share of direct answers, in per cent.")
-    ] = "20-40",
-    most_of_one_tool: Annotated[
-        float, typer.Option(help="Share of the calls that one tool may have.")
-    ] = 0.6,
-    most_leaks: Annotated[
-        int, typer.Option(min=0, help="Examples that other parts may give away.")
-    ] = 0,
+    least_examples: Annotated[int, typer.Option(metavar="N", help="Examples to learn from.")] = 1,
+    least_direct: Annotated[float, _Share] = 0.2,
+    most_direct: Annotated[float, _Share] = 0.4,
+    most_of_one_tool: Annotated[float, _Share] = 0.6,
+    most_leaks: Annotated[int, typer.Option(metavar="N", help="Examples given away.")] = 0,
     most_unexecuted: Annotated[
-        int, typer.Option(min=0, help="Examples whose results no tool returned.")
+        int, typer.Option(metavar="N", help="Examples with results that no tool returned.")
     ] = 0,
     window: Annotated[
-        int | None, typer.Option(min=1, help="Tokens an example may have; else the model's window.")
+        int | None, typer.Option(metavar="TOKENS", help="The model's own if left out.")
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
-    """Check a dataset: form, balance, leaks between parts, results, lengths for a model."""
-    with step() as (show, stopped):
+    """Check a dataset: form, balance, leaks, executed results, and with --model lengths."""
+    with step() as (report, stopped):
         from punie.models.architecture import context_window
         from punie.models.catalog import read_json_object
-        from punie.models.mlx.chat_format import ChatFormat
         from punie.training.gates.data import DataLimits, data_gate
 
-        least, _, most = direct.partition("-")
         limits = options_of(
             DataLimits,
             {
-                "least_direct": _per_cent(least),
-                "most_direct": _per_cent(most),
+                "least_examples": least_examples,
+                "least_direct": least_direct,
+                "most_direct": most_direct,
                 "most_of_one_tool": most_of_one_tool,
                 "most_leaks": most_leaks,
                 "most_unexecuted": most_unexecuted,
                 "window": window,
             },
         )
-        folder = None if model is None else _folder(model)
-        chat_format = None if folder is None else ChatFormat.load(folder)
-        room = None if folder is None else context_window(read_json_object(folder / "config.json"))
-        report = data_gate(dataset, limits, chat_format, room, show, stopped)
-    _tell(report, as_json)
+        chat_format, own_window = None, None
+        if model is not None:
+            chat_format = chat_format_of(model)
+            own_window = context_window(read_json_object(folder_of(model) / "config.json"))
+        found = data_gate(dataset, limits, chat_format, own_window, report, stopped)
+        _tell(found, as_json)
 
 
-def _per_cent(text: str) -> float:
-    try:
-        return float(text) / 100
-    except ValueError:
-        raise typer.BadParameter("--direct wants two numbers, such as 20-40.") from None
+def conversion(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="The model before.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="The folder of the new one.")],
+    dataset: Annotated[
+        Path, typer.Option(metavar="DATASET", help="Examples whose answers are compared.")
+    ],
+    adapter: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The adapter, if one was fused.")
+    ] = None,
+    agreement: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Least share of the same tokens.")
+    ] = None,
+    divergence: Annotated[
+        float | None, typer.Option(metavar="NATS", help="Largest mean divergence.")
+    ] = None,
+    perplexity_ratio: Annotated[
+        float | None, typer.Option(metavar="RATIO", help="Largest ratio, after to before.")
+    ] = None,
+    examples: Annotated[int, typer.Option(metavar="N", help="Examples that are compared.")] = 32,
+    as_json: Json = False,
+) -> None:
+    """Check a fused or quantised model against the one that it was made of."""
+    with step() as (report, stopped):
+        from punie.training.process import prepare_process
+
+        prepare_process()
+        from punie.training.gates.conversion import ConversionLimits, conversion_gate
+        from punie.training.local_model import local_model
+
+        limits = options_of(
+            ConversionLimits,
+            {
+                "agreement": agreement,
+                "divergence": divergence,
+                "perplexity_ratio": perplexity_ratio,
+                "examples": examples,
+            },
+        )
+        found = conversion_gate(
+            local_model(before), after, dataset, limits, report, stopped, adapter=adapter
+        )
+        _tell(found, as_json, str(after))
+
+
+def serving(
+    model: _Model,
+    base: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A model that it may not be worse than.")
+    ] = None,
+    draft: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A draft model that is to serve along.")
+    ] = None,
+    tasks: Annotated[int, typer.Option(metavar="N", help="Held-out tasks to solve.")] = 40,
+    direct: Annotated[int, typer.Option(metavar="N", help="Questions that need no tool.")] = 12,
+    seed: Annotated[int, typer.Option(metavar="N", help="Which tasks.")] = 4_711,
+    least_tool: Annotated[float, _Share] = 0.7,
+    least_solved: Annotated[float, _Share] = 0.4,
+    least_direct: Annotated[float, _Share] = 0.7,
+    most_malformed: Annotated[float, _Share] = 0.02,
+    most_unended: Annotated[float, _Share] = 0.05,
+    most_repeating: Annotated[float, _Share] = 0.05,
+    max_tokens: Annotated[int, typer.Option(metavar="N", help="Of one answer.")] = 400,
+    parallel: Annotated[int, typer.Option(metavar="N", help="Sessions at a time.")] = 8,
+    as_json: Json = False,
+) -> None:
+    """Let a model work as the agent on held-out tasks, with the grammar and without."""
+    with step() as (report, stopped):
+        from punie.training.process import prepare_process
+
+        prepare_process(threads=1)  # a token's small products gain nothing from more
+        from punie.training.gates.serving import ServingLimits, serving_gate
+        from punie.training.local_model import local_model
+
+        limits = options_of(
+            ServingLimits,
+            {
+                "tasks": tasks,
+                "direct": direct,
+                "seed": seed,
+                "least_tool": least_tool,
+                "least_solved": least_solved,
+                "least_direct": least_direct,
+                "most_malformed": most_malformed,
+                "most_unended": most_unended,
+                "most_repeating": most_repeating,
+                "max_tokens": max_tokens,
+                "parallel": parallel,
+                "draft_model": draft,
+            },
+        )
+        known = None if base is None else local_model(base)
+        found = serving_gate(local_model(model), limits, known, report, stopped)
+        _tell(found, as_json, model)
 
 
 def _folder(reference: str) -> Path:
-    """Return where a model lies, with or without its weights; raise `ModelUnavailable`."""
-    if reference == BUNDLED_ID:
-        return bundled_directory()
+    """Return where a model lies, whole or not; raise `ModelUnavailable`."""
     folder = Path(reference).expanduser()
-    if folder.is_dir():
-        return folder.resolve()
-    path = resolve_model(reference).path
-    return folder if path is None else path
+    return folder.resolve() if folder.is_dir() else folder_of(reference)
 
 
-def _keep(folder: Path, report: "GateReport") -> None:
-    """Keep the report in a model's folder, but in none that others look after."""
-    from punie.models.provenance import read_provenance
-    from punie.training.provenance import record_gate
+def _tell(found: "GateReport", as_json: bool, model: str | None = None) -> None:
+    """Print a report, keep it in the model's folder if a folder was named, and end with 1 if so.
 
-    if read_provenance(folder) is not None:
-        record_gate(folder, report)
+    A model that is named otherwise lies where others look after it.
+    """
+    print(found.model_dump_json(indent=2) if as_json else "\n".join(found.lines()))
+    if model is not None and (folder := Path(model).expanduser()).is_dir():
+        from punie.training.provenance import record_gate
 
-
-def _tell(report: "GateReport", as_json: bool) -> None:
-    print(report.model_dump_json(indent=2) if as_json else "\n".join(report.lines()))
-    if not report.passed:
+        record_gate(folder, found)
+    if not found.passed:
         raise typer.Exit(1)
