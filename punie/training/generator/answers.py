@@ -51,10 +51,10 @@ def failure(result: str) -> str | None:
 def length_answer(path: str, result: str) -> str:
     """Say how many lines a file has, from what reading it returned."""
     total = re.search(r"^\(lines \d+-\d+ of (\d+);", result, re.MULTILINE)
-    if total:
-        return f"`{path}` has {total[1]} lines."
-    numbers = re.findall(r"^(\d+):", result, re.MULTILINE)
-    return f"`{path}` has {numbers[-1]} lines." if numbers else f"`{path}` is empty."
+    numbers = [total[1]] if total else re.findall(r"^(\d+):", result, re.MULTILINE)
+    if not numbers:
+        return f"`{path}` is empty."
+    return f"`{path}` has {numbers[-1]} line{'' if numbers[-1] == '1' else 's'}."
 
 
 def listing_answer(subject: str, result: str) -> str:

@@ -17,6 +17,9 @@ from typing import Literal
 PartName = Literal["train", "valid", "test"]
 
 _FILE = Path(__file__).with_name("phrases.toml")
+_NO_ORDER = frozenset(("I", "I'd", "there", "the", "two", "new", "where", "in", "let"))
+"""First words of requests that are no orders, before which "can you" makes no sense."""
+
 _CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
 _PLAIN = ("", "", "", "", "", "")
 OPENERS = (
@@ -25,6 +28,7 @@ OPENERS = (
     "could you please ", "go ahead and ", "let's ", "hi, ", "punie, ", "so, ", "first, ",
 )  # fmt: skip
 CLOSERS = (*_PLAIN, ".", ".", ".", " please", ", please", " for me", "!", ", thanks", " now", " :)")
+NEUTRAL_OPENERS = ("", "", "", "", "hey, ", "ok, ", "so, ", "next, ", "now, ", "punie, ")
 QUESTION_OPENERS = ("", "", "", "", "", "", "hey, ", "ok, ", "quick question: ", "and ", "so, ")
 
 
@@ -73,7 +77,10 @@ def dress(rng: Random, request: str, *, opened: bool = True, fixed: bool = False
     `fixed`: it begins with a name, which stays as it is.
     """
     question = request.endswith("?")
-    opener = rng.choice(QUESTION_OPENERS if question else OPENERS) if opened else ""
+    openers = QUESTION_OPENERS if question else OPENERS
+    if not question and (fixed or request.partition(" ")[0] in _NO_ORDER):
+        openers = NEUTRAL_OPENERS
+    opener = rng.choice(openers) if opened else ""
     request = opener + request
     if not question and (not request.endswith(("`", '"', "'")) or rng.random() < 0.5):
         request += rng.choice(CLOSERS)

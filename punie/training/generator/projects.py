@@ -136,7 +136,7 @@ def _module(
     if constants:
         blocks.append([constant.line for constant in constants])
         project.constants.extend(constants)
-    functions = rng.choice((0, 1, 1, 2, 3)) if constants else rng.choice((1, 1, 2, 3))
+    functions = rng.choice((0, 1, 1, 2, 3, 5) if constants else (1, 1, 2, 3, 4))
     for _ in range(functions):
         name = fresh(names.snake)
         blocks.append(_function(rng, names, name))
@@ -173,9 +173,11 @@ def _extras(
         project.files[f"tests/test_{fresh(names.snake)}.py"] = (
             f"def test_{names.word()}():\n    assert {left} + {right} == {shown}\n"
         )
-    if rng.random() < 0.06:
+    chance = rng.random()
+    if chance < 0.18:
         path = f"data/{fresh(names.word)}.txt"
-        rows = (f"{names.word()} {names.number()}\n" for _ in range(rng.randint(90, 140)))
+        length = rng.randint(90, 140) if chance < 0.06 else rng.randint(8, 60)
+        rows = (f"{names.word()} {names.number()}\n" for _ in range(length))
         project.files[path] = "".join(rows)
     if rng.random() < 0.3:
         project.files["pyproject.toml"] = (

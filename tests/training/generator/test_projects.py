@@ -2,6 +2,7 @@
 
 from random import Random
 
+from punie.training.generator.answers import length_answer
 from punie.training.generator.attaching import add_context
 from punie.training.generator.families import make_task
 from punie.training.generator.names import Names
@@ -40,3 +41,11 @@ def test_context_of_the_ide_keeps_the_request() -> None:
     prompts = {add_context(rng, "List the files", project) for _ in range(300)}
     assert all(prompt.startswith("List the files") for prompt in prompts)
     assert len(prompts) > 3
+
+
+def test_lines_are_counted_in_words() -> None:
+    assert length_answer("a.py", "1:x = 1") == "`a.py` has 1 line."
+    assert length_answer("a.py", "1:x = 1\n2:") == "`a.py` has 2 lines."
+    assert length_answer("a.py", "") == "`a.py` is empty."
+    cut = "1:x\n2:y\n(lines 1-2 of 90; go on with start_line=3)"
+    assert length_answer("a.py", cut) == "`a.py` has 90 lines."
