@@ -77,7 +77,7 @@ def dress(rng: Random, request: str, *, opened: bool = True, fixed: bool = False
     `fixed`: it begins with a name, which stays as it is.
     """
     question = request.endswith("?")
-    openers = QUESTION_OPENERS if question else OPENERS
+    openers: tuple[str, ...] = QUESTION_OPENERS if question else OPENERS
     if not question and (fixed or request.partition(" ")[0] in _NO_ORDER):
         openers = NEUTRAL_OPENERS
     opener = rng.choice(openers) if opened else ""

@@ -117,6 +117,9 @@ def rename(maker: TaskMaker) -> Task | None:
         return with_problems(f"Done: `{name}` is now `{new}`.", result)
 
     word = re.compile(rf"\b{name}\b")
+    other = re.compile(rf"\b{name}\b(?!\()")
+    if any(other.search(re.sub(r"import .*", "", text)) for text in maker.project.files.values()):
+        return None  # A local variable or a word of a text is called the same, and is not renamed.
     changed = {
         path: word.sub(new, text) for path, text in maker.project.files.items() if word.search(text)
     }
