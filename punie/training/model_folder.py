@@ -14,12 +14,11 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from punie.models.catalog import ModelUnavailable
 from punie.models.memory import gigabytes
-from punie.models.weights import read_header
+from punie.training.arrays import is_whole, save_arrays
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
-from punie.training.output import output_folder, written_in_words
+from punie.training.output import output_folder
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 
 SHARD_BYTES = 2 << 30
@@ -127,7 +126,7 @@ def write_weights(
         places.update(dict.fromkeys(names, file.name))
         shard = {name: tensors.pop(name) for name in names}
         done += sum(tensor.nbytes for tensor in shard.values())
-        if not _is_whole(file, shard):
+        if not is_whole(file, shard):
             for tensor in shard.values():
                 if stopped():
                     raise Interrupted(
@@ -135,7 +134,7 @@ def write_weights(
                         "command goes on from there."
                     )
                 mx.eval(tensor)
-            _save(file, shard)
+            save_arrays(file, shard, {"format": "mlx"})
         shard.clear()
         mx.clear_cache()
         report(Progress("writing weights", done / 1e6, total / 1e6, "MB"))
@@ -163,35 +162,3 @@ def _shards(tensors: Mapping[str, mx.array], shard_bytes: int) -> list[list[str]
 
 def _file_name(number: int, count: int) -> str:
     return "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
-
-
-def _is_whole(file: Path, shard: Mapping[str, mx.array]) -> bool:
-    if not file.is_file():
-        return False
-    try:
-        there = read_header(file)
-    except ModelUnavailable:
-        return False
-    return {name: (tensor.shape, tensor.nbytes) for name, tensor in there.items()} == {
-        name: (tuple(tensor.shape), tensor.nbytes) for name, tensor in shard.items()
-    }
-
-
-def _save(file: Path, shard: dict[str, mx.array]) -> None:
-    unfinished = file.with_name(f".{file.stem}.part.safetensors")
-    try:
-        mx.save_safetensors(str(unfinished), shard, metadata={"format": "mlx"})
-        # MLX does not tell every write that fails.
-        if not _is_whole(unfinished, shard):
-            raise RuntimeError("it was cut off")
-        unfinished.replace(file)
-    except OSError as error:
-        raise TrainingError(written_in_words(error, file)) from error
-    except RuntimeError as error:
-        free = shutil.disk_usage(file.parent).free
-        raise TrainingError(
-            f"{file} was not written ({str(error).strip() or 'no reason told'}; "
-            f"{gigabytes(free)} are free on the disk); make room and start again."
-        ) from error
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,9 +1,8 @@
 """The training loop: the halves of each batch are computed side by side, and summed."""
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,10 +13,10 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from punie.training.curve import curve_from
 from punie.training.distilling.targets import TargetSource
 from punie.training.distilling.teaching import Teaching
 from punie.training.errors import TrainingError
-from punie.training.output import write_text
 from punie.training.pretraining.batches import Batch, Example, epochs, halves, make_batch
 from punie.training.pretraining.checkpoint import Place, load_checkpoint, save_checkpoint
 from punie.training.pretraining.network import (
@@ -373,18 +372,9 @@ class _Run:
         self._before = self.place.elapsed
 
     @contextmanager
-    def log(self) -> Iterator[Callable[[dict[str, Any]], None]]:
+    def log(self) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         """Yield what writes a line of `log.jsonl`; lines after the checkpoint are taken back."""
-        file = self._folder / "log.jsonl"
-        kept = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        kept = [line for line in kept if json.loads(line)["step"] <= self.place.step]
-        write_text(file, "".join(line + "\n" for line in kept))
-        with file.open("a", encoding="utf-8") as log:
-
-            def note(values: dict[str, Any]) -> None:
-                log.write(json.dumps(values) + "\n")
-                log.flush()
-
+        with curve_from(self._folder / "log.jsonl", self.place.step) as note:
             yield note
 
     def workers(self) -> Workers:
@@ -423,7 +413,7 @@ class _Run:
             "epoch": following[0],
         }
 
-    def now_and_then(self, note: Callable[[dict[str, Any]], None]) -> None:
+    def now_and_then(self, note: Callable[[Mapping[str, Any]], None]) -> None:
         """Save and measure when it is time."""
         recipe = self._recipe
         if time.monotonic() - self._saved >= recipe.checkpoint_seconds:

@@ -55,7 +55,7 @@ def estimate_conversion(
     """
     if isinstance(options, QuantizeOptions):
         check_options(options)
-    model = _plain(config)
+    model = plain_model(config)
     plain = tensors_of(model)
     parameters = sum(tensor.size for tensor in plain.values())
     whole = sum(tensor.nbytes for tensor in plain.values())
@@ -83,7 +83,7 @@ def parameters_of(config: Mapping[str, Any]) -> int:
     Raises:
         TrainingError: the installed mlx-lm does not know it.
     """
-    return sum(tensor.size for tensor in tensors_of(_plain(config)).values())
+    return sum(tensor.size for tensor in tensors_of(plain_model(config)).values())
 
 
 def shapes_of(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -92,7 +92,7 @@ def shapes_of(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     Raises:
         TrainingError: the installed mlx-lm does not know it.
     """
-    return {name: tuple(tensor.shape) for name, tensor in tensors_of(_plain(config)).items()}
+    return {name: tuple(tensor.shape) for name, tensor in tensors_of(plain_model(config)).items()}
 
 
 def refuse_quantized(config: Mapping[str, Any]) -> None:
@@ -151,12 +151,12 @@ def _packed_bytes(config: Mapping[str, Any], whole: int) -> int:
     """Return the bytes of the weights as they are packed in the base."""
     if quantization_of(config) is None:
         return whole
-    model = _plain(config)
+    model = plain_model(config)
     pack_layers(model, plan_of(model, config))
     return sum(tensor.nbytes for tensor in tensors_of(model).values())
 
 
-def _plain(config: Mapping[str, Any]) -> Any:
+def plain_model(config: Mapping[str, Any]) -> Any:
     """Build the model of a config.json with nothing packed and without weights."""
     try:
         model = build_model({k: v for k, v in config.items() if k not in QUANTIZATION_KEYS})
