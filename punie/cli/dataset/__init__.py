@@ -15,6 +15,8 @@ def main(arguments: Sequence[str]) -> int:
     from punie.cli.dataset.generate import generate
     from punie.cli.dataset.import_ import import_
     from punie.cli.dataset.merge import merge
+    from punie.cli.dataset.render import render
+    from punie.cli.dataset.show import show
     from punie.cli.dataset.split import split
     from punie.cli.dataset.stats import stats
     from punie.cli.dataset.validate import validate
@@ -27,8 +29,10 @@ def main(arguments: Sequence[str]) -> int:
         "import": import_,
         "validate": validate,
         "stats": stats,
+        "show": show,
         "filter": filter_,
         "split": split,
         "merge": merge,
+        "render": render,
     }
     return run_group(commands, arguments, "dataset", "Make, check and change training data.")

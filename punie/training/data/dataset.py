@@ -19,6 +19,8 @@ from punie.training.output import output_folder
 
 FORMAT = 1
 MANIFEST = "dataset.json"
+RENDERED = "rendered.json"
+"""What tells of a dataset's token ids; see `punie.training.data.rendering`."""
 WHOLE = "all"
 """The name of the one part of a dataset that is not split yet."""
 
@@ -125,6 +127,11 @@ def open_dataset(folder: Path) -> Dataset:
     try:
         manifest = Manifest.model_validate_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if (folder / RENDERED).is_file():
+            raise TrainingError(
+                f"{folder} holds the token ids of a dataset, not its conversations; name the "
+                "dataset that they were rendered of."
+            ) from None
         raise TrainingError(
             f"There is no dataset in {folder} (no {MANIFEST}); name a folder that "
             "`punie dataset` wrote."

@@ -106,6 +106,8 @@ class PrefixRules:
 def example_faults(example: Example, rules: PrefixRules) -> Iterator[str]:
     """Yield what keeps an example from being learned from."""
     yield from _order_faults(example.messages)
+    if all(message.role != "assistant" for message in example.messages[example.context :]):
+        yield "it teaches nothing: no message behind its context is of the assistant"
     for place, message in enumerate(example.messages, 1):
         if message.role != "assistant":
             if message.tool_calls:

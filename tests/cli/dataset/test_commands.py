@@ -81,9 +81,9 @@ def test_gate(run: Run, tmp_path: Path) -> None:
     assert "gate data: FAILED" in done.stdout
     assert "FAIL direct answers: 50.0% of the examples call no tool" in done.stdout
     assert "ok   fits the model: the longest has" in done.stdout
-    done = run("gate", "data", folder, "--direct", "20-60", "--most-of-one-tool", "1", "--json")
+    done = run("gate", "data", folder, "--most-direct", "0.6", "--most-of-one-tool", "1", "--json")
     assert (done.returncode, json.loads(done.stdout)["gate"]) == (0, "data")
-    assert run("gate", "data", folder, "--direct", "much").returncode == 2
+    assert run("gate", "data", folder, "--most-direct", "2").returncode == 2
 
 
 def test_filter(run: Run, tmp_path: Path) -> None:
@@ -113,3 +113,29 @@ def test_import(run: Run, tmp_path: Path) -> None:
     assert "2 lines cannot be brought in, the first: " in done.stderr
     done = run("dataset", "import", str(file), "--out", out, "--skip-bad")
     assert (done.returncode, done.stdout) == (0, "all: 1 examples\n")
+
+
+def test_show_and_render(run: Run, tmp_path: Path) -> None:
+    folder, out = str(tmp_path / "data"), str(tmp_path / "out")
+    one = reading("What is in a.py?", project="p1", checked="files", context=0)
+    write(tmp_path / "data", train=[direct("Why?"), one])
+    done = run("dataset", "show", folder, "2")
+    assert done.stdout == (
+        f"{one.id}  train.jsonl line 2  generated, task read, project p1, executed, "
+        "checked by files\n\n[user]\nWhat is in a.py?\n\n[assistant]\n"
+        '-> read_file {\n  "path": "a.py"\n}\n\n[tool]\n1:x = 1\n\n[assistant]\na.py: 1:x = 1\n'
+    )
+    told = json.loads(run("dataset", "show", folder, one.id[:6], "--json", "--prefix").stdout)
+    assert (told["line"], told["prompt_prefix"]["instructions"]) == (2, "Be brief.")
+    assert "[tool]" in run("dataset", "show", folder, "--prefix").stdout
+    assert run("dataset", "show", folder, "train:9").stderr.endswith("has 2 lines, not 9.\n")
+    model = ("--model", "punie-tiny")
+    done = run("dataset", "render", folder, *model, "--example", "1")
+    assert "<|im_start|>assistant\n⟦A list can change, a tuple cannot.<|im_end|>⟧\n" in done.stdout
+    done = run("dataset", "render", folder, *model, "--out", out)
+    assert (done.returncode, done.stdout) == (0, "train: 2 sequences\n")
+    same = run("dataset", "render", out, *model, "--example", "train:2", "--ids").stdout
+    assert same == run("dataset", "render", folder, *model, "--example", "2", "--ids").stdout
+    assert run("dataset", "render", out, *model, "--example", one.id[:5]).returncode == 0
+    assert run("dataset", "render", out, *model, "--example", "9").returncode == 1
+    assert run("dataset", "render", folder, *model).returncode == 2

@@ -44,6 +44,13 @@ def test_a_last_call_may_be_left_without_its_result() -> None:
     assert not faults(user("look"), called("read_file", path="a"))
 
 
+def test_context_must_leave_something_to_learn() -> None:
+    talk = [user("a"), answer("b"), user("c"), answer("d")]
+    assert not list(example_faults(example(*talk, context=3), RULES))
+    (fault,) = example_faults(example(*talk, context=4), RULES)
+    assert fault.startswith("it teaches nothing")
+
+
 READ = called("read_file", path="a")
 
 
