@@ -28,6 +28,7 @@ class LearningRun(BaseModel):
 
     Attributes:
         name: made of what goes in, so that the same examples are learned once.
+        key: hash of the options and the base.
         base: reference of the model that it began with.
         started: seconds since 1970.
         examples: how many of the user's own.
@@ -40,6 +41,7 @@ class LearningRun(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str
+    key: str = ""
     base: str
     started: float
     examples: int
@@ -81,6 +83,7 @@ def read_runs(folder: Path) -> list[LearningRun]:
 
 def write_run(folder: Path, run: LearningRun) -> None:
     """Write down how a run is; raise `TrainingError`."""
+    run_folder(folder, run.name).mkdir(parents=True, exist_ok=True)
     write_text(run_folder(folder, run.name) / _RUN, run.model_dump_json(indent=1) + "\n")
 
 
@@ -140,27 +143,39 @@ def _remove_derived(folder: Path, name: str) -> list[str]:
     """Delete from the store what was made of a run's examples, directly or not."""
     store = store_of(folder)
     run = next((run for run in read_runs(folder) if run.name == name), None)
-    tainted = set() if run is None else {run.dataset}
-    records = dict(store.records())
-    removed: list[str] = []
-    spreading = True
-    while spreading:
-        spreading = False
-        for key, record in list(records.items()):
-            inputs = {one for hashes in record.inputs.values() for one in hashes}
-            if tainted & inputs:
-                tainted.add(record.output)
-                _remove(store, key)
-                removed.append(record.artifact)
-                del records[key]
-                spreading = True
+    removed = remove_derived(store, set() if run is None else {run.dataset})
+    finished = {key for key, _ in store.records()}
     for key in store.all_keys():
-        if key not in records:
-            _remove(store, key)  # Nobody can tell what an unfinished step has read.
+        if key not in finished:
+            remove_step(store, key)  # Nobody can tell what an unfinished step has read.
     return removed
 
 
-def _remove(store: Store, key: str) -> None:
+def remove_derived(store: Store, tainted: set[str]) -> list[str]:
+    """Delete all steps that read what has one of these hashes, or what was made of it.
+
+    Returns what their outputs were. Raises `TrainingError` if a process works on one.
+    """
+    records = dict(store.records())
+    tainted = set(tainted)
+    removed: list[str] = []
+    while True:
+        reached = [
+            key
+            for key, record in records.items()
+            if not tainted.isdisjoint(one for hashes in record.inputs.values() for one in hashes)
+        ]
+        if not reached:
+            return removed
+        for key in reached:
+            record = records.pop(key)
+            tainted.add(record.output)
+            remove_step(store, key)
+            removed.append(record.artifact)
+
+
+def remove_step(store: Store, key: str) -> None:
+    """Delete a step with its output; raise `TrainingError` if a process works on it."""
     if not store.remove(key):
         raise TrainingError(
             "Learning is going on; stop it first, with Ctrl-C where it runs, and delete then."

@@ -1,12 +1,12 @@
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
 import pytest
 
 from punie.models.made import made_model, name_model
-from punie.settings import Settings, load_settings, user_settings_file
-from punie.training.data.from_sessions import Collected, FromSessionsOptions
+from punie.settings import Settings
+from punie.training.data.dataset import write_dataset
+from punie.training.data.from_sessions import Collected, FromSessionsOptions, manifest_of
 from punie.training.errors import TrainingError
 from punie.training.learning.deleting import delete_examples, plan_deletion
 from punie.training.learning.ledger import learning_folder, look, read_ledger, remember
@@ -19,7 +19,8 @@ from punie.training.learning.runs import (
     store_of,
     write_run,
 )
-from punie.training.pipeline.store import Record
+from punie.training.pipeline.pipeline import open_store
+from punie.training.pipeline.store import Record, Store
 from tests.training.stored_sessions import StoredSession, says, use
 
 pytestmark = pytest.mark.anyio
@@ -27,33 +28,13 @@ OPTIONS = FromSessionsOptions()
 READ = use("read_file", path="a.py")
 
 
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("PUNIE_CONFIG_DIR", str(tmp_path / "config"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    user_settings_file().parent.mkdir()
-    user_settings_file().write_text("learn_from_sessions = true\n")
-    return load_settings(state_dir=tmp_path / "state")
+async def seen(settings: Settings, options: FromSessionsOptions = OPTIONS) -> Collected:
+    return await anyio.to_thread.run_sync(look, options, settings)
 
 
-@pytest.fixture
-async def session(tmp_path: Path, settings: Settings) -> AsyncIterator[StoredSession]:
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "a.py").write_text("x = 1\n")
-    opened = StoredSession(settings, project)
-    yield opened
-    await opened.aclose()
-
-
-async def seen(settings: Settings) -> Collected:
-    return await anyio.to_thread.run_sync(look, OPTIONS, settings)
-
-
-def put(folder: Path, key: str, inputs: list[str], output: str, kind: str = "tune") -> None:
+def put(folder: Path | Store, key: str, inputs: list[str], output: str, kind: str = "tune") -> None:
     """Put a finished step into the store, with something in its output."""
-    store = store_of(folder)
+    store = folder if isinstance(folder, Store) else store_of(folder)
     store.output(key, "model").mkdir(parents=True)
     (store.output(key, "model") / "weights").write_text("what was learned")
     record = Record(
@@ -142,6 +123,30 @@ async def test_what_an_earlier_run_has_can_be_deleted_after_its_session_is_gone(
     assert deletion.runs == ("learned-one",)
     delete_examples(folder, deletion)
     assert store_of(folder).all_keys() == []
+
+
+async def test_what_a_pipeline_took_by_itself_is_deleted_too(
+    session: StoredSession, settings: Settings
+) -> None:
+    folder = learning_folder(settings)
+    await session.turn("What is in a.py?", READ, says("x."))
+    store = open_store()
+    for key, project in (("with", session.project), ("without", session.project.parent / "none")):
+        put(store, key, [], f"{key}-output", "from-sessions")
+        out = store.step(key) / "dataset"
+        options = FromSessionsOptions(include=(project,))
+        found = await seen(settings, options)
+        write_dataset(out, manifest_of(options, found), {"all": found.examples.values()})
+        record = store.record(key)
+        assert record is not None
+        store.finish(key, record.model_copy(update={"artifact": "dataset"}))
+        put(store, f"{key}-tuned", [f"{key}-output"], f"{key}-tuned-output")
+    found = await seen(settings)
+    deletion = plan_deletion(folder, found, [*found.examples])
+    assert deletion.steps == ("with",)
+    deleted = delete_examples(folder, deletion)
+    assert deleted.removed == {"pipelines: with": ["model"]}
+    assert store.all_keys() == ["without", "without-tuned"]
 
 
 async def test_nothing_is_deleted_while_a_step_works_on_it(
