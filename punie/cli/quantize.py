@@ -62,6 +62,9 @@ def quantize(
     examples: Annotated[
         int, typer.Option(metavar="N", min=1, help="How many examples are compared.")
     ] = 64,
+    tasks: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Solve N held-out tasks before and after.")
+    ] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how big it will be; needs config.json.")
     ] = False,
@@ -82,6 +85,7 @@ def quantize(
             learning_rate=learning_rate,
             target_bits=target_bits,
             examples=examples,
+            tasks=tasks,
         )
         if dry_run:
             _show_estimate(options, Path(model))
@@ -140,6 +144,5 @@ def _show_estimate(options: Any, folder: Path) -> None:
 
 
 def _show_table(rows: Sequence[tuple[str, str, str]]) -> None:
-    print(f"{'':24}{'before':>14}{'after':>14}")
-    for name, before, after in rows:
-        print(f"{name:24}{before:>14}{after:>14}".rstrip())
+    for name, before, after in [("", "before", "after"), *rows]:
+        print(f"{name:24}{before:>18}{after:>18}".rstrip())

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from punie.evaluation.intervals import Rate, paired, rate
 from punie.models.catalog import read_json_object
 from punie.models.memory import gigabytes
 from punie.models.weights import read_weights
 from punie.training.comparing import Comparison
+from punie.training.progress import Reporter, Stopped, never, quiet
 from punie.training.quantizing.estimate import parameters_of
 
 FILE_NAME = "conversion.json"
@@ -27,6 +29,28 @@ class Size(BaseModel):
     bits_per_weight: float
 
 
+class TaskComparison(BaseModel):
+    """How many of the same held-out tasks were solved before and after.
+
+    Attributes:
+        tasks: how many there were.
+        before: solved by the model before.
+        after: solved by the model after.
+        gained: solved only after.
+        lost: solved only before.
+        p: how likely so uneven a split of gained and lost is if nothing changed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    tasks: int
+    before: int
+    after: int
+    gained: int
+    lost: int
+    p: float
+
+
 class ConversionReport(BaseModel):
     """What `conversion.json` holds.
 
@@ -35,6 +59,7 @@ class ConversionReport(BaseModel):
         after: size of what came out.
         left_out: layers that could not be packed, as their width is no multiple of the group size.
         comparison: how far the answers moved; None without a dataset.
+        solved: held-out tasks solved with the agent; None if none were asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +68,7 @@ class ConversionReport(BaseModel):
     after: Size
     left_out: tuple[str, ...] = ()
     comparison: Comparison | None = None
+    solved: TaskComparison | None = None
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Return the report as rows of a table: what, before, after."""
@@ -58,9 +84,47 @@ class ConversionReport(BaseModel):
             rows += [
                 ("perplexity", f"{found.perplexity_before:.4f}", f"{found.perplexity_after:.4f}"),
                 ("same next token", "", f"{found.agreement:.2%}"),
-                ("divergence (nats)", "", f"{found.divergence:.5f}"),
+                ("divergence (nats)", "", f"{found.divergence:.2g}"),
+            ]
+        if (tasks := self.solved) is not None:
+            before, after = (rate(hits, tasks.tasks) for hits in (tasks.before, tasks.after))
+            rows += [
+                ("tasks solved", f"{before.value:.1%}", f"{after.value:.1%}"),
+                ("  95% interval", _interval(before), _interval(after)),
+                ("  gained, lost", "", f"{tasks.gained}, {tasks.lost} (p = {tasks.p:.2g})"),
             ]
         return rows
+
+
+def compare_on_tasks(
+    before: Path,
+    after: Path,
+    count: int,
+    report: Reporter = quiet,
+    stopped: Stopped = never,
+) -> TaskComparison:
+    """Let two models solve the same held-out tasks with the agent.
+
+    Raises:
+        Interrupted: it was asked to stop.
+        TrainingError: a model cannot be run by the engine.
+    """
+    from punie.evaluation.tasks import TaskOptions, evaluate_tasks
+
+    options = TaskOptions(count=count)
+    first, second = (
+        [each.solved for each in evaluate_tasks(model.resolve(), options, None, report, stopped)]
+        for model in (before, after)
+    )
+    changed = paired(first, second)
+    return TaskComparison(
+        tasks=count,
+        before=sum(first),
+        after=sum(second),
+        gained=changed.gained,
+        lost=changed.lost,
+        p=changed.p,
+    )
 
 
 def measured_size(folder: Path) -> Size:
@@ -84,3 +148,7 @@ def read_report(folder: Path) -> ConversionReport | None:
     if not file.is_file():
         return None
     return ConversionReport.model_validate_json(file.read_text(encoding="utf-8"))
+
+
+def _interval(of: Rate) -> str:
+    return f"{of.low:.1%} to {of.high:.1%}"

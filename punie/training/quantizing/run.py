@@ -30,7 +30,12 @@ from punie.training.quantizing.learned import (
     refuse_without_memory,
 )
 from punie.training.quantizing.options import QuantizeOptions, check_options
-from punie.training.quantizing.report import FILE_NAME, ConversionReport, measured_size
+from punie.training.quantizing.report import (
+    FILE_NAME,
+    ConversionReport,
+    compare_on_tasks,
+    measured_size,
+)
 
 
 def quantize(
@@ -88,6 +93,9 @@ def quantize(
             comparison=None
             if examples is None
             else _compared(options, model, folder, examples, report, stopped),
+            solved=compare_on_tasks(model, folder, options.tasks, report, stopped)
+            if options.tasks
+            else None,
         )
         write_text(folder / FILE_NAME, found.model_dump_json(indent=2) + "\n")
         write_provenance(folder, "quantize", parents, settings)

@@ -6,7 +6,7 @@ import mlx.core as mx
 import pytest
 
 from punie.models.architecture import quantization_of
-from punie.models.catalog import read_json_object
+from punie.models.catalog import bundled_directory, read_json_object
 from punie.models.provenance import read_provenance
 from punie.models.weights import read_weights
 from punie.training.data.dataset import Manifest, write_dataset
@@ -201,3 +201,16 @@ def test_an_adapter_on_a_quantised_base(tmp_path: Path, base: Path) -> None:
     # At 8 bits little is lost by it.
     assert mx.allclose(logits_of(into), logits_of(out), atol=0.1).item()
     assert distance(out, packed) > 10 * distance(out, into)
+
+
+def test_tasks_are_solved_before_and_after(tmp_path: Path) -> None:
+    chosen = QuantizeOptions(bits=8, tasks=2)
+    out = quantize(chosen, bundled_directory(), None, tmp_path / "out")
+    found = read_report(out)
+    assert found is not None
+    assert found.solved is not None
+    # Eight bits answer as the full model does.
+    assert found.solved.tasks == 2
+    assert found.solved.before == found.solved.after > 0
+    assert (found.solved.gained, found.solved.lost) == (0, 0)
+    assert "tasks solved" in [row[0] for row in found.rows()]
