@@ -1,5 +1,6 @@
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,63 @@ def test_plan_run_status_and_gc(punie: Command, project: Path) -> None:
     )
     assert "1 outputs are deleted" in cleared.stdout
     assert not Path(state["output"]).exists()
+
+
+def test_it_runs_without_the_terminal_until_it_is_stopped_and_goes_on(
+    punie: Command, project: Path
+) -> None:
+    punie.extra["MLX_DISABLE_COMPILE"] = "1"
+    slow = SPLIT.replace('"parts"', '"slow"', 1) + SLOW
+    (project / "slow.toml").write_text(slow)
+    started = punie("pipeline", "run", "slow.toml", "--detach")
+    twice = punie("pipeline", "run", "slow.toml", "--detach")
+    _wait_for(punie, lambda run: _step(run, "base")["progress"] is not None)
+    stopped = punie("pipeline", "stop")
+    after = json.loads(punie("pipeline", "status", "slow", "--json").stdout)
+    nothing = punie("pipeline", "stop", "slow")
+
+    assert started.returncode == 0, started.stderr
+    assert "`punie pipeline status slow`" in started.stdout
+    assert (twice.returncode, "runs already" in twice.stderr) == (1, True)
+    assert stopped.returncode == 0, stopped.stderr
+    assert (after["state"], _step(after, "base")["state"]) == ("stopped", "stopped")
+    assert _step(after, "parts")["state"] == "done"
+    assert nothing.stderr == "punie: No pipeline slow is running.\n"
+
+
+SLOW = """
+[gates.data]
+most_of_one_tool = 1
+most_leaks = 100
+
+[steps.base]
+kind = "pretrain"
+dataset = "@parts"
+vocab = 300
+hidden = 32
+layers = 2
+heads = 4
+key_value_heads = 2
+head_dim = 8
+inner = 64
+tokens = 512
+steps = 100000
+"""
+
+
+def _step(run: dict, name: str) -> dict:  # type: ignore[type-arg]
+    return next(step for step in run["steps"] if step["name"] == name)
+
+
+def _wait_for(punie: Command, wanted) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        run = json.loads(punie("pipeline", "status", "--json").stdout)
+        assert run["state"] == "running", run
+        if wanted(run):
+            return
+        time.sleep(0.1)
+    raise AssertionError("it does not get on")
 
 
 def test_what_is_wrong_is_one_sentence(punie: Command, project: Path) -> None:

@@ -118,7 +118,11 @@ def _conversion(recipe: Recipe, graph: Graph) -> Iterator[Node]:
 
 def _serving(recipe: Recipe, graph: Graph) -> Iterator[Node]:
     for name in results(graph):
-        yield _gate(recipe, "serving", FromStep(name), {"model": (FromStep(name),)})
+        inputs: dict[str, tuple[Source, ...]] = {"model": (FromStep(name),)}
+        base = _base(graph, graph.nodes[name])
+        if base is not None:
+            inputs["base"] = (base,)
+        yield _gate(recipe, "serving", FromStep(name), inputs)
 
 
 def _gate(
@@ -171,6 +175,14 @@ def _dataset_before(graph: Graph, node: Node) -> Source | None:
                 graph.nodes[source.name] for source in sources if isinstance(source, FromStep)
             ]
     return None
+
+
+def _base(graph: Graph, node: Node) -> Source | None:
+    """Return the model from elsewhere that a model was made of, None if it was made of nothing."""
+    before = learner(node)
+    while before and isinstance(before[0], FromStep):
+        before = learner(graph.nodes[before[0].name])
+    return before[0] if before else None
 
 
 def _waiting(graph: Graph, gates: list[Node]) -> list[Node]:

@@ -184,10 +184,12 @@ def _node(recipe: Recipe, name: str, find_model: FindModel) -> Node:
     kind_of_options = step.options_type()
     if step.seeded and "seed" in kind_of_options.model_fields:
         values.setdefault("seed", recipe.seed)
+    hidden = set(step.renamed.values())
+    names = [*step.renamed, *(one for one in kind_of_options.model_fields if one not in hidden)]
     for key in values:
-        if key not in kind_of_options.model_fields:
-            known = [*step.roles, *kind_of_options.model_fields]
-            raise recipe.complaint(no_such(key, known), table, key)
+        if key not in names:
+            raise recipe.complaint(no_such(key, [*step.roles, *names]), table, key)
+    values = {step.renamed.get(key, key): value for key, value in values.items()}
     options = recipe.validated(kind_of_options, values, table)
     return Node(name, step, options, inputs, table=table)
 

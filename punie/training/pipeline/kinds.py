@@ -16,12 +16,15 @@ _MODULES = {
     "fuse": "fuse",
     "gate-conversion": "gate_conversion",
     "gate-data": "gate_data",
+    "gate-serving": "gate_serving",
     "gate-zero": "gate_zero",
+    "generate": "generate",
     "merge": "merge",
     "own-answers": "own_answers",
     "pretrain": "pretrain",
     "quantize": "quantize",
     "split": "split",
+    "tune": "tune",
 }
 """Module in `punie.training.pipeline.steps` by kind."""
 

@@ -131,6 +131,7 @@ class Step:
         computes: whether it runs MLX, so that its process is prepared for that.
         unit: what `work` counts, if it counts anything.
         seeded: whether the recipe's seed is its own if it is given none.
+        renamed: the options that have another name in recipes, by that name.
     """
 
     kind: ClassVar[str]
@@ -140,6 +141,7 @@ class Step:
     computes: ClassVar[bool] = False
     unit: ClassVar[str] = ""
     seeded: ClassVar[bool] = True
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def options_type(self) -> type[BaseModel]:
         """Return the model of the options."""

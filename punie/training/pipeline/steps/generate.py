@@ -1,0 +1,33 @@
+"""Generating examples by really executing the tools, as a step."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from punie.training.pipeline.step import Call, DatasetStep
+
+
+class Generate(DatasetStep):
+    """Examples of a preset's families, with parts that have nothing in common."""
+
+    kind = "generate"
+    unit = "examples"
+
+    def options_type(self) -> type[BaseModel]:
+        """Return the model of the options."""
+        from punie.training.generator.generate import GenerateOptions
+
+        return GenerateOptions
+
+    def run(self, call: Call) -> None:
+        """Generate them."""
+        from punie.training.generator.generate import generate
+
+        generate(call.options, call.out, call.report, call.stopped)
+
+    def work(self, options: Any) -> float | None:
+        """Return the examples."""
+        return float(options.train + options.valid + options.test)
+
+
+STEP = Generate()
