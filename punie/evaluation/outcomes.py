@@ -46,6 +46,7 @@ class Work:
         requests: model calls.
         tokens: tokens that it wrote.
         trouble: what kept it from working, such as a failed engine; "" for nothing.
+        tests: whether the project's own tests pass, where that is what counts; None elsewhere.
     """
 
     messages: tuple[Message, ...]
@@ -57,6 +58,7 @@ class Work:
     requests: int = 0
     tokens: int = 0
     trouble: str = ""
+    tests: bool | None = None
 
     @property
     def calls(self) -> tuple[Function, ...]:
@@ -84,7 +86,8 @@ class Outcome(BaseModel):
         arguments_soft: some call of the right tool means the same: defaults written out, paths
             written in another way.
         solved: the files afterwards and the last answer are what the teacher left and said.
-        solved_soft: the files are, and the answer names every fact that the teacher's names.
+        solved_soft: the files are, or where tests decide these pass untouched, and the answer names
+            every fact that the teacher's names.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -134,7 +137,8 @@ def judge(number: int, attempt: int, kind: str, steps: int, due: Due, work: Work
         arguments=None if wanted is None else first is not None and _exact(first, wanted),
         arguments_soft=None if wanted is None else any(_means(call, wanted) for call in alike),
         solved=same_files and _untimed(work.answer) == _untimed(due.answer),
-        solved_soft=same_files and names_facts(work.answer, due.answer),
+        solved_soft=(same_files if work.tests is None else work.tests and same_tests(due, work))
+        and names_facts(work.answer, due.answer),
         due=due.calls,
         due_answer=due.answer,
         answer=work.answer,
@@ -146,6 +150,21 @@ def judge(number: int, attempt: int, kind: str, steps: int, due: Due, work: Work
         trouble=work.trouble,
         messages=work.messages,
     )
+
+
+def same_tests(due: Due, work: Work) -> bool:
+    """Tell whether a model left the tests as they are."""
+    one, other = (
+        {path: text for path, text in files.items() if is_test(path)}
+        for files in (due.files, work.files)
+    )
+    return one == other
+
+
+def is_test(path: str) -> bool:
+    """Tell whether a file holds tests."""
+    name = path.rpartition("/")[2]
+    return name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py"
 
 
 def names_facts(answer: str, due: str) -> bool:

@@ -32,6 +32,7 @@ from punie.models.mlx.chat.messages import MALFORMED
 from punie.tools.base import AnyTool, ReadLedger, ToolLimits
 from punie.training.data.example import Function, Message
 from punie.training.data.served import messages_after
+from punie.workspace.base import CommandRequest, WorkspaceError
 from punie.workspace.local import LocalWorkspace
 from punie.workspace.sandbox.view import SandboxOptions
 
@@ -39,6 +40,7 @@ CONFINED = SandboxOptions(wanted="always")
 """Nobody watches what a model under test runs, so it runs in a sandbox."""
 
 _IGNORED = frozenset({"__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".idea"})
+_TEST_SECONDS = 60.0
 _STAND_IN = "/project"
 
 
@@ -158,6 +160,18 @@ def project_files(root: Path) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file() and not _IGNORED & set(path.relative_to(root).parts)
     }
+
+
+async def passes_tests(root: Path) -> bool:
+    """Tell whether a project's tests pass, run confined."""
+    workspace = LocalWorkspace([root], CONFINED)
+    try:
+        asked = CommandRequest("python3 -m pytest -q", root, _TEST_SECONDS)
+        return (await workspace.run(asked)).exit_code == 0
+    except WorkspaceError:
+        return False
+    finally:
+        await workspace.aclose()
 
 
 def _calls_that_did_not_run(events: Sequence[TurnEvent]) -> int:

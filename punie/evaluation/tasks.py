@@ -7,9 +7,9 @@ seed is the same whatever else is asked for, so that evaluations can be compared
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, Self
@@ -18,20 +18,26 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from punie.evaluation.outcomes import Due, Outcome, judge, outcome_line, summarise
-from punie.evaluation.session import CONFINED, Conditions, let_model_work, project_files
+from punie.evaluation.session import (
+    CONFINED,
+    Conditions,
+    let_model_work,
+    passes_tests,
+    project_files,
+)
 from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.options import EngineOptions
 from punie.models.streaming import ModelUse, StreamingModel
-from punie.tools.catalog import ALL_TOOLS
 from punie.training.data.example import Function
 from punie.training.errors import TrainingError
 from punie.training.generator.attaching import add_context
-from punie.training.generator.families import make_task
+from punie.training.generator.families import DIRECT_FAMILIES, FAMILIES
 from punie.training.generator.names import Names
-from punie.training.generator.presets import preset
+from punie.training.generator.presets import Mix, preset
 from punie.training.generator.projects import Project, make_project
 from punie.training.generator.rollout import Conversation
+from punie.training.generator.shards import command_environment, offered_tools
 from punie.training.generator.tasks import Task, TaskMaker
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
@@ -44,9 +50,10 @@ SUMMARY = "evaluation.json"
 _KEY = "unfinished.txt"
 
 Wording = Literal["known", "unseen"]
-_PRESET = "tiny"
 _DRAWS = 2_000
-"""How often a task of the wanted kinds is drawn before it is said that there is none."""
+"""How many projects are made before it is said that none has something for a family."""
+_AGAIN = 5
+"""How often a task is drawn again whose own teacher does not do what is due."""
 
 
 class TaskOptions(BaseModel):
@@ -56,7 +63,10 @@ class TaskOptions(BaseModel):
         count: how many tasks.
         seed: which tasks.
         wording: phrases that training shows too, or phrases that it never shows.
-        kinds: only tasks of these kinds; all if empty.
+        preset: the generator's mix of tasks, with the limits of its tools; see `presets.toml`.
+        families: only tasks of these families; those of the preset if empty.
+        direct: True for questions that need no tool alone, False for tasks that need one; None for
+            both as the preset mixes them.
         attempts: tries at each task; more than one needs a temperature above 0.
         temperature: 0 takes the likeliest token always.
         guided: whether the grammar holds calls, as in the product.
@@ -72,7 +82,9 @@ class TaskOptions(BaseModel):
     count: int = Field(default=100, ge=1, le=100_000)
     seed: int = 90_210
     wording: Wording = "known"
-    kinds: tuple[str, ...] = ()
+    preset: str = "tiny"
+    families: tuple[str, ...] = ()
+    direct: bool | None = None
     attempts: int = Field(default=1, ge=1, le=100)
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
     guided: bool = True
@@ -92,6 +104,35 @@ class TaskOptions(BaseModel):
         """A hash of all that decides the outcomes."""
         return value_hash(self.model_dump(mode="json", exclude={"parallel"}))
 
+    @property
+    def mix(self) -> Mix:
+        """The generator's mix; raises `TrainingError` for a preset that there is not."""
+        return preset(self.preset)
+
+    def weights(self) -> Mapping[str, float]:
+        """Return how often which family is drawn.
+
+        Raises:
+            TrainingError: there is no such preset or family, or no task is left.
+        """
+        unknown = [name for name in self.families if name not in FAMILIES]
+        if unknown:
+            raise TrainingError(
+                f"The generator has no family of tasks {unknown[0]!r}; there are "
+                f"{', '.join(FAMILIES)}."
+            )
+        usual = self.mix.all_weights()
+        wanted = {name: usual.get(name, 1.0) for name in self.families} or usual
+        if self.direct is not None:
+            wanted = {
+                name: weight
+                for name, weight in wanted.items()
+                if (name in DIRECT_FAMILIES) == self.direct
+            }
+        if not wanted:
+            raise TrainingError("No family of tasks is left; leave `families` or `direct` out.")
+        return wanted
+
 
 @dataclass(frozen=True)
 class HeldOutTask:
@@ -103,21 +144,29 @@ class HeldOutTask:
     prompt: str
 
 
-def held_out_task(number: int, options: TaskOptions) -> HeldOutTask:
-    """Return the task of this number; it depends on seed, wording and kinds alone.
+def held_out_task(number: int, options: TaskOptions, again: int = 0) -> HeldOutTask:
+    """Return the task of this number.
+
+    It depends on seed, wording, preset and families alone; with `again` it is another one.
 
     Raises:
-        TrainingError: there are no tasks of these kinds.
+        TrainingError: there are no such tasks.
     """
+    weights = options.weights()
+    names = list(weights)
+    drawn = Random(f"{options.seed}:{number}:{again}")
+    family = drawn.choices(names, [weights[name] for name in names])[0]
     for draw in range(_DRAWS):
-        rng = Random(f"{options.seed}:{number}:{draw}")
+        rng = Random(f"{options.seed}:{number}:{again}:{draw}")
         project = make_project(rng, held_out=True)
         maker = TaskMaker(rng, Names(rng, held_out=True), project, options.wording == "unseen")
-        task = make_task(maker, preset(_PRESET).all_weights())
-        if not options.kinds or task.kind in options.kinds:
+        task = FAMILIES[family](maker)
+        if task is not None:
+            files = {**project.files, **task.before}
+            there = {path: text for path, text in files.items() if text is not None}
+            project = replace(project, files=there)
             return HeldOutTask(number, project, task, add_context(rng, task.prompt, project))
-    named = ", ".join(options.kinds)
-    raise TrainingError(f"The generator makes no tasks of the kinds {named}; name others.")
+    raise TrainingError(f"No project has something for tasks of the family {family!r}.")
 
 
 def evaluate_tasks(
@@ -283,7 +332,7 @@ async def solve_tasks(
             tell()
 
     tell()
-    with fast_folder() as base:
+    with fast_folder() as base, command_environment():
         async with anyio.create_task_group() as group:
             for worker in range(min(options.parallel, max(1, total - len(done)))):
                 group.start_soon(work, base / f"{worker:02}")
@@ -306,16 +355,19 @@ def fast_folder() -> Iterator[Path]:
 async def _solve(
     model: StreamingModel, options: TaskOptions, number: int, attempt: int, folder: Path
 ) -> Outcome:
-    task = held_out_task(number, options)
-    async with project_folder(task.project, folder) as root:
-        due = await due_of(task.task, root)
+    for again in range(_AGAIN):
+        task = held_out_task(number, options, again)
+        async with project_folder(task.project, folder) as root:
+            due = await due_of(task.task, root, options.mix)
+            if not _fault(task, due):
+                break
     seed = None
     if options.temperature:
         seed = Random(f"{options.seed}:{number}:{attempt}:sampling").randrange(2**31)
     owner = f"evaluation-{number}-{attempt}"
     conditions = Conditions(
-        tools=ALL_TOOLS,
-        limits=preset(_PRESET).limits,
+        tools=offered_tools(options.mix),
+        limits=options.mix.limits,
         max_requests=options.max_requests,
         max_tokens=options.max_tokens,
         temperature=options.temperature,
@@ -324,6 +376,8 @@ async def _solve(
     used = model.used_by(ModelUse(owner=owner, watched=False, guided=options.guided))
     async with project_folder(task.project, folder) as root:
         work = await let_model_work(used, root, task.prompt, conditions, due.calls)
+        if task.task.verified == "tests":
+            work = replace(work, tests=await passes_tests(root))
     return judge(number, attempt, task.task.kind, task.task.steps, due, work)
 
 
@@ -339,13 +393,24 @@ async def project_folder(project: Project, folder: Path) -> AsyncIterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def due_of(task: Task, root: Path) -> Due:
+async def due_of(task: Task, root: Path, mix: Mix) -> Due:
     """Let a task's own teacher solve it in the project at `root`; return what that came to."""
     workspace = LocalWorkspace([root], CONFINED)
-    conversation = Conversation(workspace, ALL_TOOLS, preset(_PRESET).limits)
+    conversation = Conversation(workspace, offered_tools(mix), mix.limits)
     try:
         transcript = await conversation.follow(task.teacher(), task.prompt)
     finally:
         await workspace.aclose()
     calls = tuple(Function(name=call.tool, arguments=call.arguments) for call in transcript.calls)
     return Due(calls, transcript.answer, project_files(root))
+
+
+def _fault(task: HeldOutTask, due: Due) -> bool:
+    """Tell whether a teacher did not do what its task says is due."""
+    if not all(said in due.answer for said in task.task.says):
+        return True
+    if task.task.wanted is None:
+        return False
+    files = {**task.project.files, **task.task.wanted}
+    wanted = {path: text.encode() for path, text in files.items() if text is not None}
+    return due.files != wanted

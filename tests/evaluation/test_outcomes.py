@@ -1,6 +1,7 @@
 """What counts as right, strictly and softly, and what the rates rest on."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -65,6 +66,20 @@ def test_no_call_is_right_only_where_none_was_due() -> None:
     assert (rightly_none.tool, rightly_none.arguments, rightly_none.solved) == (True, None, True)
     needless = judged(work(READ))
     assert (needless.tool, needless.tool_soft) == (False, False)
+
+
+def test_where_tests_decide_another_change_is_softly_right() -> None:
+    changed = {"a.py": b"x = 1 + 1", "test_a.py": b"assert x"}
+    due = Due((READ,), "done", {"a.py": b"x = 2", "test_a.py": b"assert x"})
+    for tests, files, right in (
+        (True, changed, True),
+        (False, changed, False),
+        (True, changed | {"test_a.py": b""}, False),
+        (None, changed, False),
+    ):
+        done = replace(work(READ, files=files), tests=tests)
+        outcome = judge(0, 0, "fix", 2, due, done)
+        assert (outcome.solved, outcome.solved_soft) == (False, right)
 
 
 def test_how_long_a_program_took_does_not_count() -> None:

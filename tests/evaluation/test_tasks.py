@@ -20,7 +20,7 @@ from punie.models.catalog import BUNDLED_ID
 from punie.training.errors import TrainingError
 from punie.training.progress import Interrupted, Progress
 
-FEW = TaskOptions(count=8, seed=5, kinds=("read", "search", "chat", "list", "set"))
+FEW = TaskOptions(count=8, seed=5, families=("read", "search", "beyond", "list", "set"))
 
 
 def comparable(outcomes: list[Outcome]) -> list[Outcome]:
@@ -43,10 +43,16 @@ def test_tasks_depend_on_seed_and_number_alone() -> None:
     assert (again.prompt, again.project.files) == (tasks[7].prompt, tasks[7].project.files)
     assert len({task.prompt for task in tasks}) == 12
     assert held_out_task(7, TaskOptions(seed=2)).prompt != tasks[7].prompt
-    only = TaskOptions(kinds=("write",))
+    only = TaskOptions(families=("write",))
     assert {held_out_task(number, only).task.kind for number in range(5)} == {"write"}
-    with pytest.raises(TrainingError, match="no tasks of the kinds sing"):
-        held_out_task(0, TaskOptions(kinds=("sing",)))
+    direct = TaskOptions(direct=True)
+    assert {held_out_task(number, direct).task.kind for number in range(5)} == {"chat"}
+    with pytest.raises(TrainingError, match="no family of tasks 'sing'"):
+        held_out_task(0, TaskOptions(families=("sing",)))
+    with pytest.raises(TrainingError, match="No family of tasks is left"):
+        held_out_task(0, TaskOptions(families=("write",), direct=True))
+    with pytest.raises(TrainingError, match="no preset"):
+        held_out_task(0, TaskOptions(preset="opera"))
 
 
 def test_attempts_need_a_temperature() -> None:
@@ -93,7 +99,7 @@ def test_other_tasks_begin_anew(tmp_path: Path) -> None:
 
 
 def test_attempts_differ_and_can_be_repeated() -> None:
-    options = TaskOptions(count=1, seed=4, kinds=("write",), attempts=3, temperature=2.0)
+    options = TaskOptions(count=1, seed=4, families=("write",), attempts=3, temperature=2.0)
     tries = evaluate_tasks(BUNDLED_ID, options)
     assert [outcome.attempt for outcome in tries] == [0, 1, 2]
     assert any(outcome.messages != tries[0].messages for outcome in tries)

@@ -17,8 +17,8 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from punie.agent.turn_config import turn_tools
-from punie.evaluation.outcomes import Due, Work, judge
-from punie.evaluation.session import CONFINED, Conditions, let_model_work
+from punie.evaluation.outcomes import Due, Work, judge, same_tests
+from punie.evaluation.session import Conditions, let_model_work, passes_tests
 from punie.evaluation.tasks import due_of, fast_folder, project_folder
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
@@ -40,14 +40,11 @@ from punie.training.hashing import value_hash
 from punie.training.output import output_folder, written_in_words
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
-from punie.workspace.base import CommandRequest, WorkspaceError
-from punie.workspace.local import LocalWorkspace
 
 _TASKS = "tasks.jsonl"
 _TASKS_PER_PROJECT = 4
 _MOST_FAILURES = 5
 _STOP_SECONDS = 0.2
-_TEST_SECONDS = 60.0
 
 Answers = Literal["exact", "facts"]
 """Whether an answer must be what is due word for word, or only tell all that it tells."""
@@ -282,7 +279,7 @@ class _Stage:
         posed = pose_task(self._options, number)
         with fast_folder() as base:
             async with project_folder(posed.project, base / "due") as root:
-                due = await due_of(posed.task, root)
+                due = await due_of(posed.task, root, preset(self._options.preset))
             dropped: list[str] = []
             for attempt in range(self._options.attempts):
                 async with project_folder(posed.project, base / f"try-{attempt}") as root:
@@ -345,18 +342,6 @@ def pose_task(options: FromTeacherOptions, number: int) -> _Posed:
     return _Posed(number, project, task, add_context(rng, task.prompt, project))
 
 
-async def passes_tests(root: Path) -> bool:
-    """Tell whether a project's tests pass, run confined."""
-    workspace = LocalWorkspace([root], CONFINED)
-    try:
-        asked = CommandRequest("python3 -m pytest -q", root, _TEST_SECONDS)
-        return (await workspace.run(asked)).exit_code == 0
-    except WorkspaceError:
-        return False
-    finally:
-        await workspace.aclose()
-
-
 def why_not_verified(
     due: Due, work: Work, answers: Answers = "facts", tests: bool | None = None
 ) -> str | None:
@@ -366,9 +351,7 @@ def why_not_verified(
     teacher are right as well, as long as they leave the tests alone.
     """
     if tests is not None:
-        if {name: text for name, text in work.files.items() if _is_test(name)} != {
-            name: text for name, text in due.files.items() if _is_test(name)
-        }:
+        if not same_tests(due, work):
             return "it changed the tests"
         if not tests:
             return "the tests do not pass"
@@ -387,11 +370,6 @@ def why_not_verified(
         (bool(due.calls) and not outcome.solved_soft, "the answer lacks what is due"),
     )
     return next((reason for is_so, reason in reasons if is_so), None)
-
-
-def _is_test(name: str) -> bool:
-    file = name.rpartition("/")[2]
-    return file.startswith("test_") or file.endswith("_test.py") or file == "conftest.py"
 
 
 def _seed(*parts: int) -> int:

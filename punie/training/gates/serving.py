@@ -43,11 +43,12 @@ class ServingLimits(BaseModel):
     is. With a base, the same tasks may not come out worse than the base's either (McNemar, 5 %).
 
     Attributes:
-        tasks: held-out tasks, each solved with the grammar and without.
+        tasks: held-out tasks that need a tool, each solved with the grammar and without.
         direct: questions that are to be answered without a tool.
         seed: which tasks.
         wording: phrases that training shows too, or phrases that it never shows.
-        least_tool: least rate of the right tool, or rightly none.
+        preset: the generator's mix that the tasks are of.
+        least_tool: least rate of the right tool.
         least_solved: least rate of tasks with the right files and facts.
         least_direct: least rate of direct questions that are answered without a call.
         most_malformed: largest share of calls that cannot be read without the grammar.
@@ -64,6 +65,7 @@ class ServingLimits(BaseModel):
     direct: int = Field(default=12, ge=1, le=10_000)
     seed: int = 4_711
     wording: Wording = "known"
+    preset: str = "tiny"
     least_tool: float = Field(default=0.7, ge=0, le=1)
     least_solved: float = Field(default=0.4, ge=0, le=1)
     least_direct: float = Field(default=0.7, ge=0, le=1)
@@ -81,6 +83,8 @@ class ServingLimits(BaseModel):
             count=self.tasks,
             seed=self.seed,
             wording=self.wording,
+            preset=self.preset,
+            direct=False,
             max_tokens=self.max_tokens,
             parallel=self.parallel,
         )
@@ -89,7 +93,7 @@ class ServingLimits(BaseModel):
     def direct_questions(self) -> TaskOptions:
         """The questions that need no tool."""
         return self.usual.model_copy(
-            update={"count": self.direct, "kinds": ("chat",), "seed": self.seed + 1}
+            update={"count": self.direct, "direct": True, "seed": self.seed + 1}
         )
 
 
@@ -277,7 +281,7 @@ def _floors(limits: ServingLimits, usual: list[Outcome]) -> Iterator[Check]:
         "right tool",
         _share(usual, lambda outcome: outcome.tool_soft),
         limits.least_tool,
-        "of the tasks had the right tool, or rightly none",
+        "of the tasks had the right tool",
     )
     yield _at_least(
         "solved",

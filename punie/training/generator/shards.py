@@ -7,6 +7,8 @@ import os
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -83,21 +85,20 @@ def make_shard(job: Job) -> Shard:
         TrainingError: the families do not make enough examples that pass their checks.
     """
     memory = Path("/dev/shm")
-    before = dict(os.environ)
-    os.environ.update(_environment())
-    try:
-        with tempfile.TemporaryDirectory(
+    with (
+        command_environment(),
+        tempfile.TemporaryDirectory(
             prefix="punie-", dir=memory if os.access(memory, os.W_OK) else None
-        ) as folder:
-            return anyio.run(_Maker(job, Path(folder).resolve()).make)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+        ) as folder,
+    ):
+        return anyio.run(_Maker(job, Path(folder).resolve()).make)
 
 
-def _environment() -> dict[str, str]:
-    """Return what makes commands the same everywhere: this Python, nothing of the user's."""
-    return {
+@contextmanager
+def command_environment() -> Iterator[None]:
+    """Make commands the same everywhere for the time: this Python, nothing of the user's."""
+    before = dict(os.environ)
+    os.environ |= {
         # `python3` is this interpreter, not a slow version-switching shim.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -107,6 +108,11 @@ def _environment() -> dict[str, str]:
         "TERM": "xterm",
         "SHLVL": "1",
     }
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def offered_tools(mix: Mix) -> tuple[AnyTool, ...]:

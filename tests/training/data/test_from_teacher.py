@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from punie.evaluation.outcomes import Due, Work
+from punie.evaluation.session import passes_tests
 from punie.models.catalog import bundled_directory
 from punie.models.mlx.chat_format import ChatFormat
 from punie.settings import Settings, load_settings
@@ -18,7 +19,6 @@ from punie.training.data.example import Message
 from punie.training.data.from_teacher import (
     FromTeacherOptions,
     from_teacher,
-    passes_tests,
     pose_task,
     why_not_verified,
 )
