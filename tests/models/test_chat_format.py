@@ -111,6 +111,18 @@ def test_ordinary_content_is_encoded_as_the_template_says(name: str, data: st.Da
 
 @needs_assets
 @pytest.mark.parametrize("name", TEMPLATES)
+def test_long_texts_are_encoded_alike_each_time(name: str) -> None:
+    for long in ("one two " * 900, f"{ESCAPE} é\n" * 1_200):
+        messages = conversation(long, "a", long, "b", "c")
+        first = chat_format(name).encode(messages, TOOLS).tokens
+        assert first == plain_encoding(name, messages)
+        assert chat_format(name).encode(messages, TOOLS).tokens == first
+        other = conversation(long + "!", "a", long, "b", "c")
+        assert chat_format(name).encode(other, TOOLS).tokens == plain_encoding(name, other)
+
+
+@needs_assets
+@pytest.mark.parametrize("name", TEMPLATES)
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_content_never_becomes_a_control_token(name: str, data: st.DataObject) -> None:

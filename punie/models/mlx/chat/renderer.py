@@ -7,6 +7,7 @@ can become a control token, neither whole nor joined from pieces at a border, an
 looks for a literal in content (`'</think>' in content`) never finds one there.
 """
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,11 @@ from punie.models.mlx.chat.vocabulary import Vocabulary
 
 ESCAPE = "\U000f0000"
 """Starts the escape of a private character that content happens to contain."""
+
+_LONG_PIECE = 4_000
+"""A text between control tokens of this many characters is remembered with its ids."""
+
+_LONG_PIECES = 8
 
 _FIRST_MARK = ord(ESCAPE) + 1
 _GENERATION_TAG = re.compile(r"\{%-?\s*(?:end)?generation\s*-?%\}")
@@ -57,6 +63,8 @@ class TemplateRenderer:
             raise ModelUnavailable(
                 f"The model's chat template cannot be read ({reason}); choose another model."
             ) from error
+        # Instructions and tools stand at the start of each conversation.
+        self._encode_long = functools.lru_cache(_LONG_PIECES)(self._encode_text)
         self._variables = {
             name: self._mark_literals(text) for name, text in (variables or {}).items()
         }
@@ -99,9 +107,14 @@ class TemplateRenderer:
         for index, piece in enumerate(self._mark.split(rendered)):
             if index % 2:
                 ids.append(self._ids[piece])
+            elif len(piece) >= _LONG_PIECE:
+                ids.extend(self._encode_long(piece))
             elif piece:
                 ids.extend(self._vocabulary.encode_text(self._unescape(piece)))
         return ids
+
+    def _encode_text(self, piece: str) -> tuple[int, ...]:
+        return tuple(self._vocabulary.encode_text(self._unescape(piece)))
 
     def _escape(self, value: Any) -> Any:
         """Return plain data like `value` in which no string contains a reserved character."""
