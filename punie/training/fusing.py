@@ -7,7 +7,6 @@ to show it).
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from punie.training.model_folder import (
     require_room,
     resumable_folder,
     tensors_of,
+    usual_type,
     write_config,
     write_weights,
 )
@@ -230,7 +230,7 @@ def fused_tensors(
 
     base, _ = load_model(model, lazy=True)
     before = tensors_of(base)
-    usual = _usual_type(before)
+    usual = usual_type(before)
     plain = {
         name: tensor.dtype
         for name, tensor in before.items()
@@ -253,15 +253,6 @@ def fused_tensors(
         else tensor
         for name, tensor in tensors_of(loaded).items()
     }
-
-
-def _usual_type(tensors: Mapping[str, mx.array]) -> mx.Dtype:
-    """Return the floating type that most weights have, scales of packed ones included."""
-    sizes: Counter[mx.Dtype] = Counter()
-    for tensor in tensors.values():
-        if mx.issubdtype(tensor.dtype, mx.floating):
-            sizes[tensor.dtype] += tensor.size
-    return sizes.most_common(1)[0][0]
 
 
 def _misfit(adapter: Adapter, reason: str) -> TrainingError:

@@ -6,6 +6,7 @@ after the other and written shard by shard, so that a shard and one tensor's inp
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,15 @@ def require_room(out: Path, needed: int) -> None:
 def tensors_of(model: Any) -> dict[str, mx.array]:
     """Return the weights of a loaded model or layer by name, unevaluated if they are."""
     return dict(tree_flatten(model.parameters()))
+
+
+def usual_type(tensors: Mapping[str, mx.array]) -> mx.Dtype:
+    """Return the floating type that most weights have, scales of packed ones included."""
+    sizes: Counter[mx.Dtype] = Counter()
+    for tensor in tensors.values():
+        if mx.issubdtype(tensor.dtype, mx.floating):
+            sizes[tensor.dtype] += tensor.size
+    return sizes.most_common(1)[0][0]
 
 
 def copy_format(source: Path, folder: Path) -> None:

@@ -1,5 +1,7 @@
 """Fusing and quantising as they are typed."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from punie.models.provenance import read_provenance
@@ -55,3 +57,37 @@ def test_what_a_big_model_comes_to_is_told_without_its_weights(
     wrong = punie("quantize", folder, *out, "--bits", "7")
     assert wrong.returncode == 2
     assert "--bits" in wrong.stderr
+
+
+def test_what_was_killed_goes_on(punie: Command, tmp_path: Path) -> None:
+    base = write_model(tmp_path / "base")
+    whole = tmp_path / "whole"
+    given = ["quantize", str(base), "--group-size", "32", "--out"]
+    assert punie(*given, str(whole)).returncode == 0
+    # Killed just when the weights are there: nothing else has been written yet.
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, *given, str(tmp_path / "out")],
+        env=punie.environment,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert killed.returncode == -9, killed.stderr
+    assert not (tmp_path / "out").exists()
+    weights = tmp_path / ".out.unfinished" / "model.safetensors"
+    written = weights.stat().st_mtime_ns
+
+    done = punie(*given, str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "model.safetensors").stat().st_mtime_ns == written
+    for file in whole.iterdir():
+        assert file.read_bytes() == (tmp_path / "out" / file.name).read_bytes(), file.name
+    assert not list(tmp_path.glob(".*"))
+
+
+_KILLED = """
+import os, signal, sys
+from punie.cli.main import main
+from punie.training.quantizing import report
+report.measured_size = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+main(sys.argv[1:])
+"""

@@ -1,6 +1,7 @@
 """Small models with random weights and adapters on them, for tests of what changes weights."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,20 @@ def write_model(
 
 
 def write_adapter(
-    folder: Path, model: Path, kind: str = "lora", *, seed: int = 0, size: float = 0.1
+    folder: Path,
+    model: Path,
+    kind: str = "lora",
+    *,
+    seed: int = 0,
+    size: float = 0.1,
+    keys: Sequence[str] = ("self_attn.q_proj", "mlp.down_proj"),
 ) -> Path:
     """Write an adapter of the last layer of `model` in mlx-lm's form, with random weights."""
     from mlx_lm.tuner.utils import linear_to_lora_layers
 
     folder.mkdir(parents=True)
     settings: dict[str, Any] = {"rank": 2, "scale": 2.0, "dropout": 0.0}
-    settings["keys"] = ["self_attn.q_proj", "mlp.down_proj"]
+    settings["keys"] = list(keys)
     base, _ = load_model(model)
     key = mx.random.key(seed)
     if kind == "full":

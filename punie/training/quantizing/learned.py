@@ -31,6 +31,7 @@ from punie.models.mlx.library import load_model
 from punie.training.data.sequences import TrainingSequence
 from punie.training.errors import TrainingError
 from punie.training.layerwise import LastStates, last_states
+from punie.training.model_folder import tensors_of, usual_type
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped
 from punie.training.quantizing.calibration import packed_rows
 from punie.training.quantizing.layers import LayerPlan, pack_layers, packing_of, plan_layers
@@ -160,7 +161,7 @@ def _dwq(work: _Work) -> Any:
     targets = {name: _Targets(work, name, part) for name, part in parts.items()}
     quantized, _ = load_model(work.model, lazy=True)
     pack_layers(quantized, plan_layers(quantized, options))
-    dtype = quantized.model.norm.weight.dtype
+    dtype = usual_type(tensors_of(quantized))
 
     def target(batch: mx.array, number: int, split: str) -> mx.array:
         return targets[split].logits(number, batch.shape[1])

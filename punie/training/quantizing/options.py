@@ -87,8 +87,10 @@ class QuantizeOptions(BaseModel):
 
     @property
     def packing(self) -> Quantization:
-        """How layers are packed that neither the recipe nor a rule speaks of."""
+        """How most layers are packed; a recipe's fewer bits are what most get."""
         bits, group = _FIXED.get(self.mode, _AFFINE)
+        if self.recipe is not None and self.mode == "affine":
+            bits = int(self.recipe.split("_")[1])
         return Quantization(self.bits or bits, self.group_size or group, self.mode)
 
 
