@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema
 import jsonschema.validators
+import referencing
 from pydantic import ValidationError
 
 from punie.training.data.dataset import MANIFEST, Dataset, in_words
@@ -89,14 +90,20 @@ class PrefixRules:
         except jsonschema.SchemaError as error:
             self.faults.append(f"the parameters of {name} are no JSON schema ({error.message})")
             schema = {}
-        self._checks[name] = kind(schema)
+        # An empty registry: nothing is fetched that a schema refers to.
+        self._checks[name] = kind(schema, registry=referencing.Registry())
 
     def fault_of(self, call: Function) -> str | None:
         """Say what is wrong with a call; None if it is as the tool wants it."""
         check = self._checks.get(call.name)
         if check is None:
             return f"{call.name} is called, which is none of the prompt prefix's tools"
-        error = jsonschema.exceptions.best_match(check.iter_errors(call.arguments))
+        try:
+            error = jsonschema.exceptions.best_match(check.iter_errors(call.arguments))
+        except referencing.exceptions.Unresolvable as missing:
+            return (
+                f"{call.name} cannot be checked: its schema refers to {missing.ref}, not part of it"
+            )
         if error is None:
             return None
         place = "".join(f".{step}" for step in error.absolute_path)

@@ -1,10 +1,11 @@
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from punie.training.data.dataset import Manifest, open_dataset, write_dataset
-from punie.training.data.example import Example, PromptPrefix
+from punie.training.data.example import Example, Function, PromptPrefix
 from punie.training.data.validation import PrefixRules, example_faults, validate_dataset
 from punie.training.progress import Interrupted
 from tests.training.data.samples import (
@@ -91,6 +92,33 @@ def test_tools_that_cannot_be_checked_against() -> None:
         "the parameters of b are no JSON schema",
         "tool 4 has no function with a name",
     ]
+
+
+@pytest.mark.parametrize("reference", ["{url}/schema.json", "#/$defs/missing", "other.json"])
+def test_a_schema_elsewhere_is_not_fetched(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(socket, "create_connection", lambda *a, **k: opened.append(a))
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        schema = {"type": "object", "properties": {"a": {"$ref": reference.format(url=url)}}}
+        tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+        rules = PrefixRules(PromptPrefix(tools=(tool,)))
+        fault = rules.fault_of(Function(name="f", arguments={"a": 1}))
+    assert not opened
+    assert fault is not None
+    assert fault.startswith("f cannot be checked: its schema refers to")
+
+
+def test_a_schema_may_refer_to_its_own_parts() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/A"}},
+        "$defs": {"A": {"type": "string"}},
+    }
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    rules = PrefixRules(PromptPrefix(tools=(tool,)))
+    assert rules.fault_of(Function(name="f", arguments={"a": "b"})) is None
+    assert rules.fault_of(Function(name="f", arguments={"a": 1})) is not None
 
 
 def test_every_fault_is_told_with_its_line(tmp_path: Path) -> None:
