@@ -32,6 +32,14 @@ class Teaching(Softening):
 
 
 @dataclass(frozen=True)
+class Taught:
+    """What a teacher says to the sequences of a run, by their numbers, and how much it counts."""
+
+    teaching: Teaching
+    source: TargetSource
+
+
+@dataclass(frozen=True)
 class TaughtBy:
     """The teacher of a run.
 
@@ -40,11 +48,15 @@ class TaughtBy:
         teaching: how much it counts.
         targets: a folder for what it says, which further runs on the same data read; without one
             it is asked at every step.
+        logits: whether its logits are learned; without them it only counts as who wrote the data.
+        draft: whether the student is to draft for it, and so reads what it reads.
     """
 
     teacher: Path
     teaching: Teaching
     targets: Path | None = None
+    logits: bool = True
+    draft: bool = False
 
     def vocabulary(self, student: Path) -> SharedVocabulary:
         """Return what teacher and student share.
@@ -125,6 +137,8 @@ def read_lessons(
         for lesson in lessons(student, teacher_format, example, data.prefix(example)):
             if len(lesson.sequence.ids) > longest:
                 left_out += 1
+                continue
+            if not lesson.learned:
                 continue
             asked = tuple(q for q in lesson.questions if len(q.ids) <= window)
             found.append(Lesson(lesson.sequence, asked))

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from punie.models.mlx.chat_format import ChatFormat
 from punie.training.data.dataset import Dataset, open_dataset
-from punie.training.distilling.teaching import TaughtBy, Teaching, read_lessons
+from punie.training.distilling.teaching import Taught, TaughtBy, Teaching, read_lessons
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
@@ -19,7 +19,7 @@ from punie.training.pretraining.checkpoint import save_weights
 from punie.training.pretraining.optimizer import Rates
 from punie.training.pretraining.tiny_architecture import Calls, TinyShape, write_description
 from punie.training.pretraining.tokenizer import save_tokenizer, train_tokenizer
-from punie.training.pretraining.trainer import Recipe, Taught, train
+from punie.training.pretraining.trainer import Recipe, train
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash, write_provenance
 

@@ -14,8 +14,7 @@ import mlx.core as mx
 import numpy as np
 
 from punie.training.curve import curve_from
-from punie.training.distilling.targets import TargetSource
-from punie.training.distilling.teaching import Teaching
+from punie.training.distilling.teaching import Taught, Teaching
 from punie.training.errors import TrainingError
 from punie.training.pretraining.batches import Batch, Example, epochs, halves, make_batch
 from punie.training.pretraining.checkpoint import Place, load_checkpoint, save_checkpoint
@@ -66,14 +65,6 @@ class Recipe:
         """What the peak rates are multiplied with in a step counted from 0; from 0 to 1."""
         falling = min(1.0, (1 - step / self.steps) / (1 - self.hold))
         return max(0.0, min(1.0, (step + 1) / self.warm_up, falling))
-
-
-@dataclass(frozen=True)
-class Taught:
-    """A teacher: how much it counts, and what gives what it says."""
-
-    teaching: Teaching
-    source: TargetSource
 
 
 @dataclass(frozen=True)

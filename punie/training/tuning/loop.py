@@ -21,6 +21,8 @@ from mlx.utils import tree_map, tree_unflatten
 
 from punie.training.answer_logits import answer_logits, missed
 from punie.training.curve import curve_from
+from punie.training.distilling.losses import teacher_divergence
+from punie.training.distilling.teaching import Taught, Teaching
 from punie.training.errors import TrainingError
 from punie.training.pretraining.batches import Batch, Example, make_batch
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped
@@ -44,10 +46,20 @@ _Gradient = Any
 class Step:
     """One step of the optimiser, compiled; it changes the model and the optimiser's state."""
 
-    def __init__(self, model: Any, optimizer: optim.Optimizer, clip: float) -> None:
-        """Compile for a model that is in the mode for training; `clip` as in the options."""
+    def __init__(
+        self,
+        model: Any,
+        optimizer: optim.Optimizer,
+        clip: float,
+        teaching: Teaching | None = None,
+    ) -> None:
+        """Compile for a model that is in the mode for training; `clip` as in the options.
+
+        With `teaching` every batch has to bring what a teacher says to it.
+        """
         self._optimizer = optimizer
-        gradient = value_and_grad(model, partial(_loss, model))
+        loss = partial(_loss, model) if teaching is None else partial(_taught_loss, model, teaching)
+        gradient = value_and_grad(model, loss)
         state = [model.state, optimizer.state, mx.random.state]
 
         @partial(mx.compile, inputs=state, outputs=state)
@@ -70,7 +82,10 @@ class Step:
         learned = float(sum(batch.weights.sum() for batch in batches))
         total, norm, gathered = 0.0, mx.array(0.0), None
         for number, batch in enumerate(batches, 1):
-            arrays = (batch.tokens, batch.positions, batch.targets, batch.weights / learned)
+            arrays: list[Any] = [batch.tokens, batch.positions, batch.targets]
+            arrays.append(batch.weights / learned)
+            if (taught := batch.taught) is not None:
+                arrays += [taught.ids, taught.log_probabilities, taught.known]
             loss, norm, gathered = self._compute(
                 tuple(mx.array(each) for each in arrays), gathered, number == len(batches)
             )
@@ -96,6 +111,7 @@ def train(
     stopped: Stopped,
     *,
     checkpoint_seconds: float,
+    taught: Taught | None = None,
 ) -> None:
     """Train a model to the last step; goes on from a checkpoint in `folder`.
 
@@ -108,12 +124,13 @@ def train(
         report: told of every step.
         stopped: asked after every step.
         checkpoint_seconds: time between checkpoints.
+        taught: a teacher of the sequences, by their numbers.
 
     Raises:
         Interrupted: `stopped()`; the checkpoint is saved.
         TrainingError: a loss or weight is no finite number, or the disk is full.
     """
-    run = _Run(options, model, folder)
+    run = _Run(options, model, folder, taught)
     with curve_from(folder / CURVE, run.step) as note:
         if run.step == 0 and validate is not None:
             note({"step": 0, **validate()})
@@ -140,8 +157,11 @@ def train(
 class _Run:
     """A run between two steps."""
 
-    def __init__(self, options: TuneOptions, model: Any, folder: Path) -> None:
+    def __init__(
+        self, options: TuneOptions, model: Any, folder: Path, taught: Taught | None
+    ) -> None:
         self._options, self._model, self._folder = options, model, folder
+        self._teacher = None if taught is None else taught.source
         self._optimizer = make_optimizer(options)
         self._optimizer.init(model.trainable_parameters())
         self.step, self._place = 0, Place()
@@ -157,7 +177,8 @@ class _Run:
             self.step, self._place = found.step, found.place
         model.train()
         mx.eval(model.state, self._optimizer.state)
-        self._compiled = Step(model, self._optimizer, options.clip)
+        teaching = None if taught is None else taught.teaching
+        self._compiled = Step(model, self._optimizer, options.clip, teaching)
 
     def steps(self, sequences: Sequence[Example]) -> Iterator[dict[str, Any]]:
         """Do one step after the other; yield what is noted of each."""
@@ -167,7 +188,10 @@ class _Run:
         while True:
             began = time.perf_counter()
             chosen = [next(batches) for _ in range(options.accumulate)]
-            made = [make_batch([sequences[index] for index in rows]) for _, rows in chosen]
+            made = [
+                make_batch([sequences[index] for index in rows], self._teacher)
+                for _, rows in chosen
+            ]
             # Of a seed of its own, what dropout draws in a step depends on no step before it.
             mx.random.seed(_seed(options.seed, self.step))
             loss, norm = self._compiled(made)
@@ -212,6 +236,25 @@ def _clipped(gradient: _Gradient, limit: float) -> tuple[_Gradient, mx.array]:
     clip: Any = optim.clip_grad_norm
     clipped, norm = clip(gradient, limit or math.inf)
     return clipped, norm
+
+
+def _taught_loss(
+    model: Any,
+    teaching: Teaching,
+    tokens: mx.array,
+    positions: mx.array,
+    targets: mx.array,
+    weights: mx.array,
+    ids: mx.array,
+    log_probabilities: mx.array,
+    known: mx.array,
+) -> mx.array:
+    """Return the same with what a teacher says; see `Teaching`."""
+    logits = answer_logits(model, tokens, positions).astype(mx.float32)
+    alone = missed(logits, targets)
+    divergence = teacher_divergence(logits, ids, log_probabilities, teaching.temperature)
+    mixed = (1 - teaching.weight) * alone + teaching.weight * divergence
+    return (mx.where(known, mixed, alone) * weights).sum()
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, float | int | str]:

@@ -4,7 +4,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import mlx.core as mx
 
 from punie.evaluation.charts import Axis, Line, can_draw, line_chart
 from punie.models.architecture import context_window
-from punie.models.catalog import read_json_object
+from punie.models.catalog import read_json_object, weight_bytes
 from punie.models.checking import check_model
 from punie.models.machine import machine_memory
 from punie.models.mlx.chat_format import ChatFormat
@@ -21,6 +21,8 @@ from punie.models.mlx.library import load_model
 from punie.training.arrays import save_arrays
 from punie.training.curve import read_curve
 from punie.training.data.dataset import Dataset, open_dataset
+from punie.training.distilling.lessons import Lesson
+from punie.training.distilling.teaching import Taught, TaughtBy, read_lessons
 from punie.training.encoding import Encoded, encode_part
 from punie.training.errors import TrainingError
 from punie.training.gates.zero import gate_zero
@@ -33,6 +35,7 @@ from punie.training.model_folder import (
     write_weights,
 )
 from punie.training.output import write_text
+from punie.training.pretraining.batches import encoded
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash, write_provenance
 from punie.training.tuning.checkpoint import CHECKPOINT
@@ -66,6 +69,7 @@ class Prepared:
         training: what is learned.
         validation: what is measured, None if there is no such part.
         memory: what the run needs.
+        lessons: what a teacher is asked about the training sequences; empty without its logits.
     """
 
     dataset: Dataset
@@ -73,9 +77,16 @@ class Prepared:
     training: Encoded
     validation: Encoded | None
     memory: TuningMemory
+    lessons: tuple[Lesson, ...] = ()
 
 
-def prepare(options: TuneOptions, model: Path, dataset: Path, report: Reporter = quiet) -> Prepared:
+def prepare(
+    options: TuneOptions,
+    model: Path,
+    dataset: Path,
+    report: Reporter = quiet,
+    taught_by: TaughtBy | None = None,
+) -> Prepared:
     """Read and check what a run works with; loads no weights.
 
     Raises:
@@ -85,8 +96,9 @@ def prepare(options: TuneOptions, model: Path, dataset: Path, report: Reporter =
     check_model(model)
     config = read_json_object(model / "config.json")
     check_fit(options, config)
-    _require_tools(model)
-    chat_format = ChatFormat.load(model)
+    reads_as = taught_by.teacher if taught_by is not None and taught_by.draft else model
+    _require_tools(reads_as)
+    chat_format = ChatFormat.load(reads_as)
     data = open_dataset(dataset)
     longest = min(options.longest, context_window(config))
     training = encode_part(chat_format, data, "train", longest, report)
@@ -100,7 +112,14 @@ def prepare(options: TuneOptions, model: Path, dataset: Path, report: Reporter =
     learned = sorted(int(sequence.learned.sum()) for sequence in training.sequences)
     memory = estimate_tuning(options, config, max(taken), sum(learned[-options.batch :]))
     usable = validation if validation is not None and validation.sequences else None
-    return Prepared(data, chat_format, training, usable, memory)
+    if taught_by is None or not taught_by.logits:
+        return Prepared(data, chat_format, training, usable, memory)
+    taught_by.vocabulary(model)
+    found = read_lessons(chat_format, taught_by.teacher, data, "train", longest, report)
+    numbered = [encoded(lesson.sequence, number) for number, lesson in enumerate(found)]
+    training = replace(training, sequences=numbered)
+    memory = replace(memory, weights=memory.weights + weight_bytes(taught_by.teacher))
+    return Prepared(data, chat_format, training, usable, memory, tuple(found))
 
 
 def tune(
@@ -112,6 +131,7 @@ def tune(
     stopped: Stopped = never,
     *,
     prepared: Prepared | None = None,
+    taught_by: TaughtBy | None = None,
     force: bool = False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Path:
@@ -128,7 +148,8 @@ def tune(
         out: the new folder.
         report: told of progress.
         stopped: asked after every step.
-        prepared: what `prepare` returned for the same options, model and dataset.
+        prepared: what `prepare` returned for the same options, model, dataset and teacher.
+        taught_by: a larger model to learn from; `punie.training.distilling.run` is the way to it.
         force: train though the estimate says that it cannot fit into memory.
         checkpoint_seconds: time between checkpoints; does not change the result.
 
@@ -139,13 +160,21 @@ def tune(
     """
     if out.exists():
         raise TrainingError(f"{out} exists already; name another folder or remove that one.")
-    ready = prepared or prepare(options, model, dataset, report)
+    ready = prepared or prepare(options, model, dataset, report, taught_by)
     if not force:
         check_memory(ready.memory, machine_memory())
     report(Progress("reading the model", 0, None, "files"))
     parents = {"model": model_hash(model), "dataset": ready.dataset.hash}
+    if taught_by is not None:
+        parents["teacher"] = model_hash(taught_by.teacher)
+    made_by = "train" if taught_by is None else "distill"
     settings = options.model_dump(mode="json")
-    with resumable_folder(out, {"made_by": "train", **parents, **settings}) as folder:
+    with resumable_folder(out, {"made_by": made_by, **parents, **settings}) as folder:
+        taught = None
+        if taught_by is not None and taught_by.logits:
+            shared = taught_by.vocabulary(model)
+            source = taught_by.source(ready.lessons, shared, report, stopped)
+            taught = Taught(taught_by.teaching, source)
         mx.random.seed(options.seed)
         loaded, _ = load_model(model)
         make_trainable(loaded, options)
@@ -160,6 +189,7 @@ def tune(
                 report,
                 stopped,
                 checkpoint_seconds=checkpoint_seconds,
+                taught=taught,
             )
         _write_about(folder, parents, settings, ready)
         if can_draw():
@@ -173,7 +203,7 @@ def tune(
             write_adapter_config(folder, loaded, options)
             save_arrays(adapter_file(folder), dict(sorted(trainable(loaded).items())), {})
             (folder / CHECKPOINT).unlink(missing_ok=True)
-        write_provenance(folder, "train", parents, settings)
+        write_provenance(folder, made_by, parents, settings)
     return out
 
 
