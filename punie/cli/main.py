@@ -39,6 +39,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("gate", "punie.cli.gate", "Check what one step of training made before the next."),
     Command("learn", "punie.cli.learn", "See what your sessions teach, and delete it."),
     Command("quantize", "punie.cli.quantize", "Give a model fewer bits for each weight."),
+    Command("distill", "punie.cli.distill", "Let a small model learn from a larger one."),
     Command("draft", "punie.cli.draft", "Make and measure draft models."),
     Command("pipeline", "punie.cli.pipeline", "Train models by recipes, gates included."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),
