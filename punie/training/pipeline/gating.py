@@ -25,6 +25,7 @@ from punie.training.pipeline.step import GateStep
 
 _GATES = ("zero", "data", "training", "conversion", "serving")
 _LEARNING = frozenset({"pretrain", "tune", "distill", "draft"})
+_TUNING = frozenset({"tune", "distill"})
 _CONVERTING = frozenset({"fuse", "quantize"})
 _NEW = frozenset({"pretrain"})
 
@@ -94,9 +95,9 @@ def _data(recipe: Recipe, graph: Graph) -> Iterator[Node]:
 
 def _training(recipe: Recipe, graph: Graph) -> Iterator[Node]:
     for node in graph.nodes.values():
-        if node.step.kind == "tune":
+        if node.step.kind in _TUNING:
             made = FromStep(node.name)
-            kept = {role: node.inputs[role] for role in ("model", "dataset")}
+            kept = {"model": learner(node), "dataset": node.inputs["dataset"]}
             yield _gate(recipe, "training", made, {**kept, "run": (made,)})
 
 

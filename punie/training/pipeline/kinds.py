@@ -8,6 +8,7 @@ from punie.training.errors import TrainingError
 from punie.training.pipeline.step import GateStep, Step
 
 _MODULES = {
+    "distill": "distill",
     "draft": "draft",
     "evaluate": "evaluate",
     "filter": "filter",

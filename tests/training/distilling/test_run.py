@@ -16,6 +16,10 @@ from punie.training.data.dataset import open_dataset
 from punie.training.distilling.run import DistillOptions, distill, shares_tokens
 from punie.training.distilling.teaching import read_lessons
 from punie.training.errors import TrainingError
+from punie.training.pipeline.graph import recipe_graph
+from punie.training.pipeline.pipeline import whole_model
+from punie.training.pipeline.recipe import read_recipe
+from punie.training.pipeline.step import Given
 from punie.training.progress import Interrupted
 from punie.training.provenance import model_hash
 from punie.training.tuning.run import prepare, tune
@@ -134,3 +138,33 @@ def test_all_weights_are_trained_unless_an_adapter_is_asked_for() -> None:
     assert not options(kind="lora").embeddings
     with pytest.raises(ValidationError, match="embeddings"):
         options(kind="lora", embeddings=True)
+
+
+def test_it_is_a_step_of_recipes(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(
+        f"""\
+name = "small"
+
+[steps.small]
+kind = "distill"
+teacher = "{place / "teacher"}"
+student = "{place / "student"}"
+dataset = "{place / "data"}"
+method = "lora"
+steps = 20
+teaching = {{ weight = 0.7 }}
+"""
+    )
+    node = recipe_graph(read_recipe(str(tmp_path / "recipe.toml"), {}), whole_model).nodes["small"]
+    assert isinstance(node.options, DistillOptions)
+    assert (node.options.kind, node.options.embeddings) == ("lora", False)
+    assert node.options.teaching.weight == 0.7
+    assert node.makes == "adapter"
+    config = json.loads((place / "student" / "config.json").read_text())
+    paths = {"teacher": place / "teacher"}
+    beside = node.step.need(node.options, Given(paths, {"student": config}))
+    alone = node.step.need(node.options, Given({}, {"student": config}))
+    assert beside.memory is not None
+    assert alone.memory is not None
+    weights = (place / "teacher" / WEIGHTS).stat().st_size
+    assert beside.memory - alone.memory == weights
