@@ -29,9 +29,19 @@ def stats(dataset: DatasetFolder, model: Model = None, as_json: Json = False) ->
         found = dataset_statistics(opened, chat_format, report, stopped)
     if as_json:
         parts = {name: part.model_dump(mode="json") for name, part in found.items()}
-        told = {"made_by": opened.manifest.made_by, "hash": opened.hash, "parts": parts}
+        about = opened.manifest
+        told = {
+            "made_by": about.made_by,
+            "seed": about.seed,
+            "recipe": about.recipe,
+            "parents": about.parents,
+            "hash": opened.hash,
+            "parts": parts,
+        }
         print(json.dumps(told, indent=2, ensure_ascii=False))
         return
+    seed = "" if opened.manifest.seed is None else f", seed {opened.manifest.seed}"
+    print(printable(f"made by {opened.manifest.made_by}{seed}; hash {opened.hash[:16]}"))
     console = Console()
     console.print(_overview(found))
     for title, counted in (("task", "tasks"), ("source", "sources"), ("tool called", "tools")):

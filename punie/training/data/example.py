@@ -88,6 +88,15 @@ class Example(BaseModel):
         """All calls of the conversation, in order."""
         return tuple(call.function for message in self.messages for call in message.tool_calls)
 
+    @property
+    def learned_calls(self) -> tuple[Function, ...]:
+        """The calls that are learned, in order: those behind the context."""
+        return tuple(
+            call.function
+            for message in self.messages[self.context :]
+            for call in message.tool_calls
+        )
+
     def chat(self) -> list[dict[str, Any]]:
         """Return the messages for a chat template, as those that are served have them."""
         return [

@@ -27,6 +27,7 @@ from punie.training.errors import TrainingError
 from punie.training.progress import Reporter, Stopped, never, quiet
 
 _NAMED_LEAKS = 3
+_ORDER = ("train", "valid", "test")
 _ENOUGH = 0.5
 """A part that gets less than this share of what it should have is refused."""
 
@@ -40,7 +41,7 @@ class SplitOptions(BaseModel):
         near: from which likeness (0 to 1) on two conversations are near duplicates.
         shared: what becomes of examples that others tie to another part: "together" keeps tied
             ones in one part; "drop" ties by project alone, and leaves out of the later parts
-            what an earlier part (the first of `shares` is the earliest) gives away.
+            what an earlier part gives away; train is the earliest, then valid and test.
         most_leaks: so many examples of later parts may be given away by earlier ones.
     """
 
@@ -60,7 +61,12 @@ class SplitOptions(BaseModel):
         for name in shares:
             if not name.isidentifier() or name == WHOLE:
                 raise ValueError(f"{name!r} cannot be the name of a part")
-        return shares
+        # Equal options give equal parts, in whatever order they were written.
+        return dict(sorted(shares.items(), key=lambda share: (_rank(share[0]), share[0])))
+
+
+def _rank(name: str) -> int:
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
 
 
 def split_dataset(

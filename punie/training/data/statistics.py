@@ -34,11 +34,11 @@ class PartStatistics(BaseModel):
 
     Attributes:
         examples: how many conversations.
-        direct: how many of them call no tool at all.
+        direct: how many of them are answered without a tool, as far as they are learned.
         executed: in how many every tool result comes from a tool that ran.
         duplicates: how many say, word for word, what an earlier example of the dataset says.
         tasks, sources, checked: examples by these; "" where an example does not tell.
-        tools: calls by tool.
+        tools: calls that are learned, by tool.
         messages: messages of each example.
         answers: turns of the assistant of each example.
         characters: text of each example, in characters.
@@ -85,7 +85,7 @@ class _Counts:
     learned: list[int] = field(default_factory=list)
 
     def add(self, example: Example, *, seen: bool) -> None:
-        calls = example.calls
+        calls = example.learned_calls
         self.examples += 1
         self.direct += not calls
         self.executed += example.executed

@@ -121,10 +121,10 @@ def _look(
     for part, line, example in numbered_examples(dataset, "looking", report, stopped):
         seen.traces.append(trace(part, line, example))
         place = f"{part}.jsonl line {line}"
-        calls = example.calls
-        if calls and not example.executed:
+        if example.calls and not example.executed:
             seen.unexecuted.append(place)
         if part == learned_part:
+            calls = example.learned_calls
             seen.learned += 1
             seen.direct += not calls
             seen.calls.update(call.name for call in calls)

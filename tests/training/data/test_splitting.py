@@ -95,6 +95,8 @@ def test_split_again_is_the_same_and_says_how_it_was_made(tmp_path: Path) -> Non
     one = split_dataset(options, source.folder, tmp_path / "one")
     other = split_dataset(options, source.folder, tmp_path / "other")
     assert one.hash == other.hash
+    turned = SplitOptions(shares={"test": 0.1, "valid": 0.1, "train": 0.8}, seed=5)
+    assert split_dataset(turned, source.folder, tmp_path / "turned").hash == one.hash
     changed = options.model_copy(update={"seed": 6})
     assert split_dataset(changed, source.folder, tmp_path / "third").hash != one.hash
     manifest = open_dataset(tmp_path / "one").manifest

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from punie.training.data.sequences import training_sequences
 from punie.training.data.statistics import Lengths, dataset_statistics
-from tests.training.data.samples import PREFIX, direct, reading, write
+from tests.training.data.samples import PREFIX, answer, direct, example, reading, user, write
 from tests.training.sample_conversations import model_folder
 
 
@@ -35,3 +35,11 @@ def test_tokens_are_those_of_training(tmp_path: Path) -> None:
     assert found.tokens.most == len(longest.ids)
     assert found.tokens.total == len(longest.ids) + len(shortest.ids)
     assert found.learned.least == sum(shortest.learned)
+
+
+def test_what_is_only_context_does_not_count_as_learned(tmp_path: Path) -> None:
+    first = reading("What is in a.py?")
+    later = [*first.chat(), user("Why?"), answer("So.")]
+    talk = example(*later, context=len(first.messages))
+    found = dataset_statistics(write(tmp_path / "data", train=[talk]))["train"]
+    assert (found.direct, found.tools) == (1, {})
