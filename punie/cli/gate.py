@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     commands: dict[str, Callable[..., None]] = {
         "zero": zero,
         "data": data,
+        "training": training,
         "conversion": conversion,
         "serving": serving,
     }
@@ -87,6 +88,43 @@ def data(
             own_window = context_window(read_json_object(folder_of(model) / "config.json"))
         found = data_gate(dataset, limits, chat_format, own_window, report, stopped)
         _tell(found, as_json)
+
+
+def training(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model that was trained.")],
+    run: Annotated[Path, typer.Argument(metavar="FOLDER", help="What `punie train` wrote.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="What it learned from.")],
+    part: Annotated[str, typer.Option(metavar="NAME", help="What is measured.")] = "valid",
+    examples: Annotated[int, typer.Option(metavar="N", help="Examples of it at most.")] = 200,
+    least_direct: Annotated[
+        int, typer.Option(metavar="N", help="Examples without a call that there must be.")
+    ] = 5,
+    most_lost: Annotated[float, _Share] = 0.05,
+    most_loss: Annotated[
+        float, typer.Option(metavar="NATS", help="Rise of the loss of direct answers.")
+    ] = 0.1,
+    as_json: Json = False,
+) -> None:
+    """Check what training made: numbers, something learned, direct answers not forgotten."""
+    with step() as (report, stopped):
+        from punie.training.process import prepare_process
+
+        prepare_process()
+        from punie.training.gates.training import TrainingLimits, training_gate
+        from punie.training.local_model import local_model
+
+        limits = options_of(
+            TrainingLimits,
+            {
+                "part": part,
+                "examples": examples,
+                "least_direct": least_direct,
+                "most_lost": most_lost,
+                "most_loss": most_loss,
+            },
+        )
+        found = training_gate(local_model(model), run, dataset, limits, report, stopped)
+        _tell(found, as_json, str(run))
 
 
 def conversion(

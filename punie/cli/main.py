@@ -35,6 +35,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("models", "punie.cli.models", "List, download, choose and remove models."),
     Command("bench", "punie.cli.bench", "Measure the engine with a model on this machine."),
     Command("dataset", "punie.cli.dataset", "Make, check and change training data."),
+    Command("train", "punie.cli.train", "Let a model learn from a dataset."),
     Command("fuse", "punie.cli.fuse", "Make an adapter part of its model's weights."),
     Command("gate", "punie.cli.gate", "Check what one step of training made before the next."),
     Command("learn", "punie.cli.learn", "See what your sessions teach, and delete it."),

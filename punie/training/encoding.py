@@ -1,10 +1,14 @@
 """The examples of a dataset's part as arrays of token ids, as a model reads them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
 
 from punie.models.mlx.chat_format import ChatFormat
-from punie.training.data.dataset import Dataset
-from punie.training.data.sequences import training_sequences
+from punie.training.data.dataset import Dataset, open_dataset
+from punie.training.data.rendering import Rendered, is_rendered, open_rendered
+from punie.training.data.sequences import TrainingSequence, training_sequences
 from punie.training.pretraining.batches import Example, encoded
 from punie.training.progress import Progress, Reporter, quiet
 
@@ -24,9 +28,27 @@ class Encoded:
     longest: int
 
 
+Source = Dataset | Rendered
+"""Conversations, or the token ids that were made of them for a model."""
+
+
+def open_source(folder: Path, model: Path) -> Source:
+    """Open a dataset, rendered or not, for a model.
+
+    Raises:
+        TrainingError: there is none, or it was rendered for another tokenizer or template.
+    """
+    return open_rendered(folder, model) if is_rendered(folder) else open_dataset(folder)
+
+
+def source_hash(source: Source) -> str:
+    """Return the hash of the dataset, the same for one that is rendered."""
+    return source.hash if isinstance(source, Dataset) else source.manifest.dataset
+
+
 def encode_part(
     chat_format: ChatFormat,
-    dataset: Dataset,
+    source: Source,
     part: str,
     longest: int,
     report: Reporter = quiet,
@@ -40,19 +62,35 @@ def encode_part(
     Raises:
         TrainingError: there is no such part, a line is not an example, or the template refuses one.
     """
-    dataset.check_part(part)
-    total = dataset.manifest.parts[part].examples
-    total = total if limit is None else min(limit, total)
     found: list[Example] = []
     too_long = seen = 0
-    for number, example in zip(range(total), dataset.examples(part), strict=False):
-        for sequence in training_sequences(chat_format, example, dataset.prefix(example)):
+    number = -1
+    every = islice(_sequences(chat_format, source, part), limit)
+    for number, sequences in enumerate(every):
+        for sequence in sequences:
             seen = max(seen, len(sequence.ids))
             if len(sequence.ids) > longest:
                 too_long += 1
             elif any(sequence.learned[1:]):
                 found.append(encoded(sequence, number))
-        if number % 200 == 199 or number + 1 == total:
-            metrics = {"too long": too_long} if too_long else {}
-            report(Progress(f"encoding {part}", number + 1, total, "examples", metrics))
+        if number % 200 == 199:
+            report(_progress(part, number + 1, too_long))
+    report(_progress(part, number + 1, too_long))
     return Encoded(found, too_long, seen)
+
+
+def _sequences(
+    chat_format: ChatFormat, source: Source, part: str
+) -> Iterator[list[TrainingSequence]]:
+    """Yield the sequences of each example."""
+    if isinstance(source, Rendered):
+        for _, group in groupby(source.sequences(part), lambda each: each[0]):
+            yield [sequence for _, sequence in group]
+        return
+    for example in source.examples(part):
+        yield training_sequences(chat_format, example, source.prefix(example))
+
+
+def _progress(part: str, done: int, too_long: int) -> Progress:
+    metrics = {"too long": too_long} if too_long else {}
+    return Progress(f"encoding {part}", done, None, "examples", metrics)

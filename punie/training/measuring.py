@@ -23,8 +23,7 @@ from punie.models.mlx.chat.vocabulary import Vocabulary
 from punie.models.mlx.chat_format import ChatFormat
 from punie.models.mlx.library import load_model
 from punie.training.answer_logits import answer_logits, missed
-from punie.training.data.dataset import open_dataset
-from punie.training.encoding import Encoded, encode_part
+from punie.training.encoding import Encoded, encode_part, open_source
 from punie.training.errors import TrainingError
 from punie.training.fusing import load_with_adapter, read_adapter
 from punie.training.pretraining.batches import Batch, Example, make_batch, padded_length
@@ -153,7 +152,7 @@ def measure(
     """
     chat_format = ChatFormat.load(model)
     window = context_window(read_json_object(model / "config.json"))
-    found = encode_part(chat_format, open_dataset(dataset), part, window, report, limit=limit)
+    found = encode_part(chat_format, open_source(dataset, model), part, window, report, limit=limit)
     if not found.sequences:
         raise TrainingError(
             f"The part {part!r} of {dataset} holds nothing that can be measured with the model in "

@@ -7,7 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from punie.models.mlx.library import load_model
+from punie.models.mlx.library import build_model, load_model
 from punie.training.model_folder import tensors_of
 from punie.training.pretraining.network import initial_parameters
 from punie.training.pretraining.tiny_architecture import TinyShape, write_description
@@ -23,6 +23,21 @@ def write_model(
     weights = {
         name: tensor.astype(dtype) for name, tensor in initial_parameters(shape, seed).items()
     }
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    return folder
+
+
+def write_experts(folder: Path) -> Path:
+    """Write a whole model folder of a mixture of four experts with random weights."""
+    model_folder(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "qwen3_moe", "num_experts": 4, "num_experts_per_tok": 2,
+        "moe_intermediate_size": 16, "decoder_sparse_step": 1, "mlp_only_layers": [],
+        "norm_topk_prob": True,
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    weights = tensors_of(build_model(config))
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
     return folder
 

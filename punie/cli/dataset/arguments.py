@@ -37,8 +37,9 @@ def options_of(kind: type[Options], given: Mapping[str, object]) -> Options:
         return kind.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
+        said = first["msg"].removeprefix("Value error, ")
         name = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
-        raise typer.BadParameter(f"{name}: {first['msg']}") from None
+        raise typer.BadParameter(f"{name}: {said}" if first["loc"] else said) from None
 
 
 def folder_of(reference: str) -> Path:

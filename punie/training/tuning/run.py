@@ -20,10 +20,10 @@ from punie.models.mlx.chat_format import ChatFormat
 from punie.models.mlx.library import load_model
 from punie.training.arrays import save_arrays
 from punie.training.curve import read_curve
-from punie.training.data.dataset import Dataset, open_dataset
+from punie.training.data.dataset import open_dataset
 from punie.training.distilling.lessons import Lesson
 from punie.training.distilling.teaching import Taught, TaughtBy, read_lessons
-from punie.training.encoding import Encoded, encode_part
+from punie.training.encoding import Encoded, Source, encode_part, open_source, source_hash
 from punie.training.errors import TrainingError
 from punie.training.gates.zero import gate_zero
 from punie.training.measuring import measure_loaded
@@ -72,7 +72,7 @@ class Prepared:
         lessons: what a teacher is asked about the training sequences; empty without its logits.
     """
 
-    dataset: Dataset
+    dataset: Source
     chat_format: ChatFormat
     training: Encoded
     validation: Encoded | None
@@ -86,20 +86,23 @@ def prepare(
     dataset: Path,
     report: Reporter = quiet,
     taught_by: TaughtBy | None = None,
+    *,
+    weights: bool = True,
 ) -> Prepared:
-    """Read and check what a run works with; loads no weights.
+    """Read and check what a run works with; loads no weights, and can do without any.
 
     Raises:
         TrainingError: it cannot be trained like that; says what to change.
         ModelUnavailable: the model's files are not whole.
     """
-    check_model(model)
+    if weights:
+        check_model(model)
     config = read_json_object(model / "config.json")
     check_fit(options, config)
     reads_as = taught_by.teacher if taught_by is not None and taught_by.draft else model
     _require_tools(reads_as)
     chat_format = ChatFormat.load(reads_as)
-    data = open_dataset(dataset)
+    data = open_source(dataset, reads_as)
     longest = min(options.longest, context_window(config))
     training = encode_part(chat_format, data, "train", longest, report)
     _check_sequences(options, dataset, training, longest)
@@ -115,6 +118,8 @@ def prepare(
     if taught_by is None or not taught_by.logits:
         return Prepared(data, chat_format, training, usable, memory)
     taught_by.vocabulary(model)
+    # A teacher reads conversations in its own format: of ids alone it cannot be asked.
+    data = open_dataset(dataset)
     found = read_lessons(chat_format, taught_by.teacher, data, "train", longest, report)
     numbered = [encoded(lesson.sequence, number) for number, lesson in enumerate(found)]
     training = replace(training, sequences=numbered)
@@ -144,7 +149,7 @@ def tune(
     Args:
         options: how.
         model: folder of the model.
-        dataset: folder of the dataset.
+        dataset: folder of the dataset, which may be rendered for this model already.
         out: the new folder.
         report: told of progress.
         stopped: asked after every step.
@@ -164,7 +169,7 @@ def tune(
     if not force:
         check_memory(ready.memory, machine_memory())
     report(Progress("reading the model", 0, None, "files"))
-    parents = {"model": model_hash(model), "dataset": ready.dataset.hash}
+    parents = {"model": model_hash(model), "dataset": source_hash(ready.dataset)}
     if taught_by is not None:
         parents["teacher"] = model_hash(taught_by.teacher)
     made_by = "train" if taught_by is None else "distill"

@@ -1,6 +1,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from punie.models.provenance import read_provenance
 from punie.training.curve import read_curve
 from punie.training.data.dataset import Manifest, open_dataset, write_dataset
 from punie.training.data.example import Example
+from punie.training.data.rendering import render_dataset
 from punie.training.errors import TrainingError
 from punie.training.fusing import load_with_adapter, read_adapter
 from punie.training.measuring import measure
@@ -27,7 +29,7 @@ from punie.training.quantizing.run import quantize
 from punie.training.tuning.options import TuneOptions
 from punie.training.tuning.run import prepare, tune
 from tests.training.sample_conversations import conversations, write_data
-from tests.training.sample_models import logits, write_model
+from tests.training.sample_models import logits, write_experts, write_model
 
 _RECIPE: dict[str, Any] = {
     "layers": 1, "rank": 2, "scale": 4.0, "dropout": 0.1, "steps": 6, "batch": 3, "accumulate": 2,
@@ -321,3 +323,34 @@ def test_a_quantised_base_takes_an_adapter_but_not_full_training(
     assert "scales" in loaded.layers[-1].self_attn.q_proj.linear
     with pytest.raises(TrainingError, match="weights of a quantised model cannot be trained"):
         tune(TuneOptions(kind="full"), packed, data, tmp_path / "full")
+
+
+def test_experts_take_an_adapter(tmp_path: Path, data: Path) -> None:
+    experts = write_experts(tmp_path / "experts")
+    recipe = TuneOptions(**{**_RECIPE, "steps": 3, "accumulate": 1})
+    adapter = tune(recipe, experts, data, tmp_path / "adapter")
+    kept = mx.load(str(adapter / "adapters.safetensors"))
+    assert isinstance(kept, dict)
+    # Both matrices of each expert, beside those of the attention and of the router.
+    assert kept["model.layers.1.mlp.switch_mlp.up_proj.lora_b"].shape == (4, 16, 2)
+    assert kept["model.layers.1.mlp.switch_mlp.up_proj.lora_b"].any().item()
+    rows = read_curve(adapter / "curve.jsonl")
+    assert rows[-1]["valid_loss"] < rows[0]["valid_loss"]
+    loaded = load_with_adapter(experts, read_adapter(adapter))
+    assert not mx.allclose(logits(loaded), logits(load_model(experts)[0]), atol=1e-4).item()
+
+
+def test_rendered_data_give_the_same_bits_and_those_for_another_model_are_refused(
+    tmp_path: Path, base: Path, data: Path, tuned: Path
+) -> None:
+    rendered = render_dataset(data, base, tmp_path / "rendered").folder
+    again = tune(_OPTIONS, base, rendered, tmp_path / "adapter")
+    for name in ("adapters.safetensors", "punie-model.json"):
+        assert (again / name).read_bytes() == (tuned / name).read_bytes()
+
+    other = shutil.copytree(base, tmp_path / "other")
+    template = other / "chat_template.jinja"
+    template.write_text(template.read_text() + "{# another one #}")
+    with pytest.raises(TrainingError, match="another tokenizer or chat template"):
+        tune(_OPTIONS, other, rendered, tmp_path / "out")
+    assert not list(tmp_path.glob("*out*"))
