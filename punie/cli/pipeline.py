@@ -222,6 +222,9 @@ def _open(
     from punie.training.pipeline.recipe import read_recipe, setting
 
     given = dict(setting(one) for one in values or ())
+    if model is not None and Path(model).is_dir():
+        # Relative paths in a recipe begin where it lies, one that is typed begins here.
+        model = str(Path(model).absolute())
     given |= {key: one for key, one in (("model", model), ("name", name)) if one is not None}
     found = read_recipe(recipe, given)
     return found, open_store(found, store)

@@ -1,10 +1,13 @@
 """What a step's input is, told by its content alone: where it lies does not matter."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from punie.models.architecture import read_architecture
 from punie.training.data.dataset import MANIFEST, open_dataset
 from punie.training.errors import TrainingError
 from punie.training.hashing import file_hash, folder_hash, value_hash
@@ -64,6 +67,12 @@ def content_hash(artifact: Artifact, folder: Path, hashes: Hashes) -> str:
         return folder_hash(folder)
     except OSError as error:
         raise TrainingError(f"{folder} cannot be read ({error.strerror or error}).") from error
+
+
+def shape_hash(config: Mapping[str, Any]) -> str:
+    """Return a hash of a model's shape from its config.json: equal where time and memory are."""
+    architecture = read_architecture(config)
+    return value_hash(None if architecture is None else asdict(architecture))
 
 
 def _of_files(folder: Path, needed: Sequence[str], names: Sequence[str], hashes: Hashes) -> str:

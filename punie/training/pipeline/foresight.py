@@ -12,6 +12,7 @@ from typing import Any
 from punie.models.catalog import ModelUnavailable, read_json_object
 from punie.training.data.dataset import Dataset, open_dataset
 from punie.training.errors import TrainingError
+from punie.training.pipeline.content import shape_hash
 from punie.training.pipeline.graph import FromFolder, FromStep, Graph, Node, Source, learner
 from punie.training.pipeline.runner import input_hashes, node_key
 from punie.training.pipeline.step import Given, Need
@@ -104,7 +105,7 @@ class Foresight:
         config = node.step.config(node.options, given)
         if config is not None:
             self._configs[node.name] = config
-        seconds, like = (0.0, 0) if record is not None else self._seconds(node, hashes)
+        seconds, like = (0.0, 0) if record is not None else self._seconds(node, given)
         need = Need() if record is not None else node.step.need(node.options, given)
         return Foreseen(node, key, record, seconds, like, need, tokens)
 
@@ -123,24 +124,23 @@ class Foresight:
                 configs[role] = self._configs[source.name]
         return Given(paths, configs, None if tokens is None else tokens.longest)
 
-    def _seconds(
-        self, node: Node, hashes: Mapping[str, list[str]] | None
-    ) -> tuple[float | None, int]:
+    def _seconds(self, node: Node, given: Given) -> tuple[float | None, int]:
+        """Return what a step may take, by earlier ones of the kind on models of the same shape."""
         if self._earlier is None:
             self._earlier = sorted((one for _, one in self.store.records()), key=lambda r: r.ended)
+        like = _like(node, given)
         known = [
-            one for one in self._earlier if one.kind == node.step.kind and one.seconds is not None
-        ]
-        same = [one for one in known if hashes and one.inputs.get("model") == hashes.get("model")]
-        known = (same or known)[-_LIKE_BEFORE:]
+            one
+            for one in self._earlier
+            if one.kind == node.step.kind and one.seconds is not None and one.like == like
+        ][-_LIKE_BEFORE:]
         if not known:
             return None, 0
         work = node.step.work(node.options)
-        if work is not None and all(one.work for one in known):
-            return work * fmean((one.seconds or 0.0) / (one.work or 1.0) for one in known), len(
-                known
-            )
-        return fmean(one.seconds or 0.0 for one in known), len(known)
+        if work is None or not all(one.work for one in known):
+            return fmean(one.seconds or 0.0 for one in known), len(known)
+        rates = [(one.seconds or 0.0) / (one.work or 1.0) for one in known]
+        return work * fmean(rates), len(known)
 
     def _tokens_of(self, node: Node) -> Tokens | None:
         dataset = node.inputs.get("dataset")
@@ -209,6 +209,18 @@ def shape_lines(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
         times = f"{count} x " if count > 1 else ""
         lines.append(f"{times}{name} {' x '.join(map(str, shape))}")
     return lines
+
+
+def _like(node: Node, given: Given) -> str | None:
+    """Return the shape of the first model that a step works on; None if it is not known yet."""
+    for role, about in node.step.roles.items():
+        if about.artifact == "model" and node.inputs.get(role):
+            source = node.inputs[role][0]
+            if isinstance(source, FromFolder) and source.path is None:
+                return ""
+            config = given.configs.get(role)
+            return None if config is None else shape_hash(config)
+    return ""
 
 
 def _config(model: Path) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from punie.training.pipeline.step import GateStep
 _GATES = ("zero", "data", "training", "conversion", "serving")
 _LEARNING = frozenset({"pretrain", "tune", "distill", "draft"})
 _TUNING = frozenset({"tune", "distill"})
+_TUNING = frozenset({"tune", "distill"})
 _CONVERTING = frozenset({"fuse", "quantize"})
 _NEW = frozenset({"pretrain"})
 

@@ -42,6 +42,8 @@ class Record(BaseModel):
         attempts: how often its process was started.
         memory: bytes at the peak of its process.
         work: how much it did, in the unit of its kind; by this the time of others is expected.
+        like: a hash of the shape of the model that it worked on, "" for none; models of another
+            shape take another time.
         bytes: of the output.
         punie: version of Punie.
     """
@@ -63,6 +65,7 @@ class Record(BaseModel):
     attempts: int
     memory: int
     work: float | None = None
+    like: str = ""
     bytes: int
     punie: str
 

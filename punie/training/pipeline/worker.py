@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,11 +20,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from punie import __version__
-from punie.models.catalog import ModelUnavailable
+from punie.models.catalog import ModelUnavailable, read_json_object
 from punie.training.errors import TrainingError
-from punie.training.pipeline.content import content_hash
+from punie.training.pipeline.content import content_hash, shape_hash
 from punie.training.pipeline.kinds import step_of
-from punie.training.pipeline.step import REPORT, Call, GateStep
+from punie.training.pipeline.step import REPORT, Call, GateStep, Step
 from punie.training.pipeline.store import Record, Store, folder_bytes, step_key
 from punie.training.process import prepare_process
 from punie.training.progress import Interrupted, Progress, stop_on_signals
@@ -123,10 +123,20 @@ def _do(order: Order, answer: Callable[[Reply], None], stopped: Callable[[], boo
                 attempts=count,
                 memory=_peak_memory(),
                 work=step.work(options),
+                like=_like(step, inputs),
                 bytes=folder_bytes(out),
                 punie=__version__,
             ),
         )
+
+
+def _like(step: Step, inputs: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the shape of the first model that a step works on."""
+    for role, about in step.roles.items():
+        if about.artifact == "model" and inputs.get(role):
+            file = Path(inputs[role][0]) / "config.json"
+            return shape_hash(read_json_object(file)) if file.is_file() else ""
+    return ""
 
 
 @contextmanager

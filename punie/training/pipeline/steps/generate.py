@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from punie.training.pipeline.step import Call, DatasetStep
+from punie.training.errors import TrainingError
+from punie.training.pipeline.step import Call, DatasetStep, Given, Need
 
 
 class Generate(DatasetStep):
@@ -24,6 +25,14 @@ class Generate(DatasetStep):
         from punie.training.generator.generate import generate
 
         generate(call.options, call.out, call.report, call.stopped)
+
+    def need(self, options: Any, given: Given) -> Need:
+        """Refuse a preset or a family that there is not."""
+        try:
+            options.mix()
+        except TrainingError as error:
+            return Need(refused=str(error))
+        return Need()
 
     def work(self, options: Any) -> float | None:
         """Return the examples."""
