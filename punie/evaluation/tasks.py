@@ -36,7 +36,7 @@ from punie.training.generator.families import DIRECT_FAMILIES, FAMILIES
 from punie.training.generator.names import Names
 from punie.training.generator.presets import Mix, preset
 from punie.training.generator.projects import Project, make_project
-from punie.training.generator.rollout import Conversation
+from punie.training.generator.rollout import Conversation, RolloutError
 from punie.training.generator.shards import command_environment, offered_tools
 from punie.training.generator.tasks import Task, TaskMaker
 from punie.training.hashing import value_hash
@@ -238,7 +238,7 @@ async def _evaluate(
     try:
         if options.draft_model is not None and opened.warnings:
             raise TrainingError(opened.warnings[0])
-        kept = _Kept.none() if folder is None else _Kept.open(folder, _model_hash(model), options)
+        kept = Kept.none() if folder is None else Kept.open(folder, _model_hash(model), options)
         return await solve_tasks(opened, options, kept, report, stopped)
     finally:
         with anyio.CancelScope(shield=True):
@@ -257,20 +257,20 @@ def _model_hash(reference: str) -> str:
     return reference if path is None or not path.is_dir() else model_hash(path)
 
 
-class _Kept:
+class Kept:
     """Outcomes of an evaluation that is under way, in a file; without one they are only held."""
 
     def __init__(self, file: Path | None, outcomes: Sequence[Outcome]) -> None:
-        self._file = file
+        self.file = file
         self.outcomes = list(outcomes)
 
     @classmethod
-    def none(cls) -> "_Kept":
+    def none(cls) -> "Kept":
         """Return what keeps nothing."""
         return cls(None, ())
 
     @classmethod
-    def open(cls, folder: Path, model: str, options: TaskOptions) -> "_Kept":
+    def open(cls, folder: Path, model: str, options: TaskOptions) -> "Kept":
         """Take up what is in the folder, if it is of the same model and options."""
         key, file = folder / _KEY, folder / OUTCOMES
         own = f"{model} {options.key}"
@@ -284,8 +284,8 @@ class _Kept:
     def add(self, outcome: Outcome) -> None:
         """Keep one more."""
         self.outcomes.append(outcome)
-        if self._file is not None:
-            with self._file.open("a", encoding="utf-8") as out:
+        if self.file is not None:
+            with self.file.open("a", encoding="utf-8") as out:
                 out.write(outcome_line(outcome))
 
 
@@ -300,7 +300,7 @@ def _whole_lines(file: Path) -> Iterator[Outcome]:
 async def solve_tasks(
     model: StreamingModel,
     options: TaskOptions,
-    kept: _Kept | None = None,
+    kept: Kept | None = None,
     report: Reporter = quiet,
     stopped: Stopped = never,
 ) -> list[Outcome]:
@@ -308,8 +308,10 @@ async def solve_tasks(
 
     Raises:
         Interrupted: it was asked to stop; tasks under way were finished.
+        TrainingError: there are no such tasks.
+        OSError: an outcome cannot be kept.
     """
-    kept = kept or _Kept.none()
+    kept = kept or Kept.none()
     done = {(outcome.number, outcome.attempt) for outcome in kept.outcomes}
     total = options.count * options.attempts
     left = iter(
@@ -324,22 +326,28 @@ async def solve_tasks(
         metrics = {"solved": solved / max(1, len(kept.outcomes))}
         report(Progress("solving", len(kept.outcomes), total, "tasks", metrics))
 
+    trouble: list[Exception] = []
+
     async def work(folder: Path) -> None:
-        for number, attempt in left:
-            if stopped():
-                return
-            kept.add(await _solve(model, options, number, attempt, folder))
-            tell()
+        try:
+            for number, attempt in left:
+                if stopped() or trouble:
+                    return
+                kept.add(await _solve(model, options, number, attempt, folder))
+                tell()
+        except Exception as error:  # as it is, not in the group that the tasks would make of it
+            trouble.append(error)
 
     tell()
     with fast_folder() as base, command_environment():
         async with anyio.create_task_group() as group:
             for worker in range(min(options.parallel, max(1, total - len(done)))):
                 group.start_soon(work, base / f"{worker:02}")
+    if trouble:
+        raise trouble[0]
     if len(kept.outcomes) < total:
-        raise Interrupted(
-            f"Stopped after {len(kept.outcomes)} of {total} tasks; the same command goes on there."
-        )
+        goes_on = "" if kept.file is None else "; the same command goes on there"
+        raise Interrupted(f"Stopped after {len(kept.outcomes)} of {total} tasks{goes_on}.")
     return sorted(kept.outcomes, key=lambda outcome: (outcome.number, outcome.attempt))
 
 
@@ -358,9 +366,17 @@ async def _solve(
     for again in range(_AGAIN):
         task = held_out_task(number, options, again)
         async with project_folder(task.project, folder) as root:
-            due = await due_of(task.task, root, options.mix)
+            try:
+                due = await due_of(task.task, root, options.mix)
+            except RolloutError:
+                continue
             if not _fault(task, due):
                 break
+    else:
+        raise TrainingError(
+            f"The generator's own teacher did not do what is due in task {number}; leave its "
+            f"family ({task.task.kind}) out."
+        )
     seed = None
     if options.temperature:
         seed = Random(f"{options.seed}:{number}:{attempt}:sampling").randrange(2**31)
@@ -394,7 +410,10 @@ async def project_folder(project: Project, folder: Path) -> AsyncIterator[Path]:
 
 
 async def due_of(task: Task, root: Path, mix: Mix) -> Due:
-    """Let a task's own teacher solve it in the project at `root`; return what that came to."""
+    """Let a task's own teacher solve it in the project at `root`; return what that came to.
+
+    Raises `RolloutError` if its turn did not come to its end.
+    """
     workspace = LocalWorkspace([root], CONFINED)
     conversation = Conversation(workspace, offered_tools(mix), mix.limits)
     try:

@@ -16,7 +16,9 @@ from punie.training.data.dataset import Manifest, write_dataset
 from punie.training.data.example import Example, Message
 from punie.training.gates.conversion import ConversionLimits
 from punie.training.gates.data import DataLimits
+from punie.training.gates.report import GateReport
 from punie.training.gates.serving import ServingLimits
+from tests.cli.conftest import Command
 
 
 @pytest.fixture
@@ -88,3 +90,13 @@ def test_data_is_told_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "gate data: FAILED" in capsys.readouterr().out
     allowed = ("--most-direct", "1", "--least-direct", "1")
     assert main(["data", str(tmp_path / "data"), *allowed]) == 0
+
+
+def test_the_installed_command_lets_the_bundled_model_work(punie: Command) -> None:
+    done = punie("gate", "serving", "punie-tiny", "--tasks", "2", "--direct", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    report = GateReport.model_validate_json(done.stdout)
+    assert report.gate == "serving"
+    assert report.passed
+    assert "with the grammar: 2 of 2 tasks" in done.stderr
+    assert "direct questions: 1 of 1 tasks" in done.stderr

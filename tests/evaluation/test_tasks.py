@@ -1,11 +1,13 @@
 """The bundled model at work on held-out tasks, several at a time."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from punie.evaluation import tasks
 from punie.evaluation.outcomes import Outcome
 from punie.evaluation.tasks import (
     OUTCOMES,
@@ -38,11 +40,11 @@ def stop_after(tasks: int) -> tuple[Callable[[Progress], None], Callable[[], boo
 
 
 def test_tasks_depend_on_seed_and_number_alone() -> None:
-    tasks = [held_out_task(number, TaskOptions(seed=1)) for number in range(12)]
+    some = [held_out_task(number, TaskOptions(seed=1)) for number in range(12)]
     again = held_out_task(7, TaskOptions(seed=1, count=900, attempts=2, temperature=1, parallel=3))
-    assert (again.prompt, again.project.files) == (tasks[7].prompt, tasks[7].project.files)
-    assert len({task.prompt for task in tasks}) == 12
-    assert held_out_task(7, TaskOptions(seed=2)).prompt != tasks[7].prompt
+    assert (again.prompt, again.project.files) == (some[7].prompt, some[7].project.files)
+    assert len({task.prompt for task in some}) == 12
+    assert held_out_task(7, TaskOptions(seed=2)).prompt != some[7].prompt
     only = TaskOptions(families=("write",))
     assert {held_out_task(number, only).task.kind for number in range(5)} == {"write"}
     direct = TaskOptions(direct=True)
@@ -110,3 +112,18 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no model directory"):
         evaluate_tasks(tmp_path / "none", FEW, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "evaluation"
+    options = FEW.model_copy(update={"count": 3, "parallel": 2})
+
+    def full(kept: tasks.Kept, outcome: Outcome) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tasks.Kept, "add", full)
+        with pytest.raises(TrainingError, match="The disk is full"):
+            evaluate_tasks(BUNDLED_ID, options, out)
+    assert not out.exists()
+    assert len(evaluate_tasks(BUNDLED_ID, options, out)) == 3

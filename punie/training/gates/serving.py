@@ -24,14 +24,16 @@ from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.options import EngineOptions
 from punie.models.streaming import StreamingModel
-from punie.tools.catalog import ALL_TOOLS
+from punie.tools.base import AnyTool
 from punie.training.errors import TrainingError
 from punie.training.gates.report import Check, GateReport
+from punie.training.generator.shards import offered_tools
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
 
 _SHARE_OF_WINDOW = 0.75
 """What is said before a conversation may take this much of the window; the rest is for it."""
+_NAMED = 3
 _WITH_A_DRAFT = 6
 """Tasks that are solved with and without drafts, one after the other."""
 
@@ -112,11 +114,12 @@ def serving_gate(
     Not for use inside an event loop.
 
     Raises:
-        TrainingError: there is no such folder, the base or the draft model cannot be opened;
-            `Interrupted` if it was asked to stop.
+        TrainingError: there is no such folder or preset, the base or the draft model cannot be
+            opened; `Interrupted` if it was asked to stop.
     """
     if not model.is_dir():
         raise TrainingError(f"There is no model folder {model}; name a folder that holds one.")
+    limits.usual.weights()
     checks = anyio.run(functools.partial(_look, model, limits, base, report, stopped))
     return GateReport(
         gate="serving", subject=str(model), subject_hash=model_hash(model), checks=tuple(checks)
@@ -132,7 +135,7 @@ async def _look(
         return [Check(name="loads", passed=False, found=str(error))]
     checks = [Check(name="loads", passed=True, found="The engine has its weights and its format.")]
     try:
-        checks.append(await _prompt(opened))
+        checks.append(await _prompt(opened, offered_tools(limits.usual.mix)))
         if not checks[-1].passed:
             return checks
         run = functools.partial(_solve, opened, report=report, stopped=stopped)
@@ -207,13 +210,13 @@ async def _solve(
     return await solve_tasks(opened, options, report=tell, stopped=stopped)
 
 
-async def _prompt(opened: StreamingModel) -> Check:
+async def _prompt(opened: StreamingModel, tools: Sequence[AnyTool]) -> Check:
     """Tell whether the product's instructions and tools leave room for a conversation."""
     name = "prompt"
     window = opened.profile.get("context_window") or 0
     request = ModelRequest(parts=[UserPromptPart("Hello")])
     try:
-        usage = await opened.count_tokens([request], None, turn_parameters(ALL_TOOLS))
+        usage = await opened.count_tokens([request], None, turn_parameters(tools))
     except ModelAPIError as error:
         return Check(name=name, passed=False, found=str(error))
     limit = int(window * _SHARE_OF_WINDOW)
@@ -223,8 +226,7 @@ async def _prompt(opened: StreamingModel) -> Check:
         found = f"The model's template leaves instructions and tools out; its window is {window:,}."
     else:
         found = (
-            f"Instructions and {len(ALL_TOOLS)} tools take {tokens:,} tokens of a window of "
-            f"{window:,}."
+            f"Instructions and {len(tools)} tools take {tokens:,} tokens of a window of {window:,}."
         )
     if tokens > limit:
         found += " That leaves no room for a conversation; choose a model with a longer window."
@@ -287,8 +289,23 @@ def _floors(limits: ServingLimits, usual: list[Outcome]) -> Iterator[Check]:
         "solved",
         _share(usual, lambda outcome: outcome.solved_soft),
         limits.least_solved,
-        "of the tasks ended with the right files and facts",
+        "of the tasks ended with the right files and facts" + _weakest(usual),
     )
+
+
+def _weakest(usual: Sequence[Outcome]) -> str:
+    """Name the kinds of tasks that went wrong, the worst first."""
+    kinds = {
+        kind: [outcome.solved_soft for outcome in usual if outcome.kind == kind]
+        for kind in sorted({outcome.kind for outcome in usual})
+    }
+    worst = sorted((kind for kind in kinds if not all(kinds[kind])), key=lambda k: _part(kinds[k]))
+    named = [f"{kind} {sum(kinds[kind])} of {len(kinds[kind])}" for kind in worst[:_NAMED]]
+    return f"; the weakest: {', '.join(named)}" if named else ""
+
+
+def _part(solved: Sequence[bool]) -> float:
+    return sum(solved) / len(solved)
 
 
 def _against(before: Sequence[Outcome], after: Sequence[Outcome]) -> Iterator[Check]:

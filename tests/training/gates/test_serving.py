@@ -116,6 +116,7 @@ def test_two_bits_are_too_few_for_so_small_a_model(model: Path) -> None:
     report = serving_gate(model, FEW.model_copy(update={"tasks": 6}))
     assert not report.passed
     assert "solved" in failures(report)
+    assert "; the weakest: " in check(report, "solved").found
 
 
 def test_a_model_that_learned_another_format_than_its_template_has(model: Path) -> None:
