@@ -46,9 +46,11 @@ def from_teacher(
     parallel: Parallel = 4,
 ) -> None:
     """Let a larger model work on generated tasks, and keep what it verifiably did right."""
+    from punie.models.catalog import ENDPOINT_PREFIX
     from punie.training.process import prepare_process
 
-    prepare_process()
+    if not teacher.startswith(ENDPOINT_PREFIX):
+        prepare_process()
     from pydantic import ValidationError
 
     from punie.cli.help import say
