@@ -19,7 +19,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def quantize(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Model, as `punie models` has it.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the new model goes.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the new model goes.")
+    ] = None,
     bits: Annotated[
         int | None, typer.Option(metavar="N", help="Bits per weight: 2, 3, 4, 5, 6 or 8.")
     ] = None,
@@ -65,11 +67,16 @@ def quantize(
     tasks: Annotated[
         int, typer.Option(metavar="N", min=0, help="Solve N held-out tasks before and after.")
     ] = 0,
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="The generator's mix of those tasks.")
+    ] = "tiny",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how big it will be; needs config.json.")
     ] = False,
 ) -> None:
     """Quantise a model, and measure what it costs."""
+    if out is None and not dry_run:
+        raise typer.BadParameter("name the folder of the new model with --out.")
     with step() as (report, stopped):
         from punie.training.process import prepare_process
 
@@ -86,11 +93,14 @@ def quantize(
             target_bits=target_bits,
             examples=examples,
             tasks=tasks,
+            preset=preset,
         )
-        if dry_run:
-            _show_estimate(options, Path(model))
-            return
         from punie.training.local_model import local_model
+
+        if out is None or dry_run:
+            only_described = (Path(model) / "config.json").is_file()
+            _show_estimate(options, Path(model) if only_described else local_model(model))
+            return
         from punie.training.quantizing.report import read_report
         from punie.training.quantizing.run import quantize as run
 

@@ -1,7 +1,8 @@
 """How far two models with the same tokens are apart, on the answers of examples."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -51,10 +52,18 @@ class Comparison(BaseModel):
         return self.perplexity_after / self.perplexity_before
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Some examples of a dataset as tokens: how many examples, and their sequences."""
+
+    examples: int
+    sequences: Sequence[TrainingSequence]
+
+
 def sample_sequences(
     dataset: Dataset, model: Path, examples: int, longest: int, seed: int
-) -> tuple[int, list[TrainingSequence]]:
-    """Return how many examples were chosen from a dataset, and their tokens.
+) -> Sample:
+    """Choose examples of a dataset.
 
     They are rendered for `model`, and cut off after `longest` tokens.
 
@@ -77,7 +86,7 @@ def sample_sequences(
             f"{dataset.file(part)} has no answer that begins within {longest:,} tokens; compare "
             "longer examples."
         )
-    return len(chosen), found
+    return Sample(len(chosen), found)
 
 
 def compare(
@@ -113,11 +122,6 @@ def compare(
         perplexity_before=_perplexity(loss_before / count),
         perplexity_after=_perplexity(loss_after / count),
     )
-
-
-def learned_tokens(sequences: Iterable[TrainingSequence]) -> int:
-    """Return how many tokens of sequences are learned."""
-    return sum(sum(sequence.learned[1:]) for sequence in sequences)
 
 
 def _log_probabilities(states: LastStates, start: int) -> mx.array:

@@ -26,6 +26,7 @@ from punie.training.errors import TrainingError
 from punie.training.hashing import file_hash, value_hash
 from punie.training.model_folder import (
     copy_format,
+    refuse_taken,
     require_room,
     resumable_folder,
     tensors_of,
@@ -152,6 +153,7 @@ def fuse(
         TrainingError: the adapter does not belong to the model, or there is no room.
         ModelUnavailable: the model's files are not whole.
     """
+    refuse_taken(out)
     found = read_adapter(adapter)
     check_model(model)
     config = read_json_object(model / "config.json")
@@ -215,6 +217,8 @@ def put_on(base: Any, adapter: Adapter) -> Any:
         names = {name for name in tensors_of(loaded) if name.rpartition(".")[2] in _ADAPTER_LEAVES}
         if absent := sorted(names - set(adapter.tensors)):
             raise _misfit(adapter, f"it has no {absent[0]}")
+    # The layers just added are in the mode for training, with dropout.
+    loaded.eval()
     return loaded
 
 

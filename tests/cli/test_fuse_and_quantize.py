@@ -48,15 +48,17 @@ def test_what_a_big_model_comes_to_is_told_without_its_weights(
     punie: Command, tmp_path: Path
 ) -> None:
     folder = str(ASSETS / "qwen3-coder-30b-a3b")
-    out = ["--out", str(tmp_path / "out")]
-    done = punie("quantize", folder, *out, "--bits", "5", "--dry-run")
+    done = punie("quantize", folder, "--bits", "5", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "30,532,122,624" in done.stdout
     assert "5.501" in done.stdout
-    assert not (tmp_path / "out").exists()
-    wrong = punie("quantize", folder, *out, "--bits", "7")
+    wrong = punie("quantize", folder, "--out", str(tmp_path / "out"), "--bits", "7")
     assert wrong.returncode == 2
     assert "--bits" in wrong.stderr
+    wrong = punie("quantize", folder)
+    assert wrong.returncode == 2
+    assert "--out" in wrong.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_was_killed_goes_on(punie: Command, tmp_path: Path) -> None:

@@ -44,6 +44,15 @@ def test_the_fused_model_says_what_base_and_adapter_say(
     assert not list(out.glob(".*"))
 
 
+def test_an_adapter_runs_without_the_dropout_of_its_training(tmp_path: Path, base: Path) -> None:
+    adapter = write_adapter(tmp_path / "adapter", base)
+    plain = logits(load_with_adapter(base, read_adapter(adapter)))
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    config["lora_parameters"]["dropout"] = 0.5
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    assert mx.allclose(logits(load_with_adapter(base, read_adapter(adapter))), plain).item()
+
+
 @pytest.mark.parametrize("kind", ["lora", "dora"])
 def test_weights_keep_the_type_of_the_base(tmp_path: Path, kind: str) -> None:
     base = write_model(tmp_path / "base", dtype=mx.bfloat16)

@@ -363,11 +363,11 @@ def _check_answers(
     report: Reporter,
     stopped: Stopped,
 ) -> None:
-    count, sequences = sample_sequences(
+    sample = sample_sequences(
         open_dataset(dataset), subject.before, limits.examples, limits.longest, limits.seed
     )
     after, _ = load_model(subject.after, lazy=True)
-    seen = compare(subject.reference(), after, sequences, count, report, stopped)
+    seen = compare(subject.reference(), after, sample.sequences, sample.examples, report, stopped)
     agreement, divergence, ratio = usual_limits(subject.packing)
     agreement = agreement if limits.agreement is None else limits.agreement
     divergence = divergence if limits.divergence is None else limits.divergence

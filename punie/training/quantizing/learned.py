@@ -96,6 +96,21 @@ def check_learnable(
         )
 
 
+def check_rows(method: LearnedMethod, options: QuantizeOptions, rows: Sequence[list[int]]) -> None:
+    """Refuse examples that are too few to learn from.
+
+    Raises:
+        TrainingError: they are.
+    """
+    if method != "dwq":
+        packed_rows(rows, options.calibration_length)
+    elif len(rows) < 2 * options.batch or len(rows) - len(rows) // _VALIDATED < options.batch:
+        raise TrainingError(
+            f"dwq needs {2 * options.batch} examples at least and there are {len(rows)}; take more "
+            "or a smaller batch."
+        )
+
+
 def refuse_without_memory(needed: int, method: LearnedMethod) -> None:
     """Refuse a method that needs more memory than models can use on this machine.
 
@@ -148,11 +163,6 @@ def _dwq(work: _Work) -> Any:
     options = work.options
     rows = sorted(work.rows, key=len)
     held_back = max(options.batch, len(rows) // _VALIDATED)
-    if len(rows) - held_back < options.batch:
-        raise TrainingError(
-            f"dwq needs {2 * options.batch} examples at least and there are {len(rows)}; take more "
-            "or a smaller batch."
-        )
     # Every so many-th, so that both have short and long ones.
     step = len(rows) // held_back
     valid = [row for place, row in enumerate(rows) if place % step == 0][:held_back]

@@ -59,6 +59,7 @@ class QuantizeOptions(BaseModel):
         high_bits: what dynamic gives to the layers that need it.
         target_bits: bits per weight that dynamic comes to, scales and offsets included.
         tasks: how many held-out tasks are solved with the agent before and after; 0 for none.
+        preset: the generator's mix that these tasks come from.
         examples: how many examples of the dataset are compared before and after.
         longest: tokens of an example that are compared; the rest is cut off.
         seed: chooses the examples.
@@ -81,6 +82,7 @@ class QuantizeOptions(BaseModel):
     high_bits: Bits = 8
     target_bits: float = Field(default=5.0, gt=0)
     tasks: int = Field(default=0, ge=0)
+    preset: str = "tiny"
     examples: int = Field(default=64, ge=1)
     longest: int = Field(default=2048, ge=8)
     seed: int = Field(default=0, ge=0)

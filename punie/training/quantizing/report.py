@@ -100,6 +100,7 @@ def compare_on_tasks(
     before: Path,
     after: Path,
     count: int,
+    preset: str,
     report: Reporter = quiet,
     stopped: Stopped = never,
 ) -> TaskComparison:
@@ -111,7 +112,7 @@ def compare_on_tasks(
     """
     from punie.evaluation.tasks import TaskOptions, evaluate_tasks
 
-    options = TaskOptions(count=count)
+    options = TaskOptions(count=count, preset=preset)
     first, second = (
         [each.solved for each in evaluate_tasks(model.resolve(), options, None, report, stopped)]
         for model in (before, after)

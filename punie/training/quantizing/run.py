@@ -1,17 +1,19 @@
 """Quantising a model: fewer bits for each weight, and what that costs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from punie.models.catalog import read_json_object
 from punie.models.checking import check_model
 from punie.models.mlx.library import load_model
-from punie.training.comparing import Comparison, compare, sample_sequences
+from punie.training.comparing import Sample, compare, sample_sequences
 from punie.training.data.dataset import Dataset, open_dataset
 from punie.training.errors import TrainingError
 from punie.training.model_folder import (
     copy_format,
     is_written,
+    refuse_taken,
     require_room,
     resumable_folder,
     tensors_of,
@@ -26,6 +28,7 @@ from punie.training.quantizing.estimate import estimate_conversion, refuse_quant
 from punie.training.quantizing.layers import LayerPlan, check_mode, pack_layers, plan_layers
 from punie.training.quantizing.learned import (
     check_learnable,
+    check_rows,
     learned_model,
     refuse_without_memory,
 )
@@ -57,19 +60,20 @@ def quantize(
         ModelUnavailable: the model's files are not whole.
     """
     check_options(options)
+    refuse_taken(out)
     check_model(model)
     config = read_json_object(model / "config.json")
     refuse_quantized(config)
     check_mode(options.packing)
-    method = options.method
     expected = estimate_conversion(options, config)
-    if method != "plain":
-        if dataset is None:
-            raise TrainingError(f"{method} learns from examples; name a dataset.")
-        check_learnable(method, options, config, plan_layers(_lazy(model), options))
-        refuse_without_memory(expected.memory, method)
     require_room(out, expected.after)
     examples = None if dataset is None else open_dataset(dataset)
+    rows = _learned_from(options, model, examples)
+    if options.method != "plain":
+        check_learnable(options.method, options, config, plan_layers(_lazy(model), options))
+        check_rows(options.method, options, rows)
+        refuse_without_memory(expected.memory, options.method)
+    compared = _compared_on(options, model, examples)
     report(Progress("reading the model", 0, None, "files"))
     parents = {"model": model_hash(model)}
     if examples is not None:
@@ -77,7 +81,7 @@ def quantize(
     settings = options.model_dump(mode="json")
     with resumable_folder(out, {"made_by": "quantize", **parents, **settings}) as folder:
         if not is_written(folder):
-            loaded, plan = _packed(options, model, examples, folder, report, stopped)
+            loaded, plan = _packed(options, model, rows, folder, report, stopped)
             copy_format(model, folder)
             packing = plan.config()
             # mlx-lm reads the first; the second is its copy for other readers.
@@ -90,10 +94,12 @@ def quantize(
             before=measured_size(model),
             after=measured_size(folder),
             left_out=expected.left_out,
-            comparison=None
-            if examples is None
-            else _compared(options, model, folder, examples, report, stopped),
-            solved=compare_on_tasks(model, folder, options.tasks, report, stopped)
+            comparison=compare(
+                _lazy(model), _lazy(folder), compared.sequences, compared.examples, report, stopped
+            )
+            if compared
+            else None,
+            solved=compare_on_tasks(model, folder, options.tasks, options.preset, report, stopped)
             if options.tasks
             else None,
         )
@@ -102,16 +108,36 @@ def quantize(
     return out
 
 
+def _learned_from(
+    options: QuantizeOptions, model: Path, dataset: Dataset | None
+) -> list[list[int]]:
+    """Return the examples that the method learns from; none if it does not learn."""
+    if options.method == "plain":
+        return []
+    if dataset is None:
+        raise TrainingError(f"{options.method} learns from examples; name a dataset.")
+    return calibration_rows(
+        dataset, model, options.calibration, options.calibration_length, options.seed
+    )
+
+
+def _compared_on(options: QuantizeOptions, model: Path, dataset: Dataset | None) -> Sample | None:
+    """Return what is compared before and after; None without a dataset."""
+    if dataset is None:
+        return None
+    return sample_sequences(dataset, model, options.examples, options.longest, options.seed)
+
+
 def _packed(
     options: QuantizeOptions,
     model: Path,
-    dataset: Dataset | None,
+    rows: Sequence[list[int]],
     folder: Path,
     report: Reporter,
     stopped: Stopped,
 ) -> tuple[Any, LayerPlan]:
     """Return the model with its layers packed, and how; with the plain method unevaluated."""
-    if options.method == "plain" or dataset is None:
+    if options.method == "plain":
         loaded = _lazy(model)
         plan = plan_layers(loaded, options)
         pack_layers(loaded, plan)
@@ -119,24 +145,7 @@ def _packed(
     # What an earlier call wrote may differ in a digit: a GPU does not add in the same order twice.
     for left in folder.glob("*.safetensors"):
         left.unlink()
-    rows = calibration_rows(
-        dataset, model, options.calibration, options.calibration_length, options.seed
-    )
     return learned_model(options.method, options, model, rows, report, stopped)
-
-
-def _compared(
-    options: QuantizeOptions,
-    model: Path,
-    folder: Path,
-    dataset: Dataset,
-    report: Reporter,
-    stopped: Stopped,
-) -> Comparison:
-    count, sequences = sample_sequences(
-        dataset, model, options.examples, options.longest, options.seed
-    )
-    return compare(_lazy(model), _lazy(folder), sequences, count, report, stopped)
 
 
 def _lazy(folder: Path) -> Any:

@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from punie.evaluation.intervals import Mean, Paired, Rate, mean, paired, rate
+from punie.evaluation.tasks import TaskOptions, evaluate_tasks
 from punie.training.data.dataset import open_dataset
 from punie.training.errors import TrainingError
 from punie.training.fusing import FuseOptions, fuse, read_adapter
@@ -40,7 +41,7 @@ class StudyOptions(BaseModel):
         group_size: weights that share a scale.
         part: part of the dataset that is measured; it should show what the adapter taught.
         examples: how many examples of it; all if left out.
-        tasks: how many held-out tasks each model solves besides, with the agent; 0 for none.
+        tasks: the held-out tasks that each model solves besides, with the agent; None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,7 +50,7 @@ class StudyOptions(BaseModel):
     group_size: Literal[32, 64, 128] = 64
     part: str = "test"
     examples: int | None = Field(default=None, ge=1)
-    tasks: int = Field(default=0, ge=0)
+    tasks: TaskOptions | None = None
 
 
 class Cell(BaseModel):
@@ -311,12 +312,9 @@ class _Grid:
         quantize(options, model, None, out, stopped=self.stopped)
 
     def _solved(self, model: Path) -> tuple[bool, ...]:
-        if not self.options.tasks:
+        if self.options.tasks is None:
             return ()
-        from punie.evaluation.tasks import TaskOptions, evaluate_tasks
-
-        options = TaskOptions(count=self.options.tasks)
-        outcomes = evaluate_tasks(model.resolve(), options, stopped=self.stopped)
+        outcomes = evaluate_tasks(model.resolve(), self.options.tasks, stopped=self.stopped)
         return tuple(outcome.solved for outcome in outcomes)
 
 
