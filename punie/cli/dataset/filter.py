@@ -8,6 +8,7 @@ import typer
 
 from punie.cli.dataset.arguments import DatasetFolder, Model, Out, folder_of, options_of
 from punie.cli.terminal import printable
+from punie.tools.wording import count
 
 if TYPE_CHECKING:
     from punie.training.data.filtering import Dropped
@@ -83,9 +84,9 @@ def filter_(
 def _tell(kept: int, dropped: "Sequence[Dropped]") -> None:
     from punie.training.data.filtering import counted
 
-    print(f"{kept} examples kept, {len(dropped)} left out")
-    for reason, count in counted(dropped).items():
-        print(f"  {reason}: {count}")
+    print(f"{count(kept, 'example')} kept, {len(dropped)} left out")
+    for reason, number in counted(dropped).items():
+        print(f"  {reason}: {number}")
 
 
 def _script(text: str) -> tuple[str, float]:

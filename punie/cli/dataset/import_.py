@@ -7,6 +7,7 @@ import typer
 
 from punie.cli.dataset.arguments import Out
 from punie.cli.terminal import printable
+from punie.tools.wording import count
 
 
 def import_(
@@ -36,4 +37,4 @@ def import_(
                 print(printable(str(fault)))
             raise
     for name, part in written.manifest.parts.items():
-        print(f"{name}: {part.examples} examples")
+        print(f"{name}: {count(part.examples, 'example')}")

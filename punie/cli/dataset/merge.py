@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from punie.cli.dataset.arguments import Out, options_of
+from punie.tools.wording import count
 
 
 def merge(
@@ -45,4 +46,4 @@ def merge(
     with step() as (report, stopped):
         written = merge_datasets(options, datasets, out, report, stopped)
     for name, part in written.manifest.parts.items():
-        print(f"{name}: {part.examples} examples")
+        print(f"{name}: {count(part.examples, 'example')}")

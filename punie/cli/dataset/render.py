@@ -9,6 +9,7 @@ import typer
 
 from punie.cli.dataset.arguments import DatasetFolder, chat_format_of, folder_of
 from punie.cli.terminal import printable
+from punie.tools.wording import count
 
 if TYPE_CHECKING:
     from punie.models.mlx.chat_format import ChatFormat
@@ -39,7 +40,7 @@ def render(
         if out is not None:
             written = render_dataset(dataset, folder, out, report, stopped)
             for name, part in written.manifest.parts.items():
-                print(f"{name}: {part.examples} sequences")
+                print(f"{name}: {count(part.examples, 'sequence')}")
             return
         chat_format = chat_format_of(model)
         for number, sequence in enumerate(_wanted(dataset, folder, chat_format, str(example)), 1):

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from punie.cli.dataset.arguments import DatasetFolder, Out, options_of
+from punie.tools.wording import count
 
 
 def split(
@@ -44,7 +45,7 @@ def split(
     with step() as (report, stopped):
         written = split_dataset(options, dataset, out, report, stopped)
     for name, part in written.manifest.parts.items():
-        print(f"{name}: {part.examples} examples")
+        print(f"{name}: {count(part.examples, 'example')}")
 
 
 def _share(text: str) -> tuple[str, float]:

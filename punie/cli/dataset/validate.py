@@ -7,6 +7,7 @@ import typer
 
 from punie.cli.dataset.arguments import DatasetFolder, Json
 from punie.cli.help import say
+from punie.tools.wording import count
 
 
 def validate(
@@ -33,7 +34,10 @@ def validate(
             print(fault)
     if not found.valid:
         untold = found.fault_count - len(found.faults)
-        say(f"{found.fault_count} faults" + (f", {untold} of them not told." if untold else "."))
+        say(
+            f"{count(found.fault_count, 'fault')}"
+            + (f", {untold} of them not told." if untold else ".")
+        )
         raise typer.Exit(1)
     if not as_json:
-        print(f"{found.examples} examples, no fault.")
+        print(f"{count(found.examples, 'example')}, no fault.")

@@ -61,12 +61,14 @@ _PROBE_TOOL = ToolSpecification("probe", "A tool.", {"type": "object", "properti
 def _probe_conversation(thoughts: Sequence[str | None]) -> list[ChatMessage]:
     """Return a conversation with all that may follow on each other, and these thoughts in it."""
     calls = [{"name": "probe", "arguments": {}}] * 2
+    # White space at the end, for templates that trim what is not the newest.
     answers = [
-        {"role": "assistant", "content": "a", "reasoning_content": thought} for thought in thoughts
+        {"role": "assistant", "content": "a \n", "reasoning_content": thought}
+        for thought in thoughts
     ]
     bare = [answer | {"content": "", "tool_calls": calls} for answer in answers]
-    result = {"role": "tool", "content": "b"}
-    question = {"role": "user", "content": "c"}
+    result = {"role": "tool", "content": "b \n"}
+    question = {"role": "user", "content": "c \n"}
     return [
         {"role": "system", "content": "d"},
         question,

@@ -115,6 +115,8 @@ def filter_dataset(
 ) -> Dataset:
     """Write the examples of a dataset that pass, in their order, and what was left out.
 
+    With a model, what its template cannot render as it asks for it is left out too.
+
     Raises:
         TrainingError: it cannot be read or written, no model is given where tokens count, or
             nothing would be left of a part.
@@ -125,7 +127,7 @@ def filter_dataset(
         raise TrainingError("Tokens are those of a model; name the model that is to learn.")
     chat_format = None
     parents = {"dataset": source.hash}
-    if options.longest is not None and model is not None:
+    if model is not None:
         chat_format = ChatFormat.load(model)
         parents["format"] = format_hash(model)
     dropped = list(_judge(options, source, chat_format, report, stopped))

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from punie.tools import wording
 from punie.training.data.dataset import (
     WHOLE,
     Dataset,
@@ -57,12 +58,12 @@ class ImportOptions(BaseModel):
 
 
 class UnsoundLinesError(TrainingError):
-    """Lines cannot be brought in; `faults` are the first of them, `count` is their number."""
+    """Lines cannot be brought in; `faults` are the first of them, `count` is how many there are."""
 
     def __init__(self, faults: Sequence[Fault], count: int) -> None:
         super().__init__(
-            f"{count} lines cannot be brought in, the first: {faults[0]}; correct them, or leave "
-            "them out (`--skip-bad`)."
+            f"{wording.count(count, 'line')} cannot be brought in, the first: {faults[0]}; correct "
+            "what is wrong, or leave it out (`--skip-bad`)."
         )
         self.faults = tuple(faults)
         self.count = count

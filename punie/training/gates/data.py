@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from punie.models.mlx.chat_format import ChatFormat
+from punie.tools.wording import count
 from punie.training.data.dataset import WHOLE, Dataset, open_dataset
 from punie.training.data.example import Example
 from punie.training.data.leakage import (
@@ -93,7 +94,7 @@ def data_gate(
         Check(
             name="examples are sound",
             passed=valid.valid,
-            found=f"{valid.examples} examples, {valid.fault_count} faults"
+            found=f"{count(valid.examples, 'example')}, {count(valid.fault_count, 'fault')}"
             + _named([str(fault) for fault in valid.faults], valid.fault_count),
             measured=valid.fault_count,
             limit=0,
@@ -156,7 +157,7 @@ def _checks(seen: _Seen, limits: DataLimits) -> Iterator[Check]:
     yield Check(
         name="enough to learn from",
         passed=seen.learned >= limits.least_examples,
-        found=f"{seen.learned} examples in the part that is learned",
+        found=f"{count(seen.learned, 'example')} in the part that is learned",
         measured=seen.learned,
         limit=limits.least_examples,
     )
@@ -170,8 +171,8 @@ def _checks(seen: _Seen, limits: DataLimits) -> Iterator[Check]:
         limit=limits.most_direct if share > limits.most_direct else limits.least_direct,
     )
     total = seen.calls.total()
-    name, count = seen.calls.most_common(1)[0] if total else ("no tool", 0)
-    most = count / total if total else 0.0
+    name, most_calls = seen.calls.most_common(1)[0] if total else ("no tool", 0)
+    most = most_calls / total if total else 0.0
     yield Check(
         name="no tool above its share",
         passed=most <= limits.most_of_one_tool,
@@ -182,7 +183,7 @@ def _checks(seen: _Seen, limits: DataLimits) -> Iterator[Check]:
     yield Check(
         name="results were returned by tools",
         passed=len(seen.unexecuted) <= limits.most_unexecuted,
-        found=f"{len(seen.unexecuted)} examples hold calls that were not executed"
+        found=f"{count(len(seen.unexecuted), 'example')} with calls that were not executed"
         + _named(seen.unexecuted, len(seen.unexecuted)),
         measured=len(seen.unexecuted),
         limit=limits.most_unexecuted,
@@ -192,7 +193,7 @@ def _checks(seen: _Seen, limits: DataLimits) -> Iterator[Check]:
     yield Check(
         name="parts have nothing in common",
         passed=leaked <= limits.most_leaks,
-        found=f"{leaked} examples are given away by another part"
+        found=f"{count(leaked, 'example')} that another part gives away"
         + _named([str(leak) for leak in leaks], len(leaks)),
         measured=leaked,
         limit=limits.most_leaks,
@@ -215,8 +216,8 @@ def _fits(seen: _Seen, window: int | None) -> Check:
     )
 
 
-def _named(places: list[str], count: int) -> str:
+def _named(places: list[str], number: int) -> str:
     if not places:
         return ""
-    more = f"; and {count - _NAMED} more" if count > _NAMED else ""
+    more = f"; and {number - _NAMED} more" if number > _NAMED else ""
     return f" ({'; '.join(places[:_NAMED])}{more})"

@@ -33,27 +33,34 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return command
 
 
-def test_validate_and_stats(punie: Command, tmp_path: Path) -> None:
-    folder = str(tmp_path / "data")
+def test_as_a_user_starts_it(punie: Command, tmp_path: Path) -> None:
     dataset = write(tmp_path / "data", train=[reading("What is in a.py?"), direct("Why?")])
-    done = punie("dataset", "validate", folder)
-    assert (done.returncode, done.stdout) == (0, "2 examples, no fault.\n")
-    done = punie("dataset", "stats", folder, "--json", "--model", "punie-tiny")
+    done = punie("dataset", "stats", str(dataset.folder), "--json", "--model", "punie-tiny")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["hash"] == dataset.hash
     assert told["parts"]["train"]["direct"] == 1
     assert told["parts"]["train"]["tokens"]["total"] > 20
-    done = punie("dataset", "stats", folder)
-    assert "direct answers 50.0%" in " ".join(done.stdout.split())
-    dataset.file("train").write_text("{}\n")
-    done = punie("dataset", "validate", folder)
-    assert done.returncode == 1
-    assert f"{dataset.file('train')}, line 1: not an example" in done.stdout
-    assert done.stderr.endswith("punie: 3 faults.\n")
     done = punie("dataset", "stats", str(tmp_path / "none"))
     assert done.returncode == 1
     assert done.stderr.startswith("punie: There is no dataset in")
+
+
+def test_validate_and_stats(run: Run, tmp_path: Path) -> None:
+    folder = str(tmp_path / "data")
+    dataset = write(tmp_path / "data", train=[reading("What is in a.py?"), direct("Why?")])
+    done = run("dataset", "validate", folder)
+    assert (done.returncode, done.stdout) == (0, "2 examples, no fault.\n")
+    shown = run("dataset", "stats", folder).stdout
+    assert shown.startswith(f"made by test; hash {dataset.hash[:16]}\n")
+    assert "direct answers 50.0%" in " ".join(shown.split())
+    dataset.file("train").write_text("{}\n")
+    done = run("dataset", "validate", folder)
+    assert done.returncode == 1
+    assert f"{dataset.file('train')}, line 1: not an example" in done.stdout
+    assert done.stderr.endswith("punie: 3 faults.\n")
+    told = json.loads(run("dataset", "validate", folder, "--json", "--most", "1").stdout)
+    assert (told["valid"], told["fault_count"], len(told["faults"])) == (False, 3, 1)
 
 
 def test_split(run: Run, tmp_path: Path) -> None:
@@ -98,7 +105,7 @@ def test_filter(run: Run, tmp_path: Path) -> None:
         0,
         "train.jsonl line 2: duplicate, of train.jsonl line 1\n"
         "train.jsonl line 3: short answer, 6 characters\n"
-        "1 examples kept, 2 left out\n  duplicate: 1\n  short answer: 1\n",
+        "1 example kept, 2 left out\n  duplicate: 1\n  short answer: 1\n",
     )
 
 
@@ -112,7 +119,7 @@ def test_import(run: Run, tmp_path: Path) -> None:
     assert second == f"{file}, line 3: it has neither messages nor prompt and completion"
     assert "2 lines cannot be brought in, the first: " in done.stderr
     done = run("dataset", "import", str(file), "--out", out, "--skip-bad")
-    assert (done.returncode, done.stdout) == (0, "all: 1 examples\n")
+    assert (done.returncode, done.stdout) == (0, "all: 1 example\n")
 
 
 def test_show_and_render(run: Run, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from punie.training.data.filtering import (
 from punie.training.data.likeness import likeness, shingles_of, words_of
 from punie.training.errors import TrainingError
 from punie.training.progress import Interrupted
+from tests import assets
 from tests.training.data.samples import answer, direct, example, reading, user, write
 from tests.training.sample_conversations import called
 
@@ -139,6 +141,28 @@ def test_tokens_need_a_model(tmp_path: Path) -> None:
         filter_dataset(FilterOptions(longest=3), source.folder, tmp_path / "out")
     with pytest.raises(TrainingError, match="dropped"):
         dropped_of(source)
+
+
+@assets.needs_assets
+def test_what_the_model_cannot_render_as_it_asks_for_it(tmp_path: Path) -> None:
+    melted = direct("Why?", "\nBecause.")
+    source = write(tmp_path / "data", train=[GOOD, melted])
+    model = tmp_path / "model"
+    shutil.copytree(assets.TOKENIZER.parent, model)
+    (model / "chat_template.jinja").write_text(assets.template(assets.TEMPLATES[0]))
+    found = filter_dataset(FilterOptions(), source.folder, tmp_path / "out", model)
+    (left_out,) = dropped_of(found)
+    assert (left_out.line, left_out.reason) == (2, "not rendered")
+
+
+def test_what_an_earlier_try_left_is_no_hindrance(tmp_path: Path) -> None:
+    source = write(tmp_path / "data", train=[GOOD])
+    unfinished = tmp_path / ".out.unfinished"
+    unfinished.mkdir()
+    (unfinished / "train.jsonl").write_text("half of a li")
+    found = filter_dataset(FilterOptions(), source.folder, tmp_path / "out")
+    assert list(found.examples("train")) == [GOOD]
+    assert not unfinished.exists()
 
 
 def test_a_broken_list_is_named(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_a_line_that_cannot_be_brought_in_is_named(tmp_path: Path, line: Any, fa
     (found,) = caught.value.faults
     assert (found.file.name, found.line) == ("chats.jsonl", 2)
     assert fault in found.what
-    assert "1 lines cannot be brought in, the first: " in str(caught.value)
+    assert "1 line cannot be brought in, the first: " in str(caught.value)
     assert not (tmp_path / "out").exists()
     dataset = taken(tmp_path, OPENAI, line, skip_bad=True)
     assert dataset.manifest.parts["all"].examples == 1
