@@ -38,7 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("train", "punie.cli.train", "Let a model learn from a dataset."),
     Command("fuse", "punie.cli.fuse", "Make an adapter part of its model's weights."),
     Command("gate", "punie.cli.gate", "Check what one step of training made before the next."),
-    Command("learn", "punie.cli.learn", "See what your sessions teach, and delete it."),
+    Command("learn", "punie.cli.learn", "Let a model learn from your own sessions."),
     Command("quantize", "punie.cli.quantize", "Give a model fewer bits for each weight."),
     Command("distill", "punie.cli.distill", "Let a small model learn from a larger one."),
     Command("draft", "punie.cli.draft", "Make and measure draft models."),

@@ -52,6 +52,10 @@ def test_every_example_is_seen_and_can_be_deleted(
     assert "-> read_file\n   path: a.txt\n" in shown
     assert "\x1b" not in shown
     assert learn("show", "no-such-id")[0] == 1
+    code, told = learn("--least=2")
+    assert code == 1  # nobody is there to say that it may begin
+    assert "punie-tiny learns from 2 examples of your sessions" in told
+    assert not [*(settings.state_dir / "learning" / "runs").iterdir()]
     assert learn("delete", name) == (1, "")  # nobody is there to agree
     assert learn("delete", name, "--yes") == (0, "1 example deleted.\n")
     assert learn("status")[1] == (

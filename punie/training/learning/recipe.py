@@ -16,6 +16,9 @@ DIRECT = 0.3
 """Share of all examples that are to be answered without a tool; rehearsal makes up for the rest."""
 
 _LEAST_REHEARSAL = 40
+_LEAST_VALID = 20
+_LEAST_DIRECT = 12
+"""Direct answers to validate with, so that the training gate sees whether they are forgotten."""
 _BATCH = 4
 _STEPS = (30, 3_000)
 _LONGEST = 8_192
@@ -45,6 +48,7 @@ def recipe_text(
         count += 1
         direct += not any(m.tool_calls for m in example.messages[example.context :])
     rehearsed = rehearsal_count(count, options.rehearsal)
+    share = rehearsal_direct(count, direct, rehearsed)
     document: dict[str, Any] = {
         "name": name,
         "model": base if base == BUNDLED_ID else str(folder),
@@ -54,16 +58,11 @@ def recipe_text(
                 "kind": "generate",
                 "preset": "tiny" if base == BUNDLED_ID else "coder",
                 "train": rehearsed,
-                "valid": 0,
+                "valid": max(_LEAST_VALID, rehearsed // 10, math.ceil(_LEAST_DIRECT / share)),
                 "test": 0,
-                "direct": rehearsal_direct(count, direct, rehearsed),
+                "direct": share,
             },
-            "together": {
-                "kind": "merge",
-                "datasets": [str(examples), "@rehearsal"],
-                "as_one": True,
-            },
-            "data": {"kind": "split", "dataset": "@together"},
+            "data": {"kind": "merge", "datasets": [str(examples), "@rehearsal"]},
             "tune": {"kind": "tune", "dataset": "@data", **_tuning(config, count, options)},
             "fused": {"kind": "fuse", "adapter": "@tune"},
             **_packing(config),

@@ -12,7 +12,6 @@ from pathlib import Path
 from punie.models.catalog import BUNDLED_ID, ModelUnavailable, resolve_model
 from punie.models.made import made_model
 from punie.settings import Settings
-from punie.training.data.dataset import WHOLE
 from punie.training.data.from_sessions import check_allowed, nothing_found
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
@@ -20,6 +19,7 @@ from punie.training.learning.ledger import learning_folder, look
 from punie.training.learning.options import LearnOptions
 from punie.training.learning.recipe import recipe_text
 from punie.training.learning.runs import (
+    PART,
     LearningRun,
     keep_examples,
     kept_examples,
@@ -106,7 +106,7 @@ def prepare(
         run = known[0] if known else run
         write_run(folder, run)
     kept = kept_examples(folder, run.name)
-    own = [*kept.examples(WHOLE)]
+    own = [*kept.examples(PART)]
     file = run_folder(folder, run.name) / _RECIPE
     if not file.exists():
         write_text(file, recipe_text(run.name, base, place, kept.folder, own, options))

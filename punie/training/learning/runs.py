@@ -8,13 +8,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from punie.training.data.dataset import WHOLE, Dataset, open_dataset, write_files
+from punie.training.data.dataset import Dataset, open_dataset, write_files
 from punie.training.data.from_sessions import Collected, FromSessionsOptions, Origin, manifest_of
 from punie.training.errors import TrainingError
 from punie.training.output import output_folder, write_text
 from punie.training.pipeline.store import Store
 
 RunState = Literal["begun", "failed", "stopped", "learned"]
+
+PART = "train"
+"""The part of a kept dataset: all of it is learned, and generated examples tell what it does."""
 
 _RUN = "run.json"
 _ACTIVE = "active.json"
@@ -94,7 +97,7 @@ def keep_examples(
     place = run_folder(folder, name) / _EXAMPLES
     if not place.exists():
         with output_folder(place) as unfinished:
-            write_files(unfinished, manifest_of(options, found), {WHOLE: found.examples.values()})
+            write_files(unfinished, manifest_of(options, found), {PART: found.examples.values()})
             origins = {key: origin.model_dump(mode="json") for key, origin in found.origins.items()}
             (unfinished / _ORIGINS).write_text(json.dumps(origins), encoding="utf-8")
     return open_dataset(place)

@@ -99,7 +99,7 @@ async def test_a_deleted_example_stays_deleted_and_takes_along_what_holds_it(
     assert made_model("learned-both") is None
     assert [run.name for run in read_runs(folder)] == ["learned-clean"]
     assert not run_folder(folder, "learned-both").exists()
-    assert [e.id for e in kept_examples(folder, "learned-clean").examples("all")] == [hello.id]
+    assert [e.id for e in kept_examples(folder, "learned-clean").examples("train")] == [hello.id]
     assert [*(await seen(settings)).examples] == [hello.id]
     # Nor does the session, when it goes on, bring it back.
     await session.turn("Once more", READ, says("x, as ever."))
@@ -115,7 +115,7 @@ async def test_what_an_earlier_run_has_can_be_deleted_after_its_session_is_gone(
     await session.turn("What is in a.py?", READ, says("x."))
     run = await learned(folder, settings, "learned-one")
     put(folder, "tuned", [run.dataset], "tuned-output")
-    (example,) = kept_examples(folder, "learned-one").examples("all")
+    (example,) = kept_examples(folder, "learned-one").examples("train")
     await session.store.delete(session.id)
     found = await seen(settings)
     assert not found.examples

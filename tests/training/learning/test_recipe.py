@@ -61,7 +61,7 @@ def test_the_bundled_model_rehearses_what_it_was_made_of(tmp_path: Path) -> None
     assert found.model == "punie-tiny"
     rehearsal = found.steps["rehearsal"]
     assert (rehearsal["preset"], rehearsal["train"]) == ("tiny", 40)
-    assert rehearsal["direct"] == 0.1
+    assert (rehearsal["direct"], rehearsal["valid"]) == (0.1, 120)
     assert "packed" not in found.steps
     assert found.steps["tune"]["longest"] == 2048
 

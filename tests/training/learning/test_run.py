@@ -44,7 +44,7 @@ async def test_equal_examples_are_one_run_and_a_begun_one_goes_on(
     assert (new.run.examples, new.goes_on) == (2, False)
     assert new.run.name != first.run.name
     assert [
-        *map(len, [[*kept_examples(folder, r.name).examples("all")] for r in read_runs(folder)])
+        *map(len, [[*kept_examples(folder, r.name).examples("train")] for r in read_runs(folder)])
     ] == [1, 2]
     write_run(folder, new.run.model_copy(update={"state": "learned"}))
     same = await prepared(settings)
