@@ -18,6 +18,7 @@ _MODULES = {
     "gate-conversion": "gate_conversion",
     "gate-data": "gate_data",
     "gate-serving": "gate_serving",
+    "gate-training": "gate_training",
     "gate-zero": "gate_zero",
     "generate": "generate",
     "merge": "merge",
