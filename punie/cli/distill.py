@@ -52,7 +52,7 @@ def distill(
     top: Annotated[int, typer.Option(min=1, help="Tokens told apart at a place.")] = 64,
     targets: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Ask the teacher once and keep what it says there."),
+        typer.Option(metavar="FOLDER", help="Keep what the teacher says, for other runs too."),
     ] = None,
     draft: Annotated[
         bool, typer.Option("--draft", help="The student is to draft for the teacher.")

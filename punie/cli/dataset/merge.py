@@ -29,6 +29,9 @@ def merge(
     as_one: Annotated[
         bool, typer.Option("--as-one", help="All in one part, to be split afterwards.")
     ] = False,
+    unsplit: Annotated[
+        str, typer.Option(metavar="PART", help="Where datasets that are not split go, as train.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Which examples are drawn.")] = 1,
 ) -> None:
     """Put datasets together; equal examples once, each dataset with as much as is wanted."""
@@ -40,6 +43,7 @@ def merge(
         "weights": weight or (),
         "duplicates": duplicates,
         "as_one": as_one,
+        "unsplit": unsplit,
         "seed": seed,
     }
     options = options_of(MergeOptions, given)

@@ -30,6 +30,8 @@ class MergeOptions(BaseModel):
         duplicates: "drop" keeps the first of what says the same with the same prefix and context,
             whatever part and dataset it is in; "keep" keeps all.
         as_one: put all examples into one part, to be split afterwards.
+        unsplit: the part into which the examples of datasets that are not split go, such as
+            "train"; "" does not merge them with datasets that are.
         seed: which examples are drawn.
     """
 
@@ -39,6 +41,7 @@ class MergeOptions(BaseModel):
     weights: tuple[Annotated[float, Field(gt=0, le=100)], ...] = ()
     duplicates: Literal["drop", "keep"] = "drop"
     as_one: bool = False
+    unsplit: str = Field(default="", pattern="^[a-z_]*$")
     seed: int = 1
 
 
@@ -84,7 +87,7 @@ def _check(options: MergeOptions, sources: Sequence[Dataset]) -> None:
         if len(getattr(options, name)) > len(sources):
             raise TrainingError(f"There are more {name} than datasets; give one for each.")
     unsplit = [source for source in sources if WHOLE in source.manifest.parts]
-    if unsplit and len(unsplit) < len(sources) and not options.as_one:
+    if unsplit and len(unsplit) < len(sources) and not (options.as_one or options.unsplit):
         raise TrainingError(
             f"{unsplit[0].folder} is not split and another dataset is; split it before, or merge "
             "them as one part (`--as-one`) and split that."
@@ -106,7 +109,10 @@ def _choose(
                 there[part].append((number, part, line))
             seen.add(key)
         for part, places in there.items():
-            taken = chosen.setdefault(WHOLE if options.as_one else part, {})
+            name = WHOLE if options.as_one else part
+            if name == WHOLE and options.unsplit:
+                name = options.unsplit
+            taken = chosen.setdefault(name, {})
             taken.update(_weighed(options, number, part, places))
     return chosen
 

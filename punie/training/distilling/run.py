@@ -70,7 +70,7 @@ def distill(
         report: told of progress.
         stopped: asked after every step.
         targets: a folder for what the teacher says, asked once before the first step; the next run
-            on the same data reads it. Without one it is asked at every step.
+            on the same data reads it.
         force: train though the estimate says that it cannot fit into memory.
         checkpoint_seconds: time between checkpoints; does not change the result.
 

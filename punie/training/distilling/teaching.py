@@ -20,6 +20,9 @@ from punie.training.hashing import value_hash
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
 
+SCRATCH = "targets"
+"""Where a run keeps, until it is done, what a teacher says to data that it reads more than once."""
+
 
 class Teaching(Softening):
     """How much a teacher's logits count, and in which form.
@@ -46,8 +49,7 @@ class TaughtBy:
     Attributes:
         teacher: its model folder.
         teaching: how much it counts.
-        targets: a folder for what it says, which further runs on the same data read; without one
-            it is asked at every step.
+        targets: a folder for what it says, which further runs on the same data read.
         logits: whether its logits are learned; without them it only counts as who wrote the data.
         draft: whether the student is to draft for it, and so reads what it reads.
     """
@@ -79,8 +81,13 @@ class TaughtBy:
         shared: SharedVocabulary,
         report: Reporter = quiet,
         stopped: Stopped = never,
+        *,
+        scratch: Path | None = None,
     ) -> TargetSource:
         """Return what gives the targets of lessons, after asking for all if they are to be kept.
+
+        Without a folder for `targets` they are kept in `scratch`; without that they are not kept,
+        and the teacher is asked at every step.
 
         Raises:
             TrainingError: the teacher cannot be loaded, or the targets' folder is of another one.
@@ -93,7 +100,8 @@ class TaughtBy:
                 f"The teacher in {self.teacher} cannot be loaded ({error}); choose another one."
             ) from error
         teacher = Teacher(model, shared, self.teaching, found)
-        if self.targets is None:
+        folder = self.targets or scratch
+        if folder is None:
             return teacher
         key = value_hash(
             {
@@ -106,7 +114,7 @@ class TaughtBy:
                 ],
             }
         )
-        return keep_targets(teacher, self.targets, key, report, stopped)
+        return keep_targets(teacher, folder, key, report, stopped)
 
 
 def read_lessons(

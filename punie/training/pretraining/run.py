@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from punie.models.mlx.chat_format import ChatFormat
 from punie.training.data.dataset import Dataset, open_dataset
-from punie.training.distilling.teaching import Taught, TaughtBy, Teaching, read_lessons
+from punie.training.distilling.teaching import SCRATCH, Taught, TaughtBy, Teaching, read_lessons
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
@@ -117,8 +117,7 @@ def pretrain(
         stopped: asked after every step.
         tokenizer: a model folder whose tokenizer is taken instead of a new one.
         teacher: a model with the same tokens, whose logits are learned too.
-        targets: a folder for what the teacher says, which other runs on the same data read; without
-            one it is asked at every step.
+        targets: a folder for what the teacher says, which other runs on the same data read.
         workers: halves of a batch that are computed at once, 1 or 2.
         checkpoint_seconds: time between checkpoints.
 
@@ -154,7 +153,11 @@ def pretrain(
         unseen = [encoded(lesson.sequence) for lesson in validation]
         taught = None
         if taught_by is not None and shared is not None:
-            taught = Taught(options.teaching, taught_by.source(found, shared, report, stopped))
+            # What is read only once is asked only once anyway.
+            again = options.steps * options.tokens > sum(len(each.ids) for each in training)
+            scratch = folder / SCRATCH if again else None
+            source = taught_by.source(found, shared, report, stopped, scratch=scratch)
+            taught = Taught(options.teaching, source)
         report(Progress(length_summary(training), 0, options.steps, "steps"))
         recipe = options.recipe(workers, checkpoint_seconds)
         parameters = train(
@@ -162,6 +165,7 @@ def pretrain(
         )
         save_weights(folder, parameters)
         (folder / "checkpoint.safetensors").unlink()
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         (folder / _CALL).unlink()
         write_provenance(folder, "pretrain", parents, options.model_dump())
     return out

@@ -3,6 +3,7 @@
 import json
 import math
 import platform
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -22,7 +23,7 @@ from punie.training.arrays import save_arrays
 from punie.training.curve import read_curve
 from punie.training.data.dataset import open_dataset
 from punie.training.distilling.lessons import Lesson
-from punie.training.distilling.teaching import Taught, TaughtBy, read_lessons
+from punie.training.distilling.teaching import SCRATCH, Taught, TaughtBy, read_lessons
 from punie.training.encoding import Encoded, Source, encode_part, open_source, source_hash
 from punie.training.errors import TrainingError
 from punie.training.gates.zero import gate_zero
@@ -178,7 +179,10 @@ def tune(
         taught = None
         if taught_by is not None and taught_by.logits:
             shared = taught_by.vocabulary(model)
-            source = taught_by.source(ready.lessons, shared, report, stopped)
+            # What is read only once is asked only once anyway.
+            again = options.steps * options.batch * options.accumulate > len(ready.lessons)
+            scratch = folder / SCRATCH if again else None
+            source = taught_by.source(ready.lessons, shared, report, stopped, scratch=scratch)
             taught = Taught(taught_by.teaching, source)
         mx.random.seed(options.seed)
         loaded, _ = load_model(model)
@@ -196,6 +200,7 @@ def tune(
                 checkpoint_seconds=checkpoint_seconds,
                 taught=taught,
             )
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
         _write_about(folder, parents, settings, ready)
         if can_draw():
             write_text(folder / PICTURE, draw_curve(read_curve(folder / CURVE)))

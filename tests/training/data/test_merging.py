@@ -119,6 +119,10 @@ def test_split_and_not_split(tmp_path: Path) -> None:
         "Why?",
         "Who?",
     ]
+    found = merged(tmp_path / "learned", one, whole, unsplit="train")
+    assert {name: [each.query for each in part] for name, part in found.items()} == {
+        "train": ["Why?", "Who?"]
+    }
 
 
 @pytest.mark.parametrize(

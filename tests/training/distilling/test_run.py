@@ -82,10 +82,13 @@ def test_it_comes_closer_and_tells_from_whom(place: Path) -> None:
 
 
 def test_it_goes_on_bit_for_bit(place: Path, distilled: Path) -> None:
-    asked = iter([False, False, False, True])
+    # Once before the teacher reads, then before every step.
+    asked = iter([False, False, False, False, True])
     with pytest.raises(Interrupted, match="after 3 of 6"):
         run(place, "again", options(), stopped=lambda: next(asked))
+    assert (place / ".again.unfinished" / "targets").is_dir()
     again = run(place, "again", options())
+    assert not (again / "targets").exists()
     assert (again / WEIGHTS).read_bytes() == (distilled / WEIGHTS).read_bytes()
 
 
