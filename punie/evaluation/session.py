@@ -39,7 +39,9 @@ from punie.workspace.sandbox.view import SandboxOptions
 CONFINED = SandboxOptions(wanted="always")
 """Nobody watches what a model under test runs, so it runs in a sandbox."""
 
-_IGNORED = frozenset({"__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".idea"})
+_IGNORED = frozenset(
+    {".git", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".idea"}
+)
 _TEST_SECONDS = 60.0
 _STAND_IN = "/project"
 

@@ -35,10 +35,10 @@ from punie.training.generator.attaching import add_context
 from punie.training.generator.families import DIRECT_FAMILIES, FAMILIES
 from punie.training.generator.names import Names
 from punie.training.generator.presets import Mix, preset
-from punie.training.generator.projects import Project, make_project
+from punie.training.generator.projects import Project
 from punie.training.generator.rollout import Conversation, RolloutError
 from punie.training.generator.shards import command_environment, offered_tools
-from punie.training.generator.tasks import Task, TaskMaker
+from punie.training.generator.tasks import Files, Task, TaskMaker
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
@@ -158,13 +158,10 @@ def held_out_task(number: int, options: TaskOptions, again: int = 0) -> HeldOutT
     family = drawn.choices(names, [weights[name] for name in names])[0]
     for draw in range(_DRAWS):
         rng = Random(f"{options.seed}:{number}:{again}:{draw}")
-        project = make_project(rng, held_out=True)
+        project = options.mix.project(rng, held_out=True)
         maker = TaskMaker(rng, Names(rng, held_out=True), project, options.wording == "unseen")
         task = FAMILIES[family](maker)
         if task is not None:
-            files = {**project.files, **task.before}
-            there = {path: text for path, text in files.items() if text is not None}
-            project = replace(project, files=there)
             return HeldOutTask(number, project, task, add_context(rng, task.prompt, project))
     raise TrainingError(f"No project has something for tasks of the family {family!r}.")
 
@@ -365,7 +362,7 @@ async def _solve(
 ) -> Outcome:
     for again in range(_AGAIN):
         task = held_out_task(number, options, again)
-        async with project_folder(task.project, folder) as root:
+        async with project_folder(task.project, folder, task.task.before) as root:
             try:
                 due = await due_of(task.task, root, options.mix)
             except RolloutError:
@@ -382,7 +379,7 @@ async def _solve(
         seed = Random(f"{options.seed}:{number}:{attempt}:sampling").randrange(2**31)
     owner = f"evaluation-{number}-{attempt}"
     conditions = Conditions(
-        tools=offered_tools(options.mix),
+        tools=offered_tools(code=task.task.code),
         limits=options.mix.limits,
         max_requests=options.max_requests,
         max_tokens=options.max_tokens,
@@ -390,7 +387,7 @@ async def _solve(
         seed=seed,
     )
     used = model.used_by(ModelUse(owner=owner, watched=False, guided=options.guided))
-    async with project_folder(task.project, folder) as root:
+    async with project_folder(task.project, folder, task.task.before) as root:
         work = await let_model_work(used, root, task.prompt, conditions, due.calls)
         if task.task.verified == "tests":
             work = replace(work, tests=await passes_tests(root))
@@ -398,11 +395,16 @@ async def _solve(
 
 
 @asynccontextmanager
-async def project_folder(project: Project, folder: Path) -> AsyncIterator[Path]:
-    """Write a project into a new folder, always of the same name, and remove it in the end."""
+async def project_folder(
+    project: Project, folder: Path, before: Files | None = None
+) -> AsyncIterator[Path]:
+    """Write a project into a new folder, always of the same name, and remove it in the end.
+
+    `before` is what is different in it.
+    """
     root = folder / "project"
     root.mkdir(parents=True)
-    project.write(root)
+    project.write(root, before)
     try:
         yield root
     finally:
@@ -415,7 +417,7 @@ async def due_of(task: Task, root: Path, mix: Mix) -> Due:
     Raises `RolloutError` if its turn did not come to its end.
     """
     workspace = LocalWorkspace([root], CONFINED)
-    conversation = Conversation(workspace, offered_tools(mix), mix.limits)
+    conversation = Conversation(workspace, offered_tools(code=task.code), mix.limits)
     try:
         transcript = await conversation.follow(task.teacher(), task.prompt)
     finally:
@@ -430,6 +432,6 @@ def _fault(task: HeldOutTask, due: Due) -> bool:
         return True
     if task.task.wanted is None:
         return False
-    files = {**task.project.files, **task.task.wanted}
+    files = {**task.project.files, **task.task.before, **task.task.wanted}
     wanted = {path: text.encode() for path, text in files.items() if text is not None}
     return due.files != wanted

@@ -10,7 +10,7 @@ from punie.cli.help import say
 
 def generate(
     out: Out,
-    preset: Annotated[str, typer.Option(metavar="NAME", help="What is mixed.")] = "tiny",
+    preset: Annotated[str, typer.Option(metavar="NAME", help="What is mixed.")] = "coder",
     train: Annotated[int, typer.Option(min=0, help="Examples to learn from.")] = 2000,
     valid: Annotated[int, typer.Option(min=0, help="Examples to validate with.")] = 200,
     test: Annotated[int, typer.Option(min=0, help="Examples to test with.")] = 200,
@@ -18,6 +18,10 @@ def generate(
     direct: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Share answered without a tool; else the preset's."),
+    ] = None,
+    code: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share in code mode; else the preset's."),
     ] = None,
     weight: Annotated[
         list[str] | None,
@@ -46,6 +50,7 @@ def generate(
             test=test,
             seed=seed,
             direct=direct,
+            code=code,
             weights=_weights(weight or []),
             wording="held_out" if held_out else "known",
             result_chars=result_chars,

@@ -34,7 +34,7 @@ from punie.training.generator.attaching import add_context
 from punie.training.generator.families import make_task
 from punie.training.generator.names import Names
 from punie.training.generator.presets import preset
-from punie.training.generator.projects import Project, make_project
+from punie.training.generator.projects import Project
 from punie.training.generator.tasks import Task, TaskMaker
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, written_in_words
@@ -277,12 +277,14 @@ class _Stage:
 
     async def _take(self, number: int) -> _Finished:
         posed = pose_task(self._options, number)
+        before = posed.task.before
         with fast_folder() as base:
-            async with project_folder(posed.project, base / "due") as root:
+            async with project_folder(posed.project, base / "due", before) as root:
                 due = await due_of(posed.task, root, preset(self._options.preset))
             dropped: list[str] = []
             for attempt in range(self._options.attempts):
-                async with project_folder(posed.project, base / f"try-{attempt}") as root:
+                own = base / f"try-{attempt}"
+                async with project_folder(posed.project, own, before) as root:
                     work = await self._let_work(posed, root, due, attempt)
                     tests = await passes_tests(root) if posed.task.verified == "tests" else None
                 self._failures = self._failures + 1 if work.trouble else 0
@@ -331,14 +333,11 @@ def pose_task(options: FromTeacherOptions, number: int) -> _Posed:
     Raises:
         TrainingError: there is no such preset.
     """
-    seed, weights = options.seed, preset(options.preset).all_weights()
+    seed, mix = options.seed, preset(options.preset)
     project_number, place = divmod(number, _TASKS_PER_PROJECT)
-    project = make_project(Random(f"{seed} project {project_number}"))
+    project = mix.project(Random(f"{seed} project {project_number}"))
     rng = Random(f"{seed} task {number} {place}")
-    task = make_task(TaskMaker(rng, Names(rng, False), project), weights)
-    files = {**project.files, **task.before}
-    there = {path: text for path, text in files.items() if text is not None}
-    project = replace(project, files=there)
+    task = make_task(TaskMaker(rng, Names(rng, False), project), mix.all_weights())
     return _Posed(number, project, task, add_context(rng, task.prompt, project))
 
 

@@ -135,7 +135,7 @@ async def _look(
         return [Check(name="loads", passed=False, found=str(error))]
     checks = [Check(name="loads", passed=True, found="The engine has its weights and its format.")]
     try:
-        checks.append(await _prompt(opened, offered_tools(limits.usual.mix)))
+        checks.append(await _prompt(opened, offered_tools(code=False)))
         if not checks[-1].passed:
             return checks
         run = functools.partial(_solve, opened, report=report, stopped=stopped)

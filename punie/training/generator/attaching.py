@@ -17,7 +17,7 @@ def add_context(rng: Random, prompt: str, project: Project) -> str:
     if chance < 0.13:
         return prompt + rng.choice((" ", " ", "\n")) + f"@{rng.choice(sorted(project.files))}"
     if chance < 0.15:
-        path = rng.choice(sorted(project.files))
+        path = rng.choice(sorted(path for path, text in project.files.items() if text))
         lines = project.files[path].splitlines()
         first = rng.randrange(len(lines))
         last = min(len(lines), first + rng.randint(1, 3))

@@ -43,18 +43,20 @@ class GenerateOptions(BaseModel):
         seed: where randomness begins.
         direct: share of examples that are answered without a tool; None for that of the preset.
         weights: how often which family of tasks, in place of what the preset says; 0 for never.
+        code: share of examples in code mode; None for that of the preset.
         wording: whether requests are worded as training knows it, or as it never does.
         result_chars: characters of a result that the model reads; None for those of the preset.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    preset: str = "tiny"
+    preset: str = "coder"
     train: int = Field(default=2000, ge=0)
     valid: int = Field(default=200, ge=0)
     test: int = Field(default=200, ge=0)
     seed: int = 1
     direct: float | None = Field(default=None, ge=0, le=1)
+    code: float | None = Field(default=None, ge=0, le=1)
     weights: dict[str, float] = Field(default_factory=dict)
     wording: Literal["known", "held_out"] = "known"
     result_chars: int | None = Field(default=None, ge=400)
@@ -67,7 +69,7 @@ class GenerateOptions(BaseModel):
         """
         chosen = preset(self.preset).model_dump()
         chosen["weights"] |= self.weights
-        for name in ("direct", "result_chars"):
+        for name in ("direct", "code", "result_chars"):
             if (value := getattr(self, name)) is not None:
                 chosen[name] = value
         try:
@@ -104,8 +106,9 @@ def generate(
     if not options.train + options.valid + options.test:
         raise TrainingError("No example is asked for; give a part at least one.")
     _check_programs(mix)
-    prefix = prompt_prefix(offered_tools(mix))
-    key = value_hash([options.model_dump(), mix.model_dump(), prefix.id])
+    codes = [code for code, share in ((False, 1 - mix.code), (True, mix.code)) if share]
+    prefixes = {each.id: each for each in (prompt_prefix(offered_tools(code=c)) for c in codes)}
+    key = value_hash([options.model_dump(), mix.model_dump(), list(prefixes)])
     with output_folder(out, keep_unfinished=True) as folder:
         shards = folder / f"shards-{key[:16]}"
         shards.mkdir(exist_ok=True)
@@ -129,7 +132,7 @@ def generate(
             made_by="generate",
             recipe={**recipe, "mix": mix.model_dump(mode="json"), "dropped": dict(dropped)},
             seed=options.seed,
-            prefixes={prefix.id: prefix},
+            prefixes=prefixes,
         )
         parts: dict[str, Iterator[Example]] = {
             part: read_examples(made[part]) for part in reversed(_ORDER) if part in made
@@ -157,19 +160,31 @@ def _jobs(
     options: GenerateOptions, mix: Mix, part: PartName, count: int, apart_from: tuple[Path, ...]
 ) -> list[Job]:
     """Return the jobs of a part, with direct answers spread evenly over them."""
-    direct = [int((i + 1) * mix.direct) > int(i * mix.direct) for i in range(count)]
+    slots = _slots(mix, count)
     return [
         Job(
             mix=mix,
             part=part,
             number=number,
             seed=options.seed,
-            direct=tuple(direct[start : start + _SHARD_EXAMPLES]),
+            slots=tuple(slots[start : start + _SHARD_EXAMPLES]),
             held_out_words=options.wording == "held_out",
             apart_from=apart_from,
         )
         for number, start in enumerate(range(0, count, _SHARD_EXAMPLES))
     ]
+
+
+def _slots(mix: Mix, count: int) -> list[tuple[bool, bool]]:
+    """Return for each example whether it is direct and whether in code mode, in equal spread."""
+    found: list[tuple[bool, bool]] = []
+    seen = [0, 0]
+    for i in range(count):
+        direct = int((i + 1) * mix.direct) > int(i * mix.direct)
+        n = seen[direct]
+        seen[direct] += 1
+        found.append((direct, int((n + 1) * mix.code) > int(n * mix.code)))
+    return found
 
 
 def write_shard(job: Job, file: Path) -> int:
@@ -214,7 +229,7 @@ class _Workers:
             Interrupted: `stopped()`.
         """
         waiting = [(job, file) for job, file in jobs if not file.is_file()]
-        yield from (len(job.direct) for job, file in jobs if file.is_file())
+        yield from (len(job.slots) for job, file in jobs if file.is_file())
         if self._count == 1 or len(waiting) == 1:
             for job, file in waiting:
                 _check(stopped)

@@ -4,13 +4,22 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from punie.tools.base import ToolLimits
 from punie.training.errors import TrainingError
-from punie.training.generator.families import DIRECT_FAMILIES, FAMILIES, TOOL_FAMILIES
+from punie.training.generator.families import (
+    CODE_FAMILIES,
+    DIRECT_FAMILIES,
+    FAMILIES,
+    TOOL_FAMILIES,
+)
+from punie.training.generator.packages import make_package
+from punie.training.generator.projects import Project, make_project
+from punie.training.generator.tasks import Family
 
 _FILE = Path(__file__).with_name("presets.toml")
 
@@ -19,9 +28,10 @@ class Mix(BaseModel):
     """What conversations are made, and how often which.
 
     Attributes:
-        projects: what they act on: "small" projects of a few files.
+        projects: what they act on: "small" projects of a few files, or "packages" with types,
+            tests and a git history.
         direct: share of conversations that are answered without a tool.
-        tools: how tools are called: by the "default" set.
+        code: share of conversations in code mode.
         result_chars: characters of a result that the model reads.
         command_seconds: how long a command may run.
         denied: share of tasks whose edits and commands the user does not allow.
@@ -32,9 +42,9 @@ class Mix(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    projects: Literal["small"]
+    projects: Literal["small", "packages"]
     direct: float = Field(ge=0, le=1)
-    tools: Literal["default"]
+    code: float = Field(ge=0, le=1)
     result_chars: int = Field(ge=400)
     command_seconds: float = Field(gt=0)
     denied: float = Field(ge=0, le=1)
@@ -46,11 +56,21 @@ class Mix(BaseModel):
         unknown = sorted(set(self.weights) - set(FAMILIES))
         if unknown:
             raise ValueError(f"there is no family {unknown[0]!r}; known: {', '.join(FAMILIES)}")
-        if self.direct < 1 and not self.tool_weights:
-            raise ValueError("no family that needs a tool has a weight")
-        if self.direct > 0 and not self.direct_weights:
-            raise ValueError("no family that needs no tool has a weight")
+        needed = (
+            ("calls tools one by one", self.tool_weights, (1 - self.direct) * (1 - self.code)),
+            ("calls tools from code", self.code_weights, (1 - self.direct) * self.code),
+            ("needs no tool", self.direct_weights, self.direct),
+        )
+        for what, weights, share in needed:
+            if share and not weights:
+                raise ValueError(f"no family that {what} has a weight")
         return self
+
+    def project(self, rng: Random, *, held_out: bool = False) -> Project:
+        """Make a project for tasks of this mix."""
+        if self.projects == "packages":
+            return make_package(rng, held_out=held_out)
+        return make_project(rng, held_out=held_out)
 
     @property
     def limits(self) -> ToolLimits:
@@ -59,29 +79,29 @@ class Mix(BaseModel):
 
     @property
     def tool_weights(self) -> dict[str, float]:
-        """The weights of families that need a tool."""
-        return {name: each for name, each in self.weights.items() if _counts(name, each)}
+        """The weights of families that call tools one by one."""
+        return self._of(TOOL_FAMILIES)
+
+    @property
+    def code_weights(self) -> dict[str, float]:
+        """The weights of families that call tools from code."""
+        return self._of(CODE_FAMILIES)
 
     @property
     def direct_weights(self) -> dict[str, float]:
-        """The weights of families that need none."""
-        return {
-            name: each
-            for name, each in self.weights.items()
-            if each > 0 and name in DIRECT_FAMILIES
-        }
+        """The weights of families that need no tool."""
+        return self._of(DIRECT_FAMILIES)
 
-    def all_weights(self) -> Mapping[str, float]:
-        """Return the weights of all families, with as many direct answers as are wanted."""
-        tool, direct = self.tool_weights, self.direct_weights
+    def _of(self, families: Mapping[str, Family]) -> dict[str, float]:
+        return {name: each for name, each in self.weights.items() if each > 0 and name in families}
+
+    def all_weights(self, *, code: bool = False) -> Mapping[str, float]:
+        """Return the weights of tasks of one mode, with as many direct answers as are wanted."""
+        tool, direct = self.code_weights if code else self.tool_weights, self.direct_weights
         return {
             **{name: (1 - self.direct) * each / sum(tool.values()) for name, each in tool.items()},
             **{name: self.direct * each / sum(direct.values()) for name, each in direct.items()},
         }
-
-
-def _counts(name: str, weight: float) -> bool:
-    return weight > 0 and name in TOOL_FAMILIES
 
 
 @cache

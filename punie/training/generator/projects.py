@@ -49,10 +49,15 @@ class Project:
         )
 
     def write(self, root: Path, changes: Mapping[str, str | None] | None = None) -> None:
-        """Make the folder hold exactly these files, with changes; None is a file that is not."""
+        """Make the folder hold exactly these files, with changes; None is a file that is not.
+
+        A git repository in it stays.
+        """
         whole = {**self.files, **(changes or {})}
         files = {path: text for path, text in whole.items() if text is not None}
         for path in sorted(root.rglob("*"), reverse=True):
+            if ".git" in path.relative_to(root).parts:
+                continue
             if path.is_dir():
                 with suppress(OSError):  # folders that still hold files stay
                     path.rmdir()

@@ -4,10 +4,11 @@ A shard depends on nothing but its job, so that it does not matter which process
 """
 
 import os
+import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +24,7 @@ from punie.evaluation.session import project_files
 from punie.tools.base import AnyTool
 from punie.tools.catalog import READING_TOOLS
 from punie.training.data.dataset import read_examples
-from punie.training.data.example import Example
+from punie.training.data.example import Example, Message
 from punie.training.data.leakage import NEAR
 from punie.training.data.likeness import NearDuplicates, normalised, shingles_of, words_of
 from punie.training.data.prefixes import prompt_prefix
@@ -34,7 +35,7 @@ from punie.training.generator.families import make_task
 from punie.training.generator.names import Names
 from punie.training.generator.phrasing import PartName
 from punie.training.generator.presets import Mix
-from punie.training.generator.projects import Project, make_project
+from punie.training.generator.projects import Project
 from punie.training.generator.rollout import Conversation, RolloutError, Transcript
 from punie.training.generator.tasks import Task, TaskMaker
 from punie.workspace.local import LocalWorkspace
@@ -42,7 +43,8 @@ from punie.workspace.local import LocalWorkspace
 EXAMPLES_PER_PROJECT = 10
 
 _ATTEMPTS = 300
-_LOOKING = frozenset(tool.name for tool in READING_TOOLS)
+_SHOWN_FOLDER = "/project"
+_LOOKING = frozenset({"run_code", *(tool.name for tool in READING_TOOLS)})
 
 Checked = Literal["", "tests", "files"]
 
@@ -56,7 +58,7 @@ class Job:
         part: which part of the dataset it belongs to.
         number: its number in that part.
         seed: of the whole dataset.
-        direct: for each example, whether it is answered without a tool.
+        slots: for each example, whether it is answered without a tool and whether in code mode.
         held_out_words: whether the wording is what training never shows.
         apart_from: files of the parts made before, whose queries must not be asked here.
     """
@@ -65,7 +67,7 @@ class Job:
     part: PartName
     number: int
     seed: int
-    direct: tuple[bool, ...]
+    slots: tuple[tuple[bool, bool], ...]
     held_out_words: bool = False
     apart_from: tuple[Path, ...] = ()
 
@@ -115,9 +117,9 @@ def command_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
-def offered_tools(mix: Mix) -> tuple[AnyTool, ...]:
-    """Return the tools of the conversations, as a turn of the product offers them."""
-    return turn_tools((), attended=True, code_mode=False)
+def offered_tools(*, code: bool) -> tuple[AnyTool, ...]:
+    """Return the tools of conversations, in code mode or not, as the product's turns offer them."""
+    return turn_tools((), attended=True, code_mode=code)
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,8 @@ class _Maker:
         self._mix = job.mix
         self._folder = folder
         self._rng = Random(f"{job.seed} {job.part} {job.number}")
-        self._tools = offered_tools(job.mix)
-        self._prefix = prompt_prefix(self._tools).id
+        self._tools = {code: offered_tools(code=code) for code in (False, True)}
+        self._prefixes = {code: prompt_prefix(tools).id for code, tools in self._tools.items()}
         self._others = _others(job.apart_from)
         self._shard = Shard()
         self._project = Project({})
@@ -156,24 +158,26 @@ class _Maker:
 
     async def make(self) -> Shard:
         """Make them all."""
-        slots = list(self._job.direct)
+        slots = list(self._job.slots)
         self._rng.shuffle(slots)
         for start in range(0, len(slots), EXAMPLES_PER_PROJECT):
             held_out = self._job.part != "train"
-            self._project = make_project(self._rng, held_out=held_out)
+            shutil.rmtree(self._folder / ".git", ignore_errors=True)
+            self._project = self._mix.project(self._rng, held_out=held_out)
             number = start // EXAMPLES_PER_PROJECT
             self._project_name = f"{self._job.part}-{self._job.seed}-{self._job.number}-{number}"
             workspace = LocalWorkspace([self._folder])
             try:
-                for direct in slots[start : start + EXAMPLES_PER_PROJECT]:
-                    self._shard.examples.append(await self._one(workspace, direct=direct))
+                for direct, code in slots[start : start + EXAMPLES_PER_PROJECT]:
+                    example = await self._one(workspace, direct=direct, code=code)
+                    self._shard.examples.append(example)
             finally:
                 await workspace.aclose()
         return self._shard
 
-    async def _one(self, workspace: LocalWorkspace, *, direct: bool) -> Example:
+    async def _one(self, workspace: LocalWorkspace, *, direct: bool, code: bool) -> Example:
         for _ in range(_ATTEMPTS):
-            example = await self._attempt(workspace, direct=direct)
+            example = await self._attempt(workspace, direct=direct, code=code)
             if example is not None:
                 return example
         most = ", ".join(f"{why} ({n})" for why, n in self._shard.dropped.most_common(3))
@@ -182,16 +186,22 @@ class _Maker:
             f"Dropped were: {most or 'queries of another part'}."
         )
 
-    async def _attempt(self, workspace: LocalWorkspace, *, direct: bool) -> Example | None:
+    async def _attempt(
+        self, workspace: LocalWorkspace, *, direct: bool, code: bool
+    ) -> Example | None:
         """Make one example; None if its query is taken or a check failed, which is counted."""
         rng, mix = self._rng, self._mix
-        weights = mix.direct_weights if direct else mix.tool_weights
+        weights = mix.code_weights if code else mix.tool_weights
+        if direct:
+            weights = mix.direct_weights
+        later = weights if direct else mix.all_weights(code=code)
         turns = rng.choices(range(1, len(mix.turns) + 1), mix.turns)[0]
-        conversation = Conversation(workspace, self._tools, mix.limits)
+        conversation = Conversation(workspace, self._tools[code], mix.limits)
+        past: list[Transcript] = []
         first: Task | None = None
         checked: Checked = ""
         for number in range(turns):
-            task = make_task(self._maker(), weights if direct or not number else mix.all_weights())
+            task = make_task(self._maker(past), later if number else weights)
             if number and task.before:
                 break
             prompt = add_context(rng, task.prompt, self._project)
@@ -205,14 +215,15 @@ class _Maker:
             if fault or done is None:
                 self._shard.dropped[f"{task.kind}: {fault}"] += 1
                 return None
+            past.append(done)
             if not number:
                 checked = task.verified or ("files" if task.wanted is not None else "")
-            if not all(call.tool in _LOOKING for call in done.calls):
+            if not all(call.tool in _LOOKING for call in (*done.calls, *done.inner)):
                 break
         assert first is not None
         example = Example(
-            messages=tuple(messages_after(conversation.events)),
-            prefix=self._prefix,
+            messages=tuple(map(self._anywhere, messages_after(conversation.events))),
+            prefix=self._prefixes[code],
             task=first.kind,
             project=self._project_name,
             source="generated",
@@ -224,13 +235,19 @@ class _Maker:
             return None
         return example
 
-    def _maker(self) -> TaskMaker:
+    def _anywhere(self, message: Message) -> Message:
+        """Return a message with a name that is always the same for the folder."""
+        text = message.content.replace(str(self._folder), _SHOWN_FOLDER)
+        return message.model_copy(update={"content": text})
+
+    def _maker(self, past: Sequence[Transcript]) -> TaskMaker:
         return TaskMaker(
             self._rng,
             Names(self._rng, self._job.part != "train"),
             self._project,
             held_out_words=self._job.held_out_words,
             part=self._job.part,
+            past=tuple(past),
         )
 
     async def _play(
@@ -246,13 +263,15 @@ class _Maker:
 
 def fault_of(task: Task, done: Transcript, project: Project, folder: Path, *, denied: bool) -> str:
     """Return why what was done is not what was due, "" if it is."""
-    stopped = denied and DENIED in done.results
+    results = (*done.results, *done.inner_results)
+    stopped = denied and any(DENIED in result for result in results)
     if not stopped and not all(said in done.answer for said in task.says):
         return "the answer lacks what is due"
     if task.wanted is None:
         return ""
     due = {**project.files, **task.before, **({} if stopped else task.wanted)}
-    there = project_files(folder)
-    if there != {path: text.encode() for path, text in due.items() if text is not None}:
+    if project_files(folder) != {
+        path: text.encode() for path, text in due.items() if text is not None
+    }:
         return "the files are not as they should be"
     return ""

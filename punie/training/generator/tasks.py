@@ -14,6 +14,7 @@ from punie.training.generator.answers import Teacher
 from punie.training.generator.names import Names
 from punie.training.generator.phrasing import PartName, choose, dress, quote
 from punie.training.generator.projects import Constant, Project
+from punie.training.generator.rollout import Transcript
 
 Files = Mapping[str, str | None]
 """Texts by relative path; None is a file that is not there."""
@@ -33,6 +34,7 @@ class Task:
         before: what is different in the project's files before the task begins.
         wanted: the files that must have changed afterwards; None where nobody can say.
         says: what must stand in the answer.
+        code: whether the tools are called from code.
         verified: "tests" if the answer was only given because the project's tests passed.
     """
 
@@ -43,6 +45,7 @@ class Task:
     before: Files = field(default_factory=dict)
     wanted: Files | None = field(default_factory=dict)
     says: tuple[str, ...] = ()
+    code: bool = False
     verified: Literal["", "tests"] = ""
 
 
@@ -50,8 +53,8 @@ class Task:
 class TaskMaker:
     """Makes tasks about a project, for one part of a dataset.
 
-    `held_out_words` asks for wording that training never shows; `code` tells that the tools are
-    called from code.
+    `held_out_words` asks for wording that training never shows; `past` is what was done in the
+    turns before.
     """
 
     rng: Random
@@ -59,7 +62,7 @@ class TaskMaker:
     project: Project
     held_out_words: bool = False
     part: PartName = "train"
-    code: bool = False
+    past: tuple[Transcript, ...] = ()
 
     def say(self, kind: str, /, *, opened: bool = True, **values: Any) -> str:
         """Put a request into words."""
@@ -71,8 +74,8 @@ class TaskMaker:
         return quote(self.rng, path) if self.rng.random() < 0.25 else path
 
     def file(self) -> str:
-        """Pick a file."""
-        return self.rng.choice(sorted(self.project.files))
+        """Pick a file that is not empty."""
+        return self.rng.choice(sorted(path for path, text in self.project.files.items() if text))
 
     def name(self) -> str:
         """Pick a name that the project defines."""

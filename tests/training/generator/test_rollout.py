@@ -16,12 +16,13 @@ from punie.tools.base import ReadLedger
 from punie.training.data.example import Message
 from punie.training.data.served import messages_after
 from punie.training.generator import answers
-from punie.training.generator.families import FAMILIES
+from punie.training.generator.families import CODE_FAMILIES, DIRECT_FAMILIES, FAMILIES
 from punie.training.generator.names import Names
+from punie.training.generator.packages import make_package
 from punie.training.generator.presets import preset
 from punie.training.generator.projects import Project, make_project
-from punie.training.generator.rollout import Conversation
-from punie.training.generator.shards import fault_of
+from punie.training.generator.rollout import Conversation, Transcript
+from punie.training.generator.shards import fault_of, offered_tools
 from punie.training.generator.tasks import Task, TaskMaker
 from punie.workspace.local import LocalWorkspace
 
@@ -104,8 +105,30 @@ async def test_a_turn_of_the_product_gives_the_same_messages(tmp_path: Path, fam
 
 async def test_every_family_comes_to_what_is_due(tmp_path: Path) -> None:
     for family in TINY.weights:
-        for seed in (10,):
-            await played(tmp_path, *posed(family, seed))
+        await played(tmp_path, *posed(family, 10))
+
+
+async def test_every_family_for_real_models_does_too(tmp_path: Path) -> None:
+    rng = Random(5)
+    names = Names(rng)
+    package = make_package(rng)
+    package.write(tmp_path)
+    workspace = LocalWorkspace([tmp_path])
+    told = Transcript((), "Done.")
+    try:
+        for family in preset("coder").weights:
+            if family in TINY.weights:
+                continue
+            tools = offered_tools(code=family in CODE_FAMILIES)
+            conversation = Conversation(workspace, tools, preset("coder").limits)
+            maker = TaskMaker(rng, names, package, past=(told,))
+            task = next(each for _ in range(20) if (each := FAMILIES[family](maker)) is not None)
+            package.write(tmp_path, task.before)
+            done = await conversation.follow(task.teacher(), task.prompt)
+            assert fault_of(task, done, package, tmp_path, denied=False) == "", family
+            assert bool(done.calls) == (family not in DIRECT_FAMILIES)
+    finally:
+        await workspace.aclose()
 
 
 async def test_a_denied_call_changes_nothing_and_is_told(tmp_path: Path) -> None:

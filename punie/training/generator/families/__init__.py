@@ -2,20 +2,40 @@
 
 from collections.abc import Mapping
 
-from punie.training.generator.families import changing, looking, running, talking
+from punie.training.generator.families import (
+    answering,
+    changing,
+    checking,
+    coding,
+    finding,
+    looking,
+    recovery,
+    repairing,
+    reshaping,
+    running,
+    talking,
+)
 from punie.training.generator.tasks import Family, Task, TaskMaker
 
 TOOL_FAMILIES: Mapping[str, Family] = {
     **looking.FAMILIES,
+    **finding.FAMILIES,
     **changing.FAMILIES,
+    **reshaping.FAMILIES,
     **running.FAMILIES,
+    **checking.FAMILIES,
+    **recovery.FAMILIES,
+    **repairing.FAMILIES,
 }
-"""Families whose tasks need a tool."""
+"""Families whose tasks need tools, called one by one."""
 
-DIRECT_FAMILIES: Mapping[str, Family] = talking.FAMILIES
+CODE_FAMILIES: Mapping[str, Family] = coding.FAMILIES
+"""Families whose tasks need tools, called by code."""
+
+DIRECT_FAMILIES: Mapping[str, Family] = {**talking.FAMILIES, **answering.FAMILIES}
 """Families whose tasks are answered without a tool."""
 
-FAMILIES: Mapping[str, Family] = {**TOOL_FAMILIES, **DIRECT_FAMILIES}
+FAMILIES: Mapping[str, Family] = {**TOOL_FAMILIES, **CODE_FAMILIES, **DIRECT_FAMILIES}
 
 
 def make_task(maker: TaskMaker, weights: Mapping[str, float]) -> Task:
