@@ -186,7 +186,7 @@ def serving(
     least_tool: Annotated[float, _Share] = 0.7,
     least_solved: Annotated[float, _Share] = 0.4,
     least_direct: Annotated[float, _Share] = 0.7,
-    most_malformed: Annotated[float, _Share] = 0.02,
+    most_malformed: Annotated[float, _Share] = 0.05,
     most_unended: Annotated[float, _Share] = 0.05,
     most_repeating: Annotated[float, _Share] = 0.05,
     max_tokens: Annotated[int, typer.Option(metavar="N", help="Of one answer.")] = 400,

@@ -65,7 +65,7 @@ def test_attempts_need_a_temperature() -> None:
 def test_sessions_at_a_time_change_nothing(alone: list[Outcome], tmp_path: Path) -> None:
     """Outcomes are kept as they come, also where an evaluation is stopped and begun again."""
     assert [outcome.number for outcome in alone] == list(range(8))
-    assert sum(outcome.tool for outcome in alone) >= 6
+    assert sum(outcome.tool for outcome in alone) >= 4
     assert all(outcome.stop == "end_turn" and not outcome.trouble for outcome in alone)
     assert any(outcome.calls and outcome.requests > 1 for outcome in alone)
 

@@ -50,6 +50,7 @@ class ServingLimits(BaseModel):
         seed: which tasks.
         wording: phrases that training shows too, or phrases that it never shows.
         preset: the generator's mix that the tasks are of.
+        families: only tasks of these families; those of the preset if empty.
         least_tool: least rate of the right tool.
         least_solved: least rate of tasks with the right files and facts.
         least_direct: least rate of direct questions that are answered without a call.
@@ -68,10 +69,11 @@ class ServingLimits(BaseModel):
     seed: int = 4_711
     wording: Wording = "known"
     preset: str = "tiny"
+    families: tuple[str, ...] = ()
     least_tool: float = Field(default=0.7, ge=0, le=1)
     least_solved: float = Field(default=0.4, ge=0, le=1)
     least_direct: float = Field(default=0.7, ge=0, le=1)
-    most_malformed: float = Field(default=0.02, ge=0, le=1)
+    most_malformed: float = Field(default=0.05, ge=0, le=1)
     most_unended: float = Field(default=0.05, ge=0, le=1)
     most_repeating: float = Field(default=0.05, ge=0, le=1)
     max_tokens: int = Field(default=400, ge=16, le=32_768)
@@ -86,6 +88,7 @@ class ServingLimits(BaseModel):
             seed=self.seed,
             wording=self.wording,
             preset=self.preset,
+            families=self.families,
             direct=False,
             max_tokens=self.max_tokens,
             parallel=self.parallel,
@@ -95,7 +98,7 @@ class ServingLimits(BaseModel):
     def direct_questions(self) -> TaskOptions:
         """The questions that need no tool."""
         return self.usual.model_copy(
-            update={"count": self.direct, "direct": True, "seed": self.seed + 1}
+            update={"count": self.direct, "direct": True, "families": (), "seed": self.seed + 1}
         )
 
 
@@ -119,7 +122,8 @@ def serving_gate(
     """
     if not model.is_dir():
         raise TrainingError(f"There is no model folder {model}; name a folder that holds one.")
-    limits.usual.weights()
+    for options in (limits.usual, limits.direct_questions):
+        options.weights()
     checks = anyio.run(functools.partial(_look, model, limits, base, report, stopped))
     return GateReport(
         gate="serving", subject=str(model), subject_hash=model_hash(model), checks=tuple(checks)

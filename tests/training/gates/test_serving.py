@@ -16,7 +16,14 @@ from punie.training.gates.report import Check, GateReport
 from punie.training.gates.serving import ServingLimits, serving_gate
 from punie.training.progress import Interrupted, Progress
 
-FEW = ServingLimits(tasks=3, direct=1, max_tokens=80, least_solved=0.9)
+FEW = ServingLimits(
+    tasks=3,
+    direct=1,
+    seed=1,
+    max_tokens=80,
+    least_solved=0.9,
+    families=("read", "read_range"),
+)
 WEIGHTS = "model.safetensors"
 
 
@@ -113,7 +120,9 @@ def test_two_bits_are_too_few_for_so_small_a_model(model: Path) -> None:
     config = json.loads((model / "config.json").read_text())
     config["quantization"] = {"group_size": 128, "bits": 2}
     (model / "config.json").write_text(json.dumps(config))
-    report = serving_gate(model, FEW.model_copy(update={"tasks": 6}))
+    report = serving_gate(
+        model, FEW.model_copy(update={"tasks": 6, "families": ("read", "set", "write")})
+    )
     assert not report.passed
     assert "solved" in failures(report)
     assert "; the weakest: " in check(report, "solved").found
@@ -138,6 +147,8 @@ def test_weights_that_cannot_be_loaded(model: Path, tmp_path: Path) -> None:
     assert [(each.name, each.passed) for each in report.checks] == [("loads", False)]
     with pytest.raises(TrainingError, match="no model folder"):
         serving_gate(tmp_path / "none", FEW)
+    with pytest.raises(TrainingError, match="No family of tasks is left"):
+        serving_gate(model, FEW.model_copy(update={"families": ("beyond",)}))
 
 
 def test_too_short_a_window(model: Path) -> None:
