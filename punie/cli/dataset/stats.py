@@ -1,6 +1,7 @@
 """`punie dataset stats`: what a dataset holds, in counts."""
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from punie.training.data.statistics import Lengths, PartStatistics
 
 _MOST_ROWS = 30
+_FILE_WIDTH = 120
 
 
 def stats(dataset: DatasetFolder, model: Model = None, as_json: Json = False) -> None:
@@ -42,7 +44,8 @@ def stats(dataset: DatasetFolder, model: Model = None, as_json: Json = False) ->
         return
     seed = "" if opened.manifest.seed is None else f", seed {opened.manifest.seed}"
     print(printable(f"made by {opened.manifest.made_by}{seed}; hash {opened.hash[:16]}"))
-    console = Console()
+    # Read by a program or kept in a file, a table need not fit a terminal.
+    console = Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
     console.print(_overview(found))
     for title, counted in (("task", "tasks"), ("source", "sources"), ("tool called", "tools")):
         console.print(_by(title, {name: getattr(part, counted) for name, part in found.items()}))
@@ -86,7 +89,7 @@ def _table(first: str, *parts: str) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for part in parts:
         table.add_column(printable(part), justify="right")
     return table

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +23,10 @@ RENDERED = "rendered.json"
 """What tells of a dataset's token ids; see `punie.training.data.rendering`."""
 WHOLE = "all"
 """The name of the one part of a dataset that is not split yet."""
+
+
+PartName = Annotated[str, Field(pattern=r"^\w[\w-]*$")]
+"""A part's name is that of its file, so it leads nowhere else."""
 
 
 class Part(BaseModel):
@@ -55,7 +59,7 @@ class Manifest(BaseModel):
     seed: int | None = None
     parents: dict[str, str] = Field(default_factory=dict)
     prefixes: dict[str, PromptPrefix] = Field(default_factory=dict)
-    parts: dict[str, Part] = Field(default_factory=dict)
+    parts: dict[PartName, Part] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)

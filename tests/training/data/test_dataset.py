@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,27 @@ def test_id_is_made_of_what_is_said() -> None:
     one = Example(messages=(Message(role="user", content="a"),))
     assert one.id == one.model_copy(update={"task": "x"}).id
     assert one.id != Example(messages=(Message(role="user", content="b"),)).id
+
+
+def test_parts_lie_in_the_dataset(tmp_path: Path) -> None:
+    written(tmp_path / "data")
+    file = tmp_path / "data" / "dataset.json"
+    file.write_text(file.read_text().replace('"valid": {', '"../../valid": {'))
+    with pytest.raises(TrainingError, match=r"dataset\.json cannot be read \(parts"):
+        open_dataset(tmp_path / "data")
+
+
+def test_where_there_is_no_room_nothing_is_left(tmp_path: Path) -> None:
+    # What a full disk does to a write, with the limit of this process in its stead.
+    many = examples() * 50
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_096, before[1]))
+    try:
+        with pytest.raises(TrainingError) as caught:
+            write_dataset(tmp_path / "data", Manifest(made_by="test"), {"all": many})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value).endswith(
+        "cannot be written (File too large); correct that and start again."
+    )
+    assert not list(tmp_path.iterdir())
