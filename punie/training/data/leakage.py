@@ -3,11 +3,12 @@
 A model that is measured on what it has learned word for word looks better than it is.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from punie.training.data.dataset import Dataset
+from punie.training.data.disjoint_sets import DisjointSets
 from punie.training.data.example import Example
 from punie.training.data.likeness import NearDuplicates, Shingles, normalised, shingles_of, words_of
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
@@ -84,30 +85,32 @@ def trace(part: str, line: int, example: Example) -> Trace:
     )
 
 
-def links(traces: Iterable[Trace], near: float = NEAR) -> Iterator[tuple[Kind, int, int]]:
-    """Yield (how, earlier, later) for examples, by number, that are too alike for two parts.
+def tied_together(traces: Sequence[Trace], near: float | None) -> list[list[int]]:
+    """Return which examples, by number, belong into one part: those that are tied, and their ties.
 
-    Of equal queries and projects each is linked with the first of its kind only, which connects
-    them all; near duplicates with each that is like them.
+    Ties are a common project and, with `near`, a common query and a likeness from `near` on.
     """
+    sets = DisjointSets(len(traces))
     projects: dict[str, int] = {}
-    queries: dict[str, int] = {}
-    known = NearDuplicates(near)
-    added: list[int] = []
-    same: dict[bytes, int] = {}
     for number, each in enumerate(traces):
-        if each.project and (first := projects.setdefault(each.project, number)) != number:
-            yield "project", first, number
-        if (first := queries.setdefault(each.query, number)) != number:
-            yield "query", first, number
-        # What says the very same need not be compared with all the others again.
-        if (first := same.setdefault(each.shingles.tobytes(), number)) != number:
-            yield "near", first, number
-            continue
-        for like in known.like(each.shingles):
-            yield "near", added[like], number
+        if each.project:
+            sets.join(projects.setdefault(each.project, number), number)
+    if near is None:
+        return sets.sets()
+    queries: dict[str, int] = {}
+    for number, each in enumerate(traces):
+        sets.join(queries.setdefault(each.query, number), number)
+    known = NearDuplicates(near)
+    for number, each in enumerate(traces):
+        # Those that are tied already need not be compared.
+        for like in known.like(each.shingles, _apart(sets, number)):
+            sets.join(like, number)
         known.add(each.shingles)
-        added.append(number)
+    return sets.sets()
+
+
+def _apart(sets: DisjointSets, number: int) -> Callable[[int], bool]:
+    return lambda other: sets.root(other) != sets.root(number)
 
 
 def leaks_between(traces: Sequence[Trace], near: float = NEAR) -> list[Leak]:
@@ -129,13 +132,16 @@ def leaks_between(traces: Sequence[Trace], near: float = NEAR) -> list[Leak]:
         first = queries.setdefault(each.query, each)
         if first.part != each.part:
             found.append(Leak("query", each, first))
-        for like in known.like(each.shingles):
-            if places[like].part != each.part:
-                found.append(Leak("near", each, places[like]))
-                break
+        for like in known.like(each.shingles, _elsewhere(places, each.part)):
+            found.append(Leak("near", each, places[like]))
+            break
         known.add(each.shingles)
         places.append(each)
     return found
+
+
+def _elsewhere(places: Sequence[Trace], part: str) -> Callable[[int], bool]:
+    return lambda like: places[like].part != part
 
 
 def measure_leakage(

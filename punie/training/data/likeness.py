@@ -11,7 +11,7 @@ always; the same pairs each time.
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,8 +87,13 @@ class NearDuplicates:
         self._signatures = np.empty((1024, _SIGNATURE), np.uint32)
         self._shingles: list[Shingles] = []
 
-    def like(self, shingles: Shingles) -> Iterator[int]:
-        """Yield the numbers of those that were added and are like this one, in order."""
+    def like(
+        self, shingles: Shingles, wanted: Callable[[int], bool] | None = None
+    ) -> Iterator[int]:
+        """Yield the numbers of those that were added and are like this one, in order.
+
+        With `wanted`, only of those for which it is true when their turn comes.
+        """
         signature = _signature(shingles)
         near: set[int] = set()
         for bucket, key in zip(self._buckets, self._keys(signature), strict=True):
@@ -98,6 +103,8 @@ class NearDuplicates:
         numbers = np.array(sorted(near))
         estimates = (self._signatures[numbers] == signature).mean(axis=1)
         for number in numbers[estimates >= self._threshold - _MARGIN].tolist():
+            if wanted is not None and not wanted(number):
+                continue
             if likeness(self._shingles[number], shingles) >= self._threshold:
                 yield number
 

@@ -19,8 +19,8 @@ from punie.training.data.leakage import (
     Leak,
     Trace,
     leaks_between,
-    links,
     numbered_examples,
+    tied_together,
     trace,
 )
 from punie.training.errors import TrainingError
@@ -87,9 +87,8 @@ def split_dataset(
     traces = [trace(*each) for each in numbered_examples(source, "reading", report, stopped)]
     if not traces:
         raise TrainingError(f"{dataset} has no examples to split.")
-    kinds = ("project",) if options.shared == "drop" else ("project", "query", "near")
-    ties = [(one, other) for kind, one, other in links(traces, options.near) if kind in kinds]
-    parts = deal_out(components(len(traces), ties), options.shares, options.seed)
+    pieces = tied_together(traces, options.near if options.shared == "together" else None)
+    parts = deal_out(pieces, options.shares, options.seed)
     leaks = _leaks(traces, parts, options)
     if options.shared == "drop":
         parts = {number: part for number, part in parts.items() if number not in leaks}
@@ -108,25 +107,6 @@ def split_dataset(
         name: _of_part(source, places, parts, name, report, stopped) for name in options.shares
     }
     return write_dataset(out, manifest, written)
-
-
-def components(count: int, ties: Sequence[tuple[int, int]]) -> list[list[int]]:
-    """Return the connected components of numbers below `count`, each and all in ascending order."""
-    roots = list(range(count))
-
-    def root(number: int) -> int:
-        while roots[number] != number:
-            roots[number] = roots[roots[number]]
-            number = roots[number]
-        return number
-
-    for one, other in ties:
-        low, high = sorted((root(one), root(other)))
-        roots[high] = low
-    found: dict[int, list[int]] = {}
-    for number in range(count):
-        found.setdefault(root(number), []).append(number)
-    return list(found.values())
 
 
 def deal_out(

@@ -10,29 +10,12 @@ from pydantic import ValidationError
 from punie.training.data.dataset import open_dataset
 from punie.training.data.leakage import measure_leakage
 from punie.training.data.likeness import normalised
-from punie.training.data.splitting import SplitOptions, components, deal_out, split_dataset
+from punie.training.data.splitting import SplitOptions, deal_out, split_dataset
 from punie.training.errors import TrainingError
 from punie.training.progress import Interrupted
 from tests.training.data.samples import direct, reading, sample_examples, write
 
 LONG = "The {} of a list is what it holds at that moment, however many names there are for it."
-
-
-@given(st.integers(0, 12), st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11))))
-def test_components_are_a_partition_that_no_tie_crosses(
-    count: int, ties: list[tuple[int, int]]
-) -> None:
-    ties = [(one, other) for one, other in ties if max(one, other) < count]
-    found = components(count, ties)
-    assert sorted(number for piece in found for number in piece) == list(range(count))
-    place = {number: index for index, piece in enumerate(found) for number in piece}
-    assert all(place[one] == place[other] for one, other in ties)
-    # And no piece is larger than it has to be: its ties hold it together.
-    for piece in found:
-        reached = {piece[0]}
-        for _ in piece:
-            reached |= {b for a, b in ties if a in reached} | {a for a, b in ties if b in reached}
-        assert reached == set(piece)
 
 
 @given(st.lists(st.integers(1, 5), min_size=30, max_size=80), st.integers(0, 99))
