@@ -111,8 +111,12 @@ class PrefixRules:
 
 
 def example_faults(example: Example, rules: PrefixRules) -> Iterator[str]:
-    """Yield what keeps an example from being learned from."""
-    yield from _order_faults(example.messages)
+    """Yield what keeps an example from being learned from.
+
+    What is only context may hold what went wrong when it happened: calls that were none, and
+    prompts that were not answered.
+    """
+    yield from _order_faults(example.messages, example.context)
     if all(message.role != "assistant" for message in example.messages[example.context :]):
         yield "it teaches nothing: no message behind its context is of the assistant"
     for place, message in enumerate(example.messages, 1):
@@ -122,6 +126,8 @@ def example_faults(example: Example, rules: PrefixRules) -> Iterator[str]:
             if message.role == "user" and not message.content.strip():
                 yield f"message {place} is empty"
             continue
+        if place <= example.context:
+            continue
         if not message.content.strip() and not message.tool_calls:
             yield f"message {place} is an empty answer"
         for call in message.tool_calls:
@@ -129,7 +135,7 @@ def example_faults(example: Example, rules: PrefixRules) -> Iterator[str]:
                 yield f"message {place}: {fault}"
 
 
-def _order_faults(messages: Sequence[Message]) -> Iterator[str]:
+def _order_faults(messages: Sequence[Message], context: int) -> Iterator[str]:
     if messages[0].role != "user":
         yield f"the first message is of the {messages[0].role}, not of the user"
     before = ""
@@ -144,7 +150,7 @@ def _order_faults(messages: Sequence[Message]) -> Iterator[str]:
         else:
             if waiting:
                 yield f"{waiting} of the calls before message {place} have no result"
-            if message.role == before:
+            if message.role == before and place - 1 > context:
                 yield f"message {place} is another one of the {before} in a row"
             waiting = len(message.tool_calls)
         before = message.role

@@ -43,6 +43,7 @@ def recipe_text(
         options: how it learns.
     """
     config = read_json_object(folder / "config.json")
+    model = base if base == BUNDLED_ID else str(folder)
     count, direct = 0, 0
     for example in own:
         count += 1
@@ -51,7 +52,7 @@ def recipe_text(
     share = rehearsal_direct(count, direct, rehearsed)
     document: dict[str, Any] = {
         "name": name,
-        "model": base if base == BUNDLED_ID else str(folder),
+        "model": model,
         "seed": options.seed,
         "steps": {
             "rehearsal": {
@@ -62,7 +63,14 @@ def recipe_text(
                 "test": 0,
                 "direct": share,
             },
-            "data": {"kind": "merge", "datasets": [str(examples), "@rehearsal"]},
+            # What came of a model with a larger window may be too long for this one.
+            "own": {
+                "kind": "filter",
+                "dataset": str(examples),
+                "model": model,
+                "longest": _longest(config),
+            },
+            "data": {"kind": "merge", "datasets": ["@own", "@rehearsal"]},
             "tune": {"kind": "tune", "dataset": "@data", **_tuning(config, count, options)},
             "fused": {"kind": "fuse", "adapter": "@tune"},
             **_packing(config),
@@ -88,7 +96,7 @@ def _tuning(config: dict[str, Any], own: int, options: LearnOptions) -> dict[str
     total = own + rehearsal_count(own, options.rehearsal)
     least, most = _STEPS
     steps = min(most, max(least, math.ceil(options.passes * total / _BATCH)))
-    longest = min(context_window(config), _LONGEST)
+    longest = _longest(config)
     # A long sequence fills the memory by itself; four of them make a step all the same.
     batch, accumulate = (_BATCH, 1) if longest <= _LONGEST // 4 else (1, _BATCH)
     return {
@@ -99,6 +107,10 @@ def _tuning(config: dict[str, Any], own: int, options: LearnOptions) -> dict[str
         "too_long": 0.5,
         "recompute": batch == 1,
     }
+
+
+def _longest(config: dict[str, Any]) -> int:
+    return min(context_window(config), _LONGEST)
 
 
 def _packing(config: dict[str, Any]) -> dict[str, Any]:

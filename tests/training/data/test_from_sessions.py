@@ -27,6 +27,7 @@ from punie.training.data.from_sessions import (
     from_sessions,
 )
 from punie.training.data.sequences import training_sequences
+from punie.training.data.validation import validate_dataset
 from punie.training.errors import TrainingError
 from tests.training.stored_sessions import StoredSession, says, use
 
@@ -148,6 +149,26 @@ async def test_turns_that_were_not_accepted_are_read_and_not_learned(
     ]
     asked = told(session.requests[-1])
     assert shown(second)[: len(asked)] == asked
+
+
+async def test_what_is_taken_is_sound_whatever_happened_before(session: StoredSession) -> None:
+    await session.turn("Break", use("no_such_tool", x=1), says("Hm."))
+    await session.turn("Say nothing", says(""))
+    await session.turn("And now?", READ, says("Still x."))
+    await session.emit(Compacted(dropped=3, summary="(They read a.py.)"))
+    await session.turn("Read it by hand", use("read_file", path="a.py", start_line=None), says("x"))
+    await session.turn("Once more", READ, says("Still x, as ever."))
+    found = await taken(session)
+    assert found.dropped["a call had to be repaired"] == 1
+    assert found.dropped["a call or message that cannot be learned as it stands"] == 0
+    assert [e.messages[-1].content for e in found.examples.values()] == [
+        "Still x.",
+        "Still x, as ever.",
+    ]
+    options = FromSessionsOptions()
+    out = session.project.parent / "out"
+    dataset = await anyio.to_thread.run_sync(from_sessions, options, session.settings, out)
+    assert validate_dataset(dataset).valid
 
 
 @pytest.mark.parametrize("reason", ["cancelled", "max_tokens", "refusal", "max_turn_requests"])
