@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from punie.models.catalog import bundled_directory
 from punie.models.made import name_model
 from punie.training.gates.report import Check, GateReport
+from punie.training.pipeline.store import Store
 from punie.training.provenance import model_hash, record_gate, write_provenance
 from tests.cli.conftest import Command
 from tests.training.pipeline.conftest import write_sound
@@ -64,15 +67,21 @@ def test_plan_run_status_and_gc(punie: Command, project: Path) -> None:
 def test_it_runs_without_the_terminal_until_it_is_stopped_and_goes_on(
     punie: Command, project: Path
 ) -> None:
-    punie.extra["MLX_DISABLE_COMPILE"] = "1"
+    punie.extra |= {"MLX_DISABLE_COMPILE": "1", "XDG_DATA_HOME": ""}
     slow = SPLIT.replace('"parts"', '"slow"', 1) + SLOW
     (project / "slow.toml").write_text(slow)
     started = punie("pipeline", "run", "slow.toml", "--detach")
     twice = punie("pipeline", "run", "slow.toml", "--detach")
-    _wait_for(punie, lambda run: _step(run, "base")["progress"] is not None)
+    _wait_for(punie, lambda run: _trained(run) > 0)
     stopped = punie("pipeline", "stop")
     after = json.loads(punie("pipeline", "status", "slow", "--json").stdout)
     nothing = punie("pipeline", "stop", "slow")
+    punie("pipeline", "run", "slow.toml", "--detach")
+    going_on = _wait_for(punie, lambda run: _trained(run) > 0)
+    os.kill(going_on["pid"], signal.SIGKILL)
+    killed = _wait_for(punie, lambda run: run["state"] != "running")
+    store = Store(punie.home / ".local/share/punie/pipelines")
+    _wait_for_end(store, _step(killed, "base")["key"])
 
     assert started.returncode == 0, started.stderr
     assert "`punie pipeline status slow`" in started.stdout
@@ -81,6 +90,12 @@ def test_it_runs_without_the_terminal_until_it_is_stopped_and_goes_on(
     assert (after["state"], _step(after, "base")["state"]) == ("stopped", "stopped")
     assert _step(after, "parts")["state"] == "done"
     assert nothing.stderr == "punie: No pipeline slow is running.\n"
+    assert _step(going_on, "parts")["state"] == "reused"
+    # It goes on where it was stopped, and saves when the pipeline is gone from under it.
+    assert _trained(going_on) > _trained(after) > 0
+    assert killed["sentence"].startswith("It was killed, or the machine was restarted")
+    unfinished = store.step(_step(killed, "base")["key"])
+    assert (unfinished / ".model.unfinished" / "checkpoint.safetensors").is_file()
 
 
 SLOW = """
@@ -107,15 +122,27 @@ def _step(run: dict, name: str) -> dict:  # type: ignore[type-arg]
     return next(step for step in run["steps"] if step["name"] == name)
 
 
-def _wait_for(punie: Command, wanted) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + 60
+def _trained(run: dict) -> int:  # type: ignore[type-arg]
+    progress = _step(run, "base")["progress"] or {}
+    return int(progress["done"]) if progress.get("doing") == "training" else 0
+
+
+def _wait_for(punie: Command, wanted) -> dict:  # type: ignore[no-untyped-def,type-arg]
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        run = json.loads(punie("pipeline", "status", "--json").stdout)
-        assert run["state"] == "running", run
+        run = json.loads(punie("pipeline", "status", "slow", "--json").stdout)
         if wanted(run):
-            return
+            return run  # type: ignore[no-any-return]
+        assert run["state"] == "running", run
         time.sleep(0.1)
     raise AssertionError("it does not get on")
+
+
+def _wait_for_end(store: Store, key: str) -> None:
+    deadline = time.monotonic() + 60
+    while store.is_busy(key):
+        assert time.monotonic() < deadline, "the step does not notice that its pipeline is gone"
+        time.sleep(0.1)
 
 
 def test_what_is_wrong_is_one_sentence(punie: Command, project: Path) -> None:

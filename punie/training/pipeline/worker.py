@@ -86,7 +86,7 @@ def _do(order: Order, answer: Callable[[Reply], None], stopped: Callable[[], boo
     key = step_key(order.kind, step.version, decisive, order.hashes)
     artifact = step.makes(options)
     out = store.output(key, artifact)
-    with _alone(store, key, answer):
+    with _alone(store, key, answer, stopped):
         if store.record(key) is not None:
             return
         inputs = {role: tuple(found) for role, found in order.inputs.items()}
@@ -140,15 +140,23 @@ def _like(step: Step, inputs: Mapping[str, tuple[str, ...]]) -> str:
 
 
 @contextmanager
-def _alone(store: Store, key: str, answer: Callable[[Reply], None]) -> Iterator[None]:
+def _alone(
+    store: Store, key: str, answer: Callable[[Reply], None], stopped: Callable[[], bool]
+) -> Iterator[None]:
     """Hold the lock of a step, if need be after another pipeline that does the same one."""
+    waits = Progress("waiting for another pipeline that does the same", 0, None, "")
     with ExitStack() as held:
-        try:
-            held.enter_context(store.locked(key, wait=False))
-        except BlockingIOError:
-            waits = Progress("waiting for another pipeline that does the same", 0, None, "")
-            answer(Reply(progress=asdict(waits)))
-            held.enter_context(store.locked(key))
+        while True:
+            try:
+                held.enter_context(store.locked(key, wait=False))
+            except BlockingIOError:
+                if stopped():
+                    said = "Stopped while another pipeline did the same step."
+                    raise Interrupted(said) from None
+                answer(Reply(progress=asdict(waits)))
+                time.sleep(_SECONDS_BETWEEN)
+            else:
+                break
         yield
 
 

@@ -199,6 +199,19 @@ def test_two_runs_at_once_do_a_step_once(folder: Path) -> None:
     assert [record.attempts for _, record in store.records()] == [1]
 
 
+def test_who_waits_for_another_pipeline_can_be_stopped(folder: Path) -> None:
+    graph = build(folder, ONE)
+    store = Store(folder / "store")
+    run_bare(folder, graph)
+    (key,) = store.all_keys()
+    store.forget(key)
+    heard: list[Progress] = []
+
+    with store.locked(key), pytest.raises(Interrupted, match="another pipeline did the same"):
+        run_bare(folder, graph, stopped=lambda: bool(heard), told=lambda _, one: heard.append(one))
+    assert heard[0].doing == "1/1 both: waiting for another pipeline that does the same"
+
+
 def test_an_output_without_its_record_is_taken_as_it_is(folder: Path) -> None:
     run = run_bare(folder, build(folder, ONE))
     key = run.steps[0].key or ""

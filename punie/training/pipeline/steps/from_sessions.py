@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from punie.training.pipeline.step import Call, DatasetStep
+from punie.training.errors import TrainingError
+from punie.training.pipeline.step import Call, DatasetStep, Given, Need
 from punie.training.pipeline.steps.settings import users_settings
 
 
@@ -32,6 +33,16 @@ class FromSessions(DatasetStep):
         file = users_settings().sessions_file
         log = file.with_name(f"{file.name}-wal")
         return value_hash([file_hash(one) if one.is_file() else "" for one in (file, log)])
+
+    def need(self, options: Any, given: Given) -> Need:
+        """Refuse what the user has not allowed."""
+        from punie.training.data.from_sessions import check_allowed
+
+        try:
+            check_allowed(users_settings())
+        except TrainingError as error:
+            return Need(refused=str(error))
+        return Need()
 
 
 STEP = FromSessions()
