@@ -34,16 +34,11 @@ bench: $(STAMP)
 	for bench in tests/bench/bench_*.py; do run $(PY) $$bench; done; \
 	exit $$failed
 
-# The bundled model from nothing: data, training, scores. About an hour and a half on two cores; a
-# second call goes on where the first was stopped.
-TINY := build/tiny
+# The bundled model from nothing, by its recipe, into the package, with its card. About an hour and a
+# half on two cores; a second call goes on where the first was stopped.
 tiny: $(STAMP)
-	test -f $(TINY)/data/train.jsonl || \
-		$(VENV)/bin/punie dataset generate --out $(TINY)/data --preset tiny --train 80000
-	$(PY) -m punie.training.pretraining.train --data $(TINY)/data --out $(TINY)/run --minutes 51 --tokens 3072 \
-		$$(test -f $(TINY)/run/checkpoint.safetensors && echo --resume)
-	cp $(TINY)/run/model/* punie/models/tiny/
-	$(PY) -m punie.evaluation.tiny --card docs/tiny-model.md
+	$(VENV)/bin/punie pipeline run tiny --store build/pipelines
+	$(PY) -m punie.evaluation.tiny --bundle tiny --card docs/tiny-model.md
 
 # A draft model for the bundled one, a sixth of its size: taught by its answers and its logits.
 # `draft_model = "<here>/build/draft/model"` in the settings uses it. A second call goes on.

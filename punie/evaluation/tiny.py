@@ -6,6 +6,7 @@ also takes phrases that it never shows.
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,20 @@ from punie.evaluation.card import write_card
 from punie.evaluation.outcomes import Outcome, summarise
 from punie.evaluation.tasks import TaskOptions, Wording, evaluate_tasks
 from punie.models.catalog import bundled_directory
+from punie.models.made import made_model
+from punie.training.errors import TrainingError
+from punie.training.output import written_in_words
 from punie.training.process import prepare_process
 from punie.training.progress import Progress, Reporter, quiet
 
 _SEED = 90_210
+_BUNDLED_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "model.safetensors",
+)
 _SHOW_EVERY = 50
 
 
@@ -40,16 +51,36 @@ def measure(
     return scores, everything
 
 
+def bundle(name: str, folder: Path) -> None:
+    """Copy a pipeline's result of this name into a model directory, a file at a time.
+
+    Raises:
+        TrainingError: there is no such result, or a file cannot be written.
+    """
+    made = made_model(name)
+    if made is None:
+        raise TrainingError(f"No pipeline made a model {name!r}; `punie models list` shows them.")
+    try:
+        for file in _BUNDLED_FILES:
+            shutil.copyfile(made / file, folder / f".{file}")
+            (folder / f".{file}").replace(folder / file)
+    except OSError as error:
+        raise TrainingError(written_in_words(error, folder)) from error
+
+
 def main() -> None:
     """Command line entry: print the scores as JSON, and write them into the card when asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=bundled_directory(), help="a model directory")
+    parser.add_argument("--bundle", metavar="NAME", help="first put a pipeline's result in there")
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=_SEED)
     parser.add_argument("--parallel", type=int, default=8, help="sessions at a time")
     parser.add_argument("--failures", action="store_true", help="print what went wrong")
     parser.add_argument("--card", type=Path, help="the page to write, such as docs/tiny-model.md")
     options = parser.parse_args()
+    if options.bundle:
+        bundle(options.bundle, options.model)
     prepare_process(threads=1)  # a token's small products gain nothing from more
     scores, outcomes = measure(
         options.model, options.count, options.seed, options.parallel, _told()

@@ -25,6 +25,7 @@ _MODULES = {
     "own-answers": "own_answers",
     "pretrain": "pretrain",
     "quantize": "quantize",
+    "rewrite-template": "rewrite_template",
     "split": "split",
     "tune": "tune",
 }

@@ -7,7 +7,7 @@ they are ordinary text tokens, so content that looks like a frame is still only 
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
@@ -37,6 +37,9 @@ PIECES = "|".join(
     )
 )
 """What one token may at most span."""
+
+TOOL_PARSERS: Mapping[Calls, str] = {"xml": "qwen3_coder", "json": "json_tools"}
+"""What mlx-lm calls the parsers of the formats."""
 
 
 def train_tokenizer(
@@ -122,7 +125,7 @@ def save_tokenizer(
         "unk_token": None,
         "model_max_length": max_positions,
         "clean_up_tokenization_spaces": False,
-        "tool_parser_type": "qwen3_coder" if calls == "xml" else "json_tools",
+        "tool_parser_type": TOOL_PARSERS[calls],
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 

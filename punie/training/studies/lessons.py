@@ -1,0 +1,68 @@
+"""What several studies begin with: the bundled model learns a tool that it has never seen."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from punie.models.catalog import BUNDLED_ID
+from punie.training.generator.presets import preset
+from punie.training.studies.study import StepTables
+
+
+class Lesson(BaseModel):
+    """How the tool is learned, and how that is measured.
+
+    Attributes:
+        family: the family of tasks that need the tool; not in the bundled model's training data.
+        seeds: of data, adapter and order; each is a lesson of its own.
+        examples: conversations to learn from, half of them of the new family.
+        direct: share of them that are answered without a tool.
+        steps: optimiser steps of the adapter.
+        learning_rate: its peak.
+        rank: of the adapter.
+        tasks: held-out tasks of each measurement.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: str = "move"
+    seeds: tuple[int, ...] = (1, 2, 3)
+    examples: int = Field(1_200, ge=10)
+    direct: float = Field(0.2, ge=0, le=1)
+    steps: int = Field(300, ge=2)
+    learning_rate: float = Field(5e-4, gt=0)
+    rank: int = Field(16, ge=1)
+    tasks: int = Field(150, ge=2)
+
+
+def lesson_steps(lesson: Lesson, seed: int, direct: float | None = None) -> StepTables:
+    """Return the steps of one lesson: `data-…`, `adapter-…` and `taught-…`, the taught model."""
+    share = lesson.direct if direct is None else direct
+    name = f"{seed}" if direct is None else f"{direct:g}-{seed}"
+    return {
+        f"data-{name}": {
+            "kind": "generate", "train": lesson.examples, "valid": 60, "test": 0, "seed": seed,
+            "direct": share, "weights": mixed_weights(lesson.family),
+        },
+        f"adapter-{name}": {
+            "kind": "tune", "model": BUNDLED_ID, "dataset": f"@data-{name}", "seed": seed,
+            "steps": lesson.steps, "learning_rate": lesson.learning_rate, "rank": lesson.rank,
+            "warm_up": lesson.steps // 30, "scale": 2.0, "layers": 0, "batch": 16,
+            "validation_steps": max(1, lesson.steps // 6),
+        },
+        f"taught-{name}": {"kind": "fuse", "model": BUNDLED_ID, "adapter": f"@adapter-{name}"},
+    }  # fmt: skip
+
+
+def mixed_weights(family: str) -> dict[str, float]:
+    """Return weights by which half of the tasks that need a tool are of one family."""
+    others = preset("tiny").tool_weights
+    return {family: sum(weight for name, weight in others.items() if name != family)}
+
+
+def score(model: str, tasks: int, **more: Any) -> dict[str, Any]:
+    """Return a step that lets a model solve held-out tasks, mixed as the tiny preset has them.
+
+    `more` are options of the evaluation, such as `families` or `direct`.
+    """
+    return {"kind": "evaluate", "model": model, "count": tasks, **more}

@@ -1,0 +1,62 @@
+"""What the pages of studies have in common."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from punie.evaluation.intervals import Mean, Rate, mean, rate
+from punie.evaluation.outcomes import rates
+from punie.evaluation.tasks import read_outcomes
+from punie.training.studies.study import Finished
+
+Shares = dict[str, int]
+"""A rate as plain data: `hits` of so many."""
+
+
+def shares(scored: Finished) -> dict[str, Shares]:
+    """Return the rates of an evaluation by name, as plain data."""
+    found = rates(read_outcomes(scored.folder))
+    return {name: {"hits": one.hits, "of": one.of} for name, one in found.items()}
+
+
+def page(title: str, found: Mapping[str, Any], *parts: str) -> str:
+    """Return a page: its title, how it is made again, and its parts."""
+    options = ", ".join(f"{key} = {_value(value)}" for key, value in found["options"].items())
+    made = (
+        f"Made by `punie study {found['study']}` on the bundled model; every run with the same "
+        f"options gives the same figures on the same machine.\nOptions: {options}.\n\n"
+        "Intervals hold the true share in 95 of 100 experiments (Wilson's); over seeds, the mean "
+        "with Student's t."
+    )
+    return "\n\n".join([f"# {title}", made, *parts]) + "\n"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a table in Markdown."""
+    lines = [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+    return "\n".join(lines)
+
+
+def percent(found: Rate | Mean) -> str:
+    """Return a share with its interval."""
+    return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+
+
+def pooled(parts: Sequence[Shares]) -> Rate:
+    """Return the rate over several evaluations, of their plain rates."""
+    return rate(sum(part["hits"] for part in parts), sum(part["of"] for part in parts))
+
+
+def over_seeds(parts: Sequence[Shares]) -> Mean:
+    """Return the mean of a rate over seeds, within 0 and 1."""
+    found = mean([part["hits"] / part["of"] for part in parts])
+    return Mean(found.value, max(0.0, found.low), min(1.0, found.high), found.of)
+
+
+def _row(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(each) for each in value)
+    return str(value)

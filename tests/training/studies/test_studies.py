@@ -1,0 +1,102 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from punie.evaluation.outcomes import Outcome, outcome_line
+from punie.training.pipeline.graph import recipe_graph
+from punie.training.pipeline.pipeline import whole_model
+from punie.training.pipeline.recipe import Recipe
+from punie.training.pipeline.store import Record
+from punie.training.studies.catalog import STUDIES
+from punie.training.studies.study import Finished, Study, write_results
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
+
+
+@pytest.fixture(params=sorted(STUDIES))
+def study(request: pytest.FixtureRequest) -> Study:
+    return STUDIES[request.param]
+
+
+def graph_of(study: Study, options: Any) -> Mapping[str, Any]:
+    recipe = Recipe(
+        name="study", folder=Path(), text="", file=study.name, steps=study.steps(options)
+    )
+    return recipe_graph(recipe, whole_model).nodes
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_all_steps_are_steps_of_pipelines(study: Study, small: bool) -> None:
+    options = study.options.model_validate(study.small if small else {})
+    nodes = graph_of(study, options)
+    assert any(node.step.kind == "evaluate" for node in nodes.values())
+    for node in nodes.values():
+        # The generator knows the families of tasks that are asked for.
+        if node.step.kind == "generate":
+            assert node.options.mix()
+        if node.step.kind == "evaluate":
+            assert node.options.weights()
+
+
+def finished(name: str, folder: Path, right: bool) -> Finished:
+    """An evaluation of four tasks, of which all but the first are right, or none."""
+    out = folder / name
+    out.mkdir()
+    outcomes = [
+        Outcome(
+            number=number,
+            kind="move",
+            steps=1,
+            prompt="Do it.",
+            tool=right and number > 0,
+            tool_soft=False,
+            arguments=right and number > 0,
+            arguments_soft=False,
+            solved=right and number > 0,
+            solved_soft=False,
+            due=(),
+            due_answer="Done.",
+            answer="Done.",
+            stop="end_turn",
+            messages=(),
+        )
+        for number in range(4)
+    ]
+    (out / "outcomes.jsonl").write_text("".join(map(outcome_line, outcomes)))
+    record = Record(
+        kind="evaluate", version=1, options={}, inputs={}, name=name, artifact="report", output="x",
+        started=0, ended=1, seconds=1, attempts=1, memory=1, bytes=1_500_000, punie="0",
+    )  # fmt: skip
+    return Finished(out, record)
+
+
+def test_page_and_pictures_are_made_of_what_was_found(study: Study, tmp_path: Path) -> None:
+    options = study.options.model_validate(study.small)
+    steps = study.steps(options)
+    done = {
+        name: finished(name, tmp_path, right="before" not in name and "base" not in name)
+        for name in steps
+    }
+    collected = study.collect(options, done)
+    found = {"study": study.name, "options": options.model_dump(mode="json"), **collected}
+    assert json.loads(json.dumps(found)) == found
+    out = tmp_path / "results"
+    out.mkdir()
+    page = write_results(study, found, out)
+    text = page.read_text()
+    assert "75.0%" in text
+    assert f"punie study {study.name}" in text
+    for picture in study.charts(found):
+        assert f"]({picture})" in text
+        assert (out / picture).read_text().startswith("<?xml")
+
+
+def test_published_pages_are_those_of_the_published_data(study: Study) -> None:
+    data = RESULTS / f"{study.name}.json"
+    if not data.exists():
+        pytest.skip("not published")
+    found = json.loads(data.read_text(encoding="utf-8"))
+    assert (RESULTS / f"{study.name}.md").read_text(encoding="utf-8") == study.page(found)
