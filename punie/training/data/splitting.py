@@ -93,7 +93,7 @@ def split_dataset(
     if options.shared == "drop":
         parts = {number: part for number, part in parts.items() if number not in leaks}
         leaks = _leaks(traces, parts, options)
-    _check_sizes(parts, options.shares, dataset)
+    _check_sizes(parts, options.shares, dataset, tied=len(pieces) < len(traces))
     _check_leaks(leaks, options)
     manifest = Manifest(
         made_by="split",
@@ -121,7 +121,7 @@ def deal_out(
     whole = sum(shares.values())
     room = {name: total * share / whole for name, share in shares.items()}
     wanted = dict(room)
-    smallest = min(room.values())
+    smallest = max(1.0, min(room.values()))
     free = [piece for piece in pieces if len(piece) <= smallest]
     Random(seed).shuffle(free)
     tied = sorted((piece for piece in pieces if len(piece) > smallest), key=lambda p: (-len(p), p))
@@ -137,19 +137,26 @@ def deal_out(
     return parts
 
 
-def _check_sizes(parts: Mapping[int, str], shares: Mapping[str, float], dataset: Path) -> None:
+def _check_sizes(
+    parts: Mapping[int, str], shares: Mapping[str, float], dataset: Path, *, tied: bool
+) -> None:
     sizes = dict.fromkeys(shares, 0)
     for name in parts.values():
         sizes[name] += 1
     for name, share in shares.items():
         wanted = share / sum(shares.values()) * len(parts)
-        if sizes[name] < max(1, _ENOUGH * wanted):
-            raise TrainingError(
-                f"{dataset} cannot be split so: part {name} would get {sizes[name]} of the "
-                f"{wanted:.0f} examples it should have, because too many examples share a project "
-                "or a query; leave out what is shared (`--shared drop`), make more projects, or "
-                "ask for other shares."
-            )
+        if sizes[name] >= max(1, _ENOUGH * wanted):
+            continue
+        why = (
+            "too many examples share a project or a query; leave out what is shared (`--shared "
+            "drop`), make more projects, or ask for other shares"
+            if tied
+            else "there are too few; make more, or ask for fewer parts"
+        )
+        raise TrainingError(
+            f"{dataset} cannot be split so: part {name} would get {sizes[name]} examples rather "
+            f"than {max(1, round(wanted))}, because {why}."
+        )
 
 
 def _leaks(

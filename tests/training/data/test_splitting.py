@@ -105,9 +105,22 @@ def test_near_duplicates_stay_together(tmp_path: Path) -> None:
 def test_what_hangs_together_cannot_be_split(tmp_path: Path) -> None:
     same = [reading("Run the tests", f"{n}.py", str(n), project=f"p{n}") for n in range(30)]
     source = write(tmp_path / "source", all=same)
-    with pytest.raises(TrainingError, match=r"part valid would get 0 of the 2 examples"):
+    with pytest.raises(TrainingError, match=r"valid would get 0 examples rather than 2, .* share"):
         split_dataset(SplitOptions(), source.folder, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 10])
+def test_few_examples(tmp_path: Path, count: int) -> None:
+    few = [reading(f"Read {n}{n}{n}", f"{n}.py", f"{n} {n + 1} {n + 2}") for n in range(count)]
+    source = write(tmp_path / "source", all=few)
+    if count < 4:
+        with pytest.raises(TrainingError, match="because there are too few"):
+            split_dataset(SplitOptions(), source.folder, tmp_path / "out")
+        return
+    found = split_dataset(SplitOptions(), source.folder, tmp_path / "out").manifest.parts
+    sizes = {name: part.examples for name, part in found.items()}
+    assert sizes == {"train": count - 2, "valid": 1, "test": 1}
 
 
 def test_shared_queries_are_left_out_of_later_parts(tmp_path: Path) -> None:
