@@ -189,7 +189,9 @@ def serving(
     most_malformed: Annotated[float, _Share] = 0.05,
     most_unended: Annotated[float, _Share] = 0.05,
     most_repeating: Annotated[float, _Share] = 0.05,
-    max_tokens: Annotated[int, typer.Option(metavar="N", help="Of one answer.")] = 400,
+    max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Of one answer; by the mix if left out.")
+    ] = None,
     parallel: Annotated[int, typer.Option(metavar="N", help="Sessions at a time.")] = 8,
     as_json: Json = False,
 ) -> None:

@@ -50,10 +50,22 @@ SUMMARY = "evaluation.json"
 _KEY = "unfinished.txt"
 
 Wording = Literal["known", "unseen"]
-_DRAWS = 2_000
-"""How many projects are made before it is said that none has something for a family."""
+_DRAWS = 100
+"""How many projects are made before it is taken that none has something for a family."""
 _AGAIN = 5
 """How often a task is drawn again whose own teacher does not do what is due."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a task may take: model calls, and tokens of one answer."""
+
+    requests: int
+    tokens: int
+
+
+_USUAL_NEEDS = Needs(requests=24, tokens=2_048)
+_NEEDS = {"tiny": Needs(requests=6, tokens=400)}
 
 
 class TaskOptions(BaseModel):
@@ -70,8 +82,8 @@ class TaskOptions(BaseModel):
         attempts: tries at each task; more than one needs a temperature above 0.
         temperature: 0 takes the likeliest token always.
         guided: whether the grammar holds calls, as in the product.
-        max_requests: model calls of one task.
-        max_tokens: of one answer.
+        max_requests: model calls of one task; None for as many as tasks of the preset may need.
+        max_tokens: of one answer; None likewise.
         parallel: sessions at a time; the engine batches them. It is no part of the result, but sums
             of floats may come in another order.
         draft_model: a reference of a draft model; None for none.
@@ -88,8 +100,8 @@ class TaskOptions(BaseModel):
     attempts: int = Field(default=1, ge=1, le=100)
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
     guided: bool = True
-    max_requests: int = Field(default=6, ge=1, le=100)
-    max_tokens: int = Field(default=400, ge=1, le=32_768)
+    max_requests: int | None = Field(default=None, ge=1, le=100)
+    max_tokens: int | None = Field(default=None, ge=1, le=32_768)
     parallel: int = Field(default=8, ge=1, le=64)
     draft_model: str | None = None
 
@@ -121,7 +133,11 @@ class TaskOptions(BaseModel):
                 f"The generator has no family of tasks {unknown[0]!r}; there are "
                 f"{', '.join(FAMILIES)}."
             )
-        usual = self.mix.all_weights()
+        plain, coded = self.mix.all_weights(), self.mix.all_weights(code=self.mix.code > 0)
+        usual = {
+            name: (1 - self.mix.code) * plain.get(name, 0) + self.mix.code * coded.get(name, 0)
+            for name in {**plain, **coded}
+        }
         wanted = {name: usual.get(name, 1.0) for name in self.families} or usual
         if self.direct is not None:
             wanted = {
@@ -152,18 +168,19 @@ def held_out_task(number: int, options: TaskOptions, again: int = 0) -> HeldOutT
     Raises:
         TrainingError: there are no such tasks.
     """
-    weights = options.weights()
-    names = list(weights)
+    weights = dict(options.weights())
     drawn = Random(f"{options.seed}:{number}:{again}")
-    family = drawn.choices(names, [weights[name] for name in names])[0]
-    for draw in range(_DRAWS):
-        rng = Random(f"{options.seed}:{number}:{again}:{draw}")
-        project = options.mix.project(rng, held_out=True)
-        maker = TaskMaker(rng, Names(rng, held_out=True), project, options.wording == "unseen")
-        task = FAMILIES[family](maker)
-        if task is not None:
-            return HeldOutTask(number, project, task, add_context(rng, task.prompt, project))
-    raise TrainingError(f"No project has something for tasks of the family {family!r}.")
+    while weights:
+        family = drawn.choices(list(weights), list(weights.values()))[0]
+        for draw in range(_DRAWS):
+            rng = Random(f"{options.seed}:{number}:{again}:{draw}")
+            project = options.mix.project(rng, held_out=True)
+            maker = TaskMaker(rng, Names(rng, held_out=True), project, options.wording == "unseen")
+            task = FAMILIES[family](maker)
+            if task is not None:
+                return HeldOutTask(number, project, task, add_context(rng, task.prompt, project))
+        del weights[family]  # Some ask about turns before, and here there are none.
+    raise TrainingError("No project has something for tasks of these families; name others.")
 
 
 def evaluate_tasks(
@@ -378,11 +395,12 @@ async def _solve(
     if options.temperature:
         seed = Random(f"{options.seed}:{number}:{attempt}:sampling").randrange(2**31)
     owner = f"evaluation-{number}-{attempt}"
+    needs = _NEEDS.get(options.preset, _USUAL_NEEDS)
     conditions = Conditions(
         tools=offered_tools(code=task.task.code),
         limits=options.mix.limits,
-        max_requests=options.max_requests,
-        max_tokens=options.max_tokens,
+        max_requests=options.max_requests or needs.requests,
+        max_tokens=options.max_tokens or needs.tokens,
         temperature=options.temperature,
         seed=seed,
     )

@@ -57,6 +57,17 @@ def test_tasks_depend_on_seed_and_number_alone() -> None:
         held_out_task(0, TaskOptions(preset="opera"))
 
 
+def test_tasks_for_real_models_can_be_drawn_in_both_ways() -> None:
+    options = TaskOptions(preset="coder", seed=2)
+    some = [held_out_task(number, options) for number in range(30)]
+    assert {task.task.code for task in some} == {True, False}
+    # Families that ask about turns before have nothing to ask about here.
+    direct = options.model_copy(update={"direct": True, "families": ("recall", "concept")})
+    assert all("recall" not in held_out_task(number, direct).task.kind for number in range(5))
+    with pytest.raises(TrainingError, match="No project has"):
+        held_out_task(0, options.model_copy(update={"families": ("recall",)}))
+
+
 def test_attempts_need_a_temperature() -> None:
     with pytest.raises(ValidationError, match="all the same"):
         TaskOptions(attempts=2)

@@ -57,7 +57,7 @@ class ServingLimits(BaseModel):
         most_malformed: largest share of calls that cannot be read without the grammar.
         most_unended: largest share of tasks whose answer ran into a limit.
         most_repeating: largest share of tasks in which an answer only repeated itself.
-        max_tokens: of one answer.
+        max_tokens: of one answer; None for as many as tasks of the preset may need.
         parallel: sessions at a time.
         draft_model: a reference of a draft model that is to serve along; None for none.
     """
@@ -76,7 +76,7 @@ class ServingLimits(BaseModel):
     most_malformed: float = Field(default=0.05, ge=0, le=1)
     most_unended: float = Field(default=0.05, ge=0, le=1)
     most_repeating: float = Field(default=0.05, ge=0, le=1)
-    max_tokens: int = Field(default=400, ge=16, le=32_768)
+    max_tokens: int | None = Field(default=None, ge=16, le=32_768)
     parallel: int = Field(default=8, ge=1, le=64)
     draft_model: str | None = None
 
