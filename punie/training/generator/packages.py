@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,7 +71,12 @@ def make_package(rng: Random, *, held_out: bool = False) -> Package:
     def fresh(kind: str) -> str:
         while True:
             name = str(getattr(names, kind)())
-            if len(name) > 2 and not any(name in other or other in name for other in used):
+            known = name in sys.stdlib_module_names
+            if (
+                len(name) > 2
+                and not known
+                and not any(name in other or other in name for other in used)
+            ):
                 used.add(name)
                 return name
 

@@ -37,7 +37,7 @@ from punie.training.generator.phrasing import PartName
 from punie.training.generator.presets import Mix
 from punie.training.generator.projects import Project
 from punie.training.generator.rollout import Conversation, RolloutError, Transcript
-from punie.training.generator.tasks import Task, TaskMaker
+from punie.training.generator.tasks import Files, Task, TaskMaker
 from punie.workspace.local import LocalWorkspace
 
 EXAMPLES_PER_PROJECT = 10
@@ -211,7 +211,8 @@ class _Maker:
                 first = task
                 self._project.write(self._folder, task.before)
             deny = rng.random() < mix.denied
-            fault, done = await self._play(conversation, task, prompt, deny=deny)
+            before = task.before if first is None else first.before
+            fault, done = await self._play(conversation, task, prompt, deny=deny, before=before)
             if fault or done is None:
                 self._shard.dropped[f"{task.kind}: {fault}"] += 1
                 return None
@@ -251,25 +252,38 @@ class _Maker:
         )
 
     async def _play(
-        self, conversation: Conversation, task: Task, prompt: str, *, deny: bool
+        self, conversation: Conversation, task: Task, prompt: str, *, deny: bool, before: Files
     ) -> tuple[str, Transcript | None]:
         """Let the teacher do a task; return what is wrong with what came of it, and what did."""
         try:
             done = await conversation.follow(task.teacher(), prompt, deny=deny)
         except RolloutError:
             return "the turn did not come to its end", None
-        return fault_of(task, done, self._project, self._folder, denied=deny), done
+        return fault_of(task, done, self._project, self._folder, denied=deny, before=before), done
 
 
-def fault_of(task: Task, done: Transcript, project: Project, folder: Path, *, denied: bool) -> str:
-    """Return why what was done is not what was due, "" if it is."""
+def fault_of(
+    task: Task,
+    done: Transcript,
+    project: Project,
+    folder: Path,
+    *,
+    denied: bool = False,
+    before: Files | None = None,
+) -> str:
+    """Return why what was done is not what was due, "" if it is.
+
+    `before` is what was different in the project when the conversation began, if that is not what
+    the task says.
+    """
     results = (*done.results, *done.inner_results)
     stopped = denied and any(DENIED in result for result in results)
     if not stopped and not all(said in done.answer for said in task.says):
         return "the answer lacks what is due"
     if task.wanted is None:
         return ""
-    due = {**project.files, **task.before, **({} if stopped else task.wanted)}
+    start = task.before if before is None else before
+    due = {**project.files, **start, **({} if stopped else task.wanted)}
     if project_files(folder) != {
         path: text.encode() for path, text in due.items() if text is not None
     }:

@@ -20,7 +20,7 @@ from punie.training.generator.families import CODE_FAMILIES, DIRECT_FAMILIES, FA
 from punie.training.generator.names import Names
 from punie.training.generator.packages import make_package
 from punie.training.generator.presets import preset
-from punie.training.generator.projects import Project, make_project
+from punie.training.generator.projects import Project
 from punie.training.generator.rollout import Conversation, Transcript
 from punie.training.generator.shards import fault_of, offered_tools
 from punie.training.generator.tasks import Task, TaskMaker
@@ -34,7 +34,7 @@ TINY = preset("tiny")
 def posed(family: str, seed: int = 0) -> tuple[Project, Task]:
     while True:
         rng = Random(seed)
-        project = make_project(rng)
+        project = (TINY if family in TINY.weights else preset("coder")).project(rng)
         task = FAMILIES[family](TaskMaker(rng, Names(rng), project))
         if task is not None:
             return project, task
@@ -44,16 +44,16 @@ def posed(family: str, seed: int = 0) -> tuple[Project, Task]:
 async def played(root: Path, project: Project, task: Task, **more: bool) -> Conversation:
     project.write(root, task.before)
     workspace = LocalWorkspace([root])
-    conversation = Conversation(
-        workspace, turn_tools((), attended=True, code_mode=False), TINY.limits
-    )
+    conversation = Conversation(workspace, offered_tools(code=task.code), TINY.limits)
     done = await conversation.follow(task.teacher(), task.prompt, **more)
     await workspace.aclose()
     assert fault_of(task, done, project, root, denied=more.get("deny", False)) == ""
     return conversation
 
 
-async def replayed(root: Path, project: Project, messages: list[Message]) -> list[Message]:
+async def replayed(
+    root: Path, project: Project, messages: list[Message], *, code: bool
+) -> list[Message]:
     """Let a scripted model say the same in a turn of the product, with its own settings."""
     responses = tuple(
         ScriptedResponse(
@@ -80,7 +80,7 @@ async def replayed(root: Path, project: Project, messages: list[Message]) -> lis
         model=ScriptedModel(Script(responses=responses)),
         workspace=workspace,
         reads=ReadLedger(),
-        tools=turn_tools((), attended=True, code_mode=False),
+        tools=turn_tools((), attended=True, code_mode=code),
         mode=lambda: "auto",
         limits=TINY.limits,
         check_edits="whole",
@@ -92,14 +92,16 @@ async def replayed(root: Path, project: Project, messages: list[Message]) -> lis
     return messages_after(events)
 
 
-@pytest.mark.parametrize("family", ["greeting", "set", "read", "rename"])
+@pytest.mark.parametrize(
+    "family", ["greeting", "set", "read", "rename", "code_set", "code_wrong_path", "missing_import"]
+)
 async def test_a_turn_of_the_product_gives_the_same_messages(tmp_path: Path, family: str) -> None:
     project, task = posed(family)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     conversation = await played(tmp_path / "a", project, task)
     messages = messages_after(conversation.events)
-    assert await replayed(tmp_path / "b", project, messages) == messages
+    assert await replayed(tmp_path / "b", project, messages, code=task.code) == messages
     assert (messages[0].role, messages[-1].role) == ("user", "assistant")
 
 
@@ -165,5 +167,10 @@ async def test_an_outcome_that_is_not_due_is_noticed(tmp_path: Path) -> None:
     assert "files" in fault_of(task, done, project, tmp_path, denied=False)
     project.write(tmp_path)
     assert "files" in fault_of(task, done, project, tmp_path, denied=False)
+    later = Task("talk", "", task.teacher)
+    changed = {"new.py": "", **dict.fromkeys(project.modules[:1], "x = 1\n")}
+    project.write(tmp_path, changed)
+    assert fault_of(later, done, project, tmp_path, before=changed) == ""
+    assert "files" in fault_of(later, done, project, tmp_path)
     silent = Task(task.kind, task.prompt, task.teacher, wanted=None, says=("never said",))
     assert "answer" in fault_of(silent, done, project, tmp_path, denied=False)

@@ -21,7 +21,18 @@ class Limit:
         return value <= self.value if self.kind == "at most" else value >= self.value
 
 
-Unit = Literal["times", "per token", "%", "ms", "µs", "tokens", "tokens/s", "calls", "MB"]
+Unit = Literal[
+    "times",
+    "per token",
+    "%",
+    "ms",
+    "µs",
+    "tokens",
+    "tokens/s",
+    "calls",
+    "MB",
+    "examples/min",
+]
 _DIGITS: dict[Unit, int] = {"times": 2, "per token": 3, "%": 1, "ms": 1, "µs": 1}
 
 
