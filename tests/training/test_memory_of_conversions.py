@@ -8,12 +8,17 @@ import pytest
 
 from punie.models.mlx.library import load_model
 from punie.training import model_folder
+from punie.training.data.dataset import Manifest, write_dataset
+from punie.training.data.example import Example
 from punie.training.data.sequences import TrainingSequence
 from punie.training.fusing import FuseOptions, fuse
+from punie.training.gates.conversion import ConversionLimits, conversion_gate
+from punie.training.gates.report import GateReport
 from punie.training.layerwise import last_states
 from punie.training.pretraining.tiny_architecture import TinyShape
 from punie.training.quantizing.options import QuantizeOptions
 from punie.training.quantizing.run import quantize
+from tests.training.sample_conversations import conversations
 from tests.training.sample_models import write_adapter, write_model
 
 SHAPE = TinyShape(vocab_size=300, layers=16, intermediate_size=512)
@@ -52,3 +57,15 @@ def test_running_layer_by_layer(base: Path) -> None:
     assert used < 3 * LAYER < WHOLE / 4
     # As a whole it needs all of it.
     assert peak(lambda: load_model(base)) >= WHOLE
+
+
+def test_the_gate(tmp_path: Path, base: Path) -> None:
+    dataset = tmp_path / "dataset"
+    examples = [Example.model_validate({"messages": each}) for each in conversations(2)]
+    write_dataset(dataset, Manifest(made_by="test"), {"test": examples})
+    limits = ConversionLimits(agreement=0.0)
+    out = quantize(QuantizeOptions(bits=8), base, None, tmp_path / "packed")
+    reports: list[GateReport] = []
+    used = peak(lambda: reports.append(conversion_gate(base, out, dataset, limits)))
+    assert reports[0].passed, reports[0].lines()
+    assert used < 4 * LAYER < WHOLE / 3

@@ -4,7 +4,7 @@ It looks at files, texts around the weights, shapes and types, every single weig
 Answers alone do not tell: a fault in one layer of many often moves them less than fewer bits do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +72,10 @@ _FLOATING_ERROR = {"mxfp4": 0.2, "nvfp4": 0.2, "mxfp8": 0.08}
 """Largest distance of a layer's weights, relative to their size, in the floating-point modes."""
 _ROUNDING = {mx.float32: 1e-5, mx.float16: 2e-3, mx.bfloat16: 1.6e-2}
 """Two units in the last place, relative: how much the same sum may differ between machines."""
+_LEAST_LEVEL = 1e-7
+"""MLX makes no finer levels."""
+_SMALLEST_HALF = 6e-8
+"""Steps of float16 near zero, where a scale cannot be any more exact."""
 _SAME_LEVELS = 0.999
 """Least share of equal packed words where a sum is rounded to levels again."""
 
@@ -294,7 +298,7 @@ def _check_weights(found: _Found, subject: _Subject, report: Reporter, stopped: 
         for name in names:
             if wanted.pop(name, None) is not None:
                 step()
-        if reason := _packing_fault(plain.pop(names[0]), parts, packing):
+        if reason := packing_fault(plain.pop(names[0]), parts, packing):
             found.failed("weights", f"{layer} {reason}")
             return
         mx.clear_cache()
@@ -314,10 +318,13 @@ def _check_weights(found: _Found, subject: _Subject, report: Reporter, stopped: 
     )
 
 
-def _packing_fault(
-    weight: mx.array, parts: list[mx.array | None], packing: Quantization
+def packing_fault(
+    weight: mx.array, parts: Sequence[mx.array | None], packing: Quantization
 ) -> str | None:
-    """Say why packed weights are not those of `weight`; None if they are."""
+    """Say why packed weights are not those of `weight`; None if they are.
+
+    `parts` are the packed numbers, the scales, and the offsets where the mode has them.
+    """
     numbers, scales, biases = parts
     assert numbers is not None
     assert scales is not None
@@ -339,7 +346,9 @@ def _packing_fault(
     # besides, scale and offset are rounded to the type of the weights.
     levels = (grouped.max(-1) - grouped.min(-1)) / (2**packing.bits - 1)
     rounding = mx.abs(grouped).max(-1) * _ROUNDING[scales.dtype]
-    worst = _number(((apart.max(-1) - rounding) / mx.maximum(levels, 1e-12)).max())
+    if scales.dtype == mx.float16:
+        rounding += _SMALLEST_HALF * 2**packing.bits
+    worst = _number(((apart.max(-1) - rounding) / mx.maximum(levels, _LEAST_LEVEL)).max())
     # Written so that what is no number fails too.
     return None if worst <= 1.0 else f"has weights that are {worst:.1f} levels off"
 

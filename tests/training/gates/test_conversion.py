@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from punie.models.architecture import Quantization
 from punie.models.catalog import bundled_directory
@@ -16,7 +19,12 @@ from punie.training.data.dataset import Manifest, write_dataset
 from punie.training.data.example import Example
 from punie.training.errors import TrainingError
 from punie.training.fusing import FuseOptions, fuse
-from punie.training.gates.conversion import ConversionLimits, conversion_gate, usual_limits
+from punie.training.gates.conversion import (
+    ConversionLimits,
+    conversion_gate,
+    packing_fault,
+    usual_limits,
+)
 from punie.training.gates.report import GateReport
 from punie.training.model_folder import tensors_of
 from punie.training.progress import Interrupted
@@ -104,6 +112,48 @@ def test_exceptions_pass(made: Made, tmp_path: Path) -> None:
     given = {"bits": 3, "group_size": 32, "rules": rules}
     out = quantize(QuantizeOptions.model_validate(given), made.base, None, tmp_path / "out")
     assert failed(made.gate_packed(out)) == set()
+
+
+def test_fusing_into_and_out_of_a_quantised_base_passes(made: Made, tmp_path: Path) -> None:
+    into = fuse(FuseOptions(into_quantized=True), made.packed, made.adapter, tmp_path / "into")
+    out = fuse(FuseOptions(), made.packed, made.adapter, tmp_path / "out")
+    for after in (into, out):
+        report = conversion_gate(made.packed, after, made.dataset, LIMITS, adapter=made.adapter)
+        assert failed(report) == set()
+    # Not so if the adapter is not in it.
+    unfused = copied(made.packed, tmp_path)
+    report = conversion_gate(made.packed, unfused, made.dataset, LIMITS, adapter=made.adapter)
+    assert "weights" in failed(report)
+
+
+@st.composite
+def weights(draw: st.DrawFn) -> mx.array:
+    """Weights of all sizes: alike, far apart, nearly nothing, with one that stands out."""
+    numbers = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    size = 10.0 ** draw(st.integers(-12, 3))
+    found = size * numbers.standard_normal((4, 128)) + draw(st.sampled_from([0.0, size, 50 * size]))
+    if draw(st.booleans()):
+        found[1] = draw(st.sampled_from([0.0, size, -size]))
+    if draw(st.booleans()):
+        found[2, 5] *= 100
+    dtype = draw(st.sampled_from([mx.float32, mx.bfloat16, mx.float16]))
+    return mx.array(np.clip(found, -6e4, 6e4)).astype(dtype)
+
+
+@settings(max_examples=60, deadline=None)
+@given(weights(), st.sampled_from([2, 3, 4, 5, 6, 8]), st.sampled_from([32, 64, 128]))
+def test_what_mlx_packs_is_never_taken_for_a_fault(weight: mx.array, bits: int, group: int) -> None:
+    parts = mx.quantize(weight, group_size=group, bits=bits)
+    assert packing_fault(weight, parts, Quantization(bits, group)) is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([2, 3, 4, 5, 6, 8]), st.sampled_from([0.5, 1.6, -1]))
+def test_a_wrong_scale_is_always_a_fault(seed: int, bits: int, factor: float) -> None:
+    weight = mx.random.normal((4, 128), key=mx.random.key(seed))
+    numbers, scales, biases = mx.quantize(weight, group_size=64, bits=bits)
+    scales[seed % 4, 1] = scales[seed % 4, 1] * factor
+    assert packing_fault(weight, (numbers, scales, biases), Quantization(bits, 64)) is not None
 
 
 def test_half_precision_passes(tmp_path: Path, made: Made) -> None:
