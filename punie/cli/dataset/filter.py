@@ -50,7 +50,10 @@ def filter_(
     ] = 0.8,
     list_: Annotated[bool, typer.Option("--list", help="Print each that is left out.")] = False,
 ) -> None:
-    """Leave out examples by language, Python version, quality and likeness; tell what and why."""
+    """Leave out examples, each with its reason.
+
+    By language, Python version, quality and likeness.
+    """
     from punie.cli.steps import step
     from punie.training.data.filtering import FilterOptions, dropped_of, filter_dataset
 

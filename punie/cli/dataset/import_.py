@@ -24,7 +24,10 @@ def import_(
         bool, typer.Option("--skip-bad", help="Leave out lines that cannot be brought in.")
     ] = False,
 ) -> None:
-    """Bring in chat messages with tools, as OpenAI and mlx-lm write them."""
+    """Bring in what others wrote.
+
+    JSON lines of chat messages with tools, as OpenAI and mlx-lm have them.
+    """
     from punie.cli.steps import step
     from punie.training.data.importing import ImportOptions, UnsoundLinesError, import_dataset
 

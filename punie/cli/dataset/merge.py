@@ -34,7 +34,10 @@ def merge(
     ] = "",
     seed: Annotated[int, typer.Option(help="Which examples are drawn.")] = 1,
 ) -> None:
-    """Put datasets together; equal examples once, each dataset with as much as is wanted."""
+    """Put datasets together.
+
+    Equal examples are there once, each dataset with as much as is wanted.
+    """
     from punie.cli.steps import step
     from punie.training.data.merging import MergeOptions, merge_datasets
 

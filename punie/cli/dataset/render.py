@@ -29,7 +29,10 @@ def render(
         Path | None, typer.Option("--out", help="Folder to write the ids of all examples to.")
     ] = None,
 ) -> None:
-    """Show an example as the model learns it, or write the token ids of all of them."""
+    """Show what a model learns.
+
+    One example as the model reads and writes it, or the token ids of all of them.
+    """
     from punie.cli.steps import step
     from punie.training.data.rendering import render_dataset
 

@@ -29,7 +29,10 @@ def split(
         int, typer.Option(min=0, help="Examples that other parts may give away.")
     ] = 0,
 ) -> None:
-    """Split into train, valid and test by project and query; refuse what leaks between them."""
+    """Split into parts that share nothing.
+
+    By project and query; what leaks between the parts is measured and refused.
+    """
     from punie.cli.steps import step
     from punie.training.data.splitting import SplitOptions, split_dataset
 

@@ -18,7 +18,10 @@ _FILE_WIDTH = 120
 
 
 def stats(dataset: DatasetFolder, model: Model = None, as_json: Json = False) -> None:
-    """Count examples by part, task, source and tool, direct answers, duplicates, lengths."""
+    """Count what a dataset holds.
+
+    Examples by part, task, source and tool, direct answers, duplicates and lengths.
+    """
     from rich.console import Console
 
     from punie.cli.steps import step

@@ -15,7 +15,10 @@ def validate(
     most: Annotated[int, typer.Option(min=1, help="Faults to tell at most.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """Check every line: form, roles, calls against their tools, hashes; exit code 1 if bad."""
+    """Check every line of a dataset.
+
+    Form, roles, calls against their tools, hashes; exit code 1 if something is wrong.
+    """
     from punie.cli.steps import step
     from punie.training.data.dataset import open_dataset
     from punie.training.data.validation import validate_dataset
