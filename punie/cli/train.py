@@ -134,7 +134,7 @@ def train(
         from punie.training.tuning.run import prepare, tune
 
         folder = folder_of(model) if dry_run else local_model(model)
-        ready = prepare(options, folder, dataset, report, weights=not dry_run)
+        ready = prepare(options, folder, dataset, report, stopped=stopped, weights=not dry_run)
         _show(ready)
         if dry_run:
             return

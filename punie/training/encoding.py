@@ -10,7 +10,7 @@ from punie.training.data.dataset import Dataset, open_dataset
 from punie.training.data.rendering import Rendered, is_rendered, open_rendered
 from punie.training.data.sequences import TrainingSequence, training_sequences
 from punie.training.pretraining.batches import Example, encoded
-from punie.training.progress import Progress, Reporter, quiet
+from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def encode_part(
     part: str,
     longest: int,
     report: Reporter = quiet,
+    stopped: Stopped = never,
     *,
     limit: int | None = None,
 ) -> Encoded:
@@ -60,6 +61,7 @@ def encode_part(
     With `limit` only as many of its first examples are read.
 
     Raises:
+        Interrupted: `stopped()`.
         TrainingError: there is no such part, a line is not an example, or the template refuses one.
     """
     found: list[Example] = []
@@ -74,6 +76,8 @@ def encode_part(
             elif any(sequence.learned[1:]):
                 found.append(encoded(sequence, number))
         if number % 200 == 199:
+            if stopped():
+                raise Interrupted("Stopped while reading the examples; nothing was written.")
             report(_progress(part, number + 1, too_long))
     report(_progress(part, number + 1, too_long))
     return Encoded(found, too_long, seen)

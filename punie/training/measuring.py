@@ -152,7 +152,8 @@ def measure(
     """
     chat_format = ChatFormat.load(model)
     window = context_window(read_json_object(model / "config.json"))
-    found = encode_part(chat_format, open_source(dataset, model), part, window, report, limit=limit)
+    source = open_source(dataset, model)
+    found = encode_part(chat_format, source, part, window, report, stopped, limit=limit)
     if not found.sequences:
         raise TrainingError(
             f"The part {part!r} of {dataset} holds nothing that can be measured with the model in "
@@ -162,7 +163,11 @@ def measure(
         loaded, _ = load_model(model)
     else:
         loaded = load_with_adapter(model, read_adapter(adapter))
-    return measure_loaded(loaded, chat_format, found, report, stopped)
+    measured = measure_loaded(loaded, chat_format, found, report, stopped)
+    # What is loaded next is not to lie beside what MLX would keep of this model.
+    del loaded
+    mx.clear_cache()
+    return measured
 
 
 def measure_loaded(

@@ -24,7 +24,6 @@ from punie.training.model_folder import tensors_of
 from punie.training.progress import Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
 from punie.training.tuning.loop import CURVE
-from punie.training.tuning.options import TuneOptions
 
 
 class TrainingLimits(BaseModel):
@@ -134,7 +133,7 @@ def _curve(run: Path) -> Check:
     rows = [row for row in read_curve(run / CURVE) if "train_loss" in row]
     if provenance is None or not rows:
         return Check(name=name, passed=False, found=f"There is no {CURVE} of its training.")
-    steps = TuneOptions.model_validate(provenance.settings).steps
+    steps = int(provenance.settings["steps"])
     losses = [float(row["train_loss"]) for row in rows]
     if not all(math.isfinite(loss) for loss in losses):
         return Check(name=name, passed=False, found="A loss of its training is no finite number.")

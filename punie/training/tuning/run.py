@@ -4,7 +4,8 @@ import json
 import math
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +31,7 @@ from punie.training.gates.zero import gate_zero
 from punie.training.measuring import measure_loaded
 from punie.training.model_folder import (
     copy_format,
+    require_room,
     resumable_folder,
     tensors_of,
     write_config,
@@ -87,6 +89,7 @@ def prepare(
     dataset: Path,
     report: Reporter = quiet,
     taught_by: TaughtBy | None = None,
+    stopped: Stopped = never,
     *,
     weights: bool = True,
 ) -> Prepared:
@@ -95,6 +98,7 @@ def prepare(
     Raises:
         TrainingError: it cannot be trained like that; says what to change.
         ModelUnavailable: the model's files are not whole.
+        Interrupted: `stopped()`.
     """
     if weights:
         check_model(model)
@@ -105,13 +109,12 @@ def prepare(
     chat_format = ChatFormat.load(reads_as)
     data = open_source(dataset, reads_as)
     longest = min(options.longest, context_window(config))
-    training = encode_part(chat_format, data, "train", longest, report)
+    training = encode_part(chat_format, data, "train", longest, report, stopped)
     _check_sequences(options, dataset, training, longest)
     validation = None
     if "valid" in data.manifest.parts:
-        validation = encode_part(
-            chat_format, data, "valid", longest, report, limit=options.validation_examples
-        )
+        most = options.validation_examples
+        validation = encode_part(chat_format, data, "valid", longest, report, stopped, limit=most)
     taken = [len(sequence.ids) for sequence in training.sequences]
     learned = sorted(int(sequence.learned.sum()) for sequence in training.sequences)
     memory = estimate_tuning(options, config, max(taken), sum(learned[-options.batch :]))
@@ -166,7 +169,7 @@ def tune(
     """
     if out.exists():
         raise TrainingError(f"{out} exists already; name another folder or remove that one.")
-    ready = prepared or prepare(options, model, dataset, report, taught_by)
+    ready = prepared or prepare(options, model, dataset, report, taught_by, stopped)
     if not force:
         check_memory(ready.memory, machine_memory())
     report(Progress("reading the model", 0, None, "files"))
@@ -175,7 +178,13 @@ def tune(
         parents["teacher"] = model_hash(taught_by.teacher)
     made_by = "train" if taught_by is None else "distill"
     settings = options.model_dump(mode="json")
-    with resumable_folder(out, {"made_by": made_by, **parents, **settings}) as folder:
+    if taught_by is not None and taught_by.logits:
+        settings["teaching"] = taught_by.teaching.model_dump(mode="json")
+    require_room(out, _room(options, ready.memory))
+    with (
+        _wired_memory(),
+        resumable_folder(out, {"made_by": made_by, **parents, **settings}) as folder,
+    ):
         taught = None
         if taught_by is not None and taught_by.logits:
             shared = taught_by.vocabulary(model)
@@ -207,13 +216,15 @@ def tune(
         if options.kind == "full":
             copy_format(model, folder)
             write_config(model, folder, None)
-            (folder / CHECKPOINT).unlink(missing_ok=True)
             write_weights(folder, tensors_of(loaded), report)
         else:
             write_adapter_config(folder, loaded, options)
             save_arrays(adapter_file(folder), dict(sorted(trainable(loaded).items())), {})
-            (folder / CHECKPOINT).unlink(missing_ok=True)
+        del loaded, taught
+        # Last, so that a kill before does not cost the whole run.
+        (folder / CHECKPOINT).unlink(missing_ok=True)
         write_provenance(folder, made_by, parents, settings)
+    mx.clear_cache()
     return out
 
 
@@ -232,6 +243,27 @@ def draw_curve(rows: list[dict[str, Any]]) -> str:
         places = [row["step"] for row in measured]
         lines.append(Line("validation", places, [float(row["valid_loss"]) for row in measured]))
     return line_chart("Loss of a learned token", Axis("step"), Axis("loss (nats)"), lines)
+
+
+def _room(options: TuneOptions, memory: TuningMemory) -> int:
+    """Return the bytes that a run writes: its result, a checkpoint and the one that replaces it."""
+    trained = memory.gradients // (2 if options.accumulate > 1 else 1)
+    result = memory.weights if options.kind == "full" else trained
+    return result + 2 * (trained + memory.optimizer)
+
+
+@contextmanager
+def _wired_memory() -> Iterator[None]:
+    """Keep the model in the memory of Metal, as mlx-lm does for training; elsewhere do nothing."""
+    size: Any = mx.device_info().get("max_recommended_working_set_size")
+    if not mx.metal.is_available() or size is None:
+        yield
+        return
+    before = mx.set_wired_limit(size)
+    try:
+        yield
+    finally:
+        mx.set_wired_limit(before)
 
 
 def _running_mean(values: list[float], width: int) -> list[float]:

@@ -12,6 +12,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from punie.models.machine import MachineMemory
 from punie.models.mlx.library import load_model
 from punie.models.provenance import read_provenance
 from punie.training.curve import read_curve
@@ -26,6 +27,7 @@ from punie.training.progress import Interrupted, Progress
 from punie.training.provenance import model_hash
 from punie.training.quantizing.options import QuantizeOptions
 from punie.training.quantizing.run import quantize
+from punie.training.tuning import run
 from punie.training.tuning.options import TuneOptions
 from punie.training.tuning.run import prepare, tune
 from tests.training.sample_conversations import conversations, write_data
@@ -240,6 +242,34 @@ def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(
     assert not list(checkpoint.parent.glob(".checkpoint*"))
 
 
+def test_a_disk_without_room_for_result_and_checkpoints_is_refused_before_the_work(
+    tmp_path: Path, base: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=10_000))
+    with pytest.raises(TrainingError, match="are free on that disk"):
+        tune(_OPTIONS, base, data, tmp_path / "out")
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_a_kill_while_the_result_is_written_costs_no_step(
+    tmp_path: Path, base: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = TuneOptions(**{**_RECIPE, "kind": "full", "steps": 3, "dropout": 0.0})
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "write_weights", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tune(options, base, data, tmp_path / "out")
+    done: list[str] = []
+    tune(options, base, data, tmp_path / "out", lambda progress: done.append(progress.doing))
+    assert "writing weights" in done
+    assert "training" not in done
+
+
 def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(
     tmp_path: Path, base: Path, data: Path
 ) -> None:
@@ -299,9 +329,6 @@ def test_a_few_sequences_that_are_too_long_are_left_out(base: Path, data: Path) 
 def test_a_run_that_cannot_fit_is_refused_unless_it_is_forced(
     tmp_path: Path, base: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from punie.models.machine import MachineMemory
-    from punie.training.tuning import run
-
     small = MachineMemory(10**6, 10**6, 10**6, "ram")
     monkeypatch.setattr(run, "machine_memory", lambda: small)
     options = _OPTIONS.model_copy(update={"steps": 3})
