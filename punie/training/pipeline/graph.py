@@ -12,8 +12,9 @@ from punie.training.pipeline.kinds import step_of
 from punie.training.pipeline.recipe import Recipe, no_such
 from punie.training.pipeline.step import Artifact, Role, Step
 
-FindModel = Callable[[str, Path], Path]
-"""Finds a model's folder by its reference; relative paths begin in the given folder."""
+FindModel = Callable[[str, Path, bool], Path]
+"""Finds a model's folder by its reference; relative paths begin in the given folder. The last
+argument tells whether it needs weights."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _source(
                 )
             return FromFolder(reference, None)
         try:
-            return FromFolder(reference, find_model(reference, recipe.folder))
+            return FromFolder(reference, find_model(reference, recipe.folder, role.weights))
         except ModelUnavailable as error:
             raise recipe.complaint(str(error), table, key) from None
     path = (recipe.folder / Path(reference).expanduser()).resolve()

@@ -70,12 +70,12 @@ def find_model(reference: str, folder: Path, *, whole: bool = True) -> Path:
     return found
 
 
-def whole_model(reference: str, folder: Path) -> Path:
-    """Return the folder of a model with all its files; see `find_model`."""
-    return find_model(reference, folder)
+def whole_model(reference: str, folder: Path, weights: bool) -> Path:
+    """Return the folder of a model with all files that are read; see `find_model`."""
+    return find_model(reference, folder, whole=weights)
 
 
-def described_model(reference: str, folder: Path) -> Path:
+def described_model(reference: str, folder: Path, weights: bool) -> Path:
     """Return the folder of a model that may lack its weights; see `find_model`."""
     return find_model(reference, folder, whole=False)
 

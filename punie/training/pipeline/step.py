@@ -55,6 +55,7 @@ class Role:
         many: whether there may be several, as a list.
         of_recipe: whether it is the recipe's own model if the step names none.
         served: whether `openai:NAME`, a model on a server, will do as well.
+        weights: whether a model's weights are read, not just its config, tokenizer and template.
     """
 
     artifact: Artifact
@@ -62,6 +63,7 @@ class Role:
     many: bool = False
     of_recipe: bool = False
     served: bool = False
+    weights: bool = True
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,16 @@ bits = 5
 """
 
 
+LOOK = """
+[steps.look]
+kind = "gate-data"
+dataset = "data"
+model = "model"
+most_of_one_tool = 1
+most_leaks = 100
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     write_sound(tmp_path / "data")
@@ -114,6 +124,11 @@ def test_the_same_recipe_with_a_model_of_30_billion_parameters_and_no_weights(
     recipe = read_recipe(str(folder / "recipe.toml"), {"model": str(model)})
     with pytest.raises(TrainingError, match="has no weights"):
         run_pipeline(recipe, Store(folder / "store"), Order("recipe.toml"))
+    # What reads no weights runs without them.
+    (folder / "recipe.toml").write_text(LOOK)
+    recipe = read_recipe(str(folder / "recipe.toml"), {"look.model": str(model)})
+    run = run_pipeline(recipe, Store(folder / "store"), Order("recipe.toml"))
+    assert {step.state for step in run.steps} == {"done"}
 
 
 def test_a_model_whose_template_knows_no_tools_is_a_problem_before_anything_runs(
@@ -160,7 +175,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_shipped_recipes_can_be_planned(folder: Path) -> None:
-    assert "small" in shipped_recipes()
+    assert {"small", "tool-caller"} <= set(shipped_recipes())
     for name in shipped_recipes():
         recipe = read_recipe(name)
         if recipe.model is None:

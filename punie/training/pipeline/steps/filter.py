@@ -11,7 +11,10 @@ class Filter(DatasetStep):
     """The examples that pass; `model` tells what tokens are, where they count."""
 
     kind = "filter"
-    roles: ClassVar = {"dataset": Role("dataset"), "model": Role("model", required=False)}
+    roles: ClassVar = {
+        "dataset": Role("dataset"),
+        "model": Role("model", required=False, weights=False),
+    }
 
     def options_type(self) -> type[BaseModel]:
         """Return the model of the options."""

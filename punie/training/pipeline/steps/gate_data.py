@@ -13,7 +13,7 @@ class GateData(GateStep):
     kind = "gate-data"
     roles: ClassVar = {
         "dataset": Role("dataset"),
-        "model": Role("model", required=False),
+        "model": Role("model", required=False, weights=False),
     }
 
     def options_type(self) -> type[BaseModel]:

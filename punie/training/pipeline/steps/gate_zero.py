@@ -17,7 +17,7 @@ class GateZero(GateStep):
     """Whether config, tokenizer and template fit each other and know tools."""
 
     kind = "gate-zero"
-    roles: ClassVar = {"model": Role("model", of_recipe=True)}
+    roles: ClassVar = {"model": Role("model", of_recipe=True, weights=False)}
     judges = "model"
 
     def options_type(self) -> type[BaseModel]:
