@@ -44,7 +44,17 @@ def with_gates(recipe: Recipe, graph: Graph, *, serving: bool = True) -> Graph:
     if serving:
         gates += _serving(recipe, graph)
     _check_limits(recipe, gates)
-    return in_order([*_waiting(graph, gates), *gates])
+    # What can be said of a base model is said before anything long is done.
+    early = [gate for gate in gates if not gate.needed]
+    steps = _waiting(graph, gates)
+    names = {gate.name for gate in early}
+    return in_order(
+        [
+            *(gate for gate in gates if gate.name in names),
+            *steps,
+            *(gate for gate in gates if gate.name not in names),
+        ]
+    )
 
 
 def results(graph: Graph) -> list[str]:

@@ -106,7 +106,10 @@ def run_pipeline(
     graph, search = whole_graph(recipe, whole_model)
     check_names(graph, again)
     with only_run(store, recipe.name):
-        run = new_run(recipe, order, graph, Foresight(store, count_tokens=False).look(graph))
+        foreseen = Foresight(store, count_tokens=False).look(graph)
+        if search is None:
+            _refuse_early(foreseen)
+        run = new_run(recipe, order, graph, foreseen)
         running = Running(store, run, report, _stops(store, recipe.name, stopped), again=again)
 
         def work() -> None:
@@ -227,12 +230,22 @@ def ending(running: Running, work: Callable[[], None]) -> None:
         running.note()
 
 
+def _refuse_early(foreseen: Mapping[str, Foreseen]) -> None:
+    """Raise `TrainingError` for what would fail only after long work."""
+    for name, step in foreseen.items():
+        if step.need.refused is not None:
+            raise TrainingError(f"{name}: {step.need.refused}")
+
+
 def name_results(recipe: Recipe, store: Store, run: Run, graph: Graph) -> dict[str, str]:
     """Give the models that came out their names, and return the store's keys by name.
 
     Raises:
-        TrainingError: a name cannot be written.
+        TrainingError: a step or a gate of the graph is not done, or a name cannot be written.
     """
+    for status in map(run.step, graph.nodes):
+        if status.state not in ("done", "reused"):
+            raise TrainingError(f"{status.name}: {status.sentence}")
     made = results(graph)
     found: dict[str, str] = {}
     for step in made:

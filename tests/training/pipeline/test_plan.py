@@ -8,6 +8,7 @@ from punie.training.errors import TrainingError
 from punie.training.pipeline.pipeline import Order, run_pipeline
 from punie.training.pipeline.plan import Plan, plan_json, plan_lines, plan_recipe
 from punie.training.pipeline.recipe import read_recipe, shipped_recipes
+from punie.training.pipeline.runs import read_run
 from punie.training.pipeline.status import duration
 from punie.training.pipeline.store import Store
 from tests.assets import ASSETS, needs_assets
@@ -72,9 +73,9 @@ def test_all_that_is_known_of_the_bundled_model(folder: Path) -> None:
     assert found.problems == ()
     assert found.cautions == ()
     assert list(found.steps) == [
-        "parts",
         "gate-zero:punie-tiny",
         "gate-data:data",
+        "parts",
         "adapter",
         "gate-training:adapter",
         "whole",
@@ -144,6 +145,22 @@ def test_a_model_whose_template_knows_no_tools_is_a_problem_before_anything_runs
     found = plan(folder, str(folder / "plain"))
 
     assert any("knows no tools" in problem for problem in found.problems)
+    assert not (folder / "store" / "steps").exists()
+    recipe = read_recipe(str(folder / "recipe.toml"), {"model": str(folder / "plain")})
+    with pytest.raises(TrainingError, match="gate zero did not let it pass"):
+        run_pipeline(recipe, Store(folder / "store"), Order("recipe.toml"))
+    run = read_run(Store(folder / "store"), "made")
+    assert [step.state for step in run.steps[:2]] == ["refused", "waiting"]
+
+
+def test_what_cannot_work_is_refused_before_anything_runs(folder: Path) -> None:
+    text = RECIPE.replace("bits = 5", 'bits = 5\nmode = "mxfp4"')
+    (folder / "recipe.toml").write_text(text)
+    recipe = read_recipe(str(folder / "recipe.toml"))
+
+    assert any(problem.startswith("packed: mxfp4 has 4 bits") for problem in plan(folder).problems)
+    with pytest.raises(TrainingError, match="packed: mxfp4 has 4 bits"):
+        run_pipeline(recipe, Store(folder / "store"), Order("recipe.toml"))
     assert not (folder / "store" / "steps").exists()
 
 

@@ -9,6 +9,7 @@ from punie.training.errors import TrainingError
 from punie.training.pipeline.pipeline import Order, run_pipeline, whole_model
 from punie.training.pipeline.plan import plan_lines, plan_recipe
 from punie.training.pipeline.recipe import Recipe, read_recipe
+from punie.training.pipeline.runs import read_run
 from punie.training.pipeline.search import Range, Search, SearchOptions, combinations, read_search
 from punie.training.pipeline.step import Figure
 from punie.training.pipeline.store import Store
@@ -96,6 +97,18 @@ def test_all_is_run_and_the_best_is_named(folder: Path) -> None:
     lines = plan_lines(plan_recipe(recipe(folder), store))
     assert "search: 6 choices, the best goes through the serving gate" in lines
     assert "  #4 fewer.least_messages = 4, seed = 2" in lines
+
+
+def test_the_best_gets_no_name_if_a_gate_of_its_own_stopped_it(folder: Path) -> None:
+    look = '\n[steps.look]\nkind = "gate-data"\ndataset = "@parts"\nleast_examples = 1000\n'
+    one = SEARCH.replace("[0, 4, 99]", "[4]").replace("[1, 2]", "[1]")
+    store = Store(folder / "store")
+
+    with pytest.raises(TrainingError, match="look: gate data did not let it pass"):
+        run_pipeline(recipe(folder, look + one), store, Order("recipe.toml"))
+
+    run = read_run(store, "parts")
+    assert (run.state, run.results) == ("failed", {})
 
 
 def test_lowest_and_ties(folder: Path) -> None:
