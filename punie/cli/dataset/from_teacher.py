@@ -50,7 +50,7 @@ def from_teacher(
     from punie.training.process import prepare_process
 
     if not teacher.startswith(ENDPOINT_PREFIX):
-        prepare_process()
+        prepare_process(threads=1)  # as for all that writes token by token
     from pydantic import ValidationError
 
     from punie.cli.help import say

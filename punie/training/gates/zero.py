@@ -71,6 +71,7 @@ def _checks(model: Path) -> Iterator[Check]:
         yield Check(name="files", passed=False, found=str(error))
         return
     yield _vocabulary(config, chat_format)
+    yield _texts(chat_format)
     support = _refusing("tool support", lambda: _tool_support(chat_format))
     yield support
     if not support.passed:
@@ -110,6 +111,35 @@ def _vocabulary(config: dict[str, Any], chat_format: ChatFormat) -> Check:
     else:
         found = f"{rows:,} tokens in config.json, {needed:,} in the tokenizer."
     return Check(name=name, passed=rows >= needed, found=found, measured=rows, limit=needed)
+
+
+_TEXTS = (
+    "def f(x):\n\treturn x + 1  # two  spaces\n",
+    "\r\nUPPER lower _snake CamelCase 0x1F 1234567890\n\n\n",
+    "naïve Größe 你好 \U0001f9ff \u00a0\u2028 {}[]()<>\\|\"'`~",
+    "   \n \t",
+)
+_DECOMPOSED = "e\u0301"
+"""An accent as a character of its own; many tokenizers join it with its letter."""
+
+
+def _texts(chat_format: ChatFormat) -> Check:
+    """Tell whether texts become tokens and the same texts again."""
+
+    def again(text: str) -> str:
+        return chat_format.vocabulary.text(chat_format.vocabulary.encode_text(text))
+
+    changed = [text for text in _TEXTS if again(text) != text]
+    if changed:
+        found = (
+            f"The tokenizer changes texts: {changed[0]!r} comes back as {again(changed[0])!r}, so "
+            "training would teach other texts than files hold."
+        )
+    elif again(_DECOMPOSED) != _DECOMPOSED:
+        found = "Texts come back as they were, but for accents, which are joined with their letter."
+    else:
+        found = "Texts come back as they were."
+    return Check(name="texts", passed=not changed, found=found)
 
 
 def _tool_support(chat_format: ChatFormat) -> Check:

@@ -131,6 +131,8 @@ class Step:
         roles: its inputs.
         neutral: options that cannot change the output, such as a number of workers.
         computes: whether it runs MLX, so that its process is prepared for that.
+        threads: of each matrix product; None for one on each core. What writes token by token has
+            small products, which gain nothing from more than one and wait for each other.
         unit: what `work` counts, if it counts anything.
         seeded: whether the recipe's seed is its own if it is given none.
         renamed: the options that have another name in recipes, by that name.
@@ -141,6 +143,7 @@ class Step:
     roles: ClassVar[Mapping[str, Role]] = {}
     neutral: ClassVar[frozenset[str]] = frozenset()
     computes: ClassVar[bool] = False
+    threads: ClassVar[int | None] = None
     unit: ClassVar[str] = ""
     seeded: ClassVar[bool] = True
     renamed: ClassVar[Mapping[str, str]] = {}

@@ -86,6 +86,7 @@ def test_published_models_pass_and_their_differences_are_told(tmp_path: Path) ->
     for report in reports.values():
         assert report.passed, report.lines()
         assert "shows the name" in found(report, "tools")
+        assert "but for accents" in found(report, "texts")
         assert "<tool_call> 151657" in found(report, "delimiters")
         assert "tokenizer_config.json 151645 <|im_end|>" in found(report, "end of turn")
     coder, plain, newer = (reports[name] for name in TEMPLATES)
@@ -204,6 +205,14 @@ def test_too_few_rows(tiny: Path) -> None:
     assert "the last 4" in only_failure(gate_zero(tiny), "vocabulary")
     change(tiny / "config.json", lambda content: content.pop("vocab_size"))
     assert "no vocab_size" in only_failure(gate_zero(tiny), "vocabulary")
+
+
+def test_a_tokenizer_that_changes_texts(tiny: Path) -> None:
+    lower = {"type": "Lowercase"}
+    change(tiny / "tokenizer.json", lambda content: content.update(normalizer=lower))
+    report = gate_zero(tiny)
+    assert "comes back as '\\r\\nupper lower" in found(report, "texts")
+    assert not report.passed
 
 
 def test_files_that_cannot_be_read(tiny: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class Evaluate(Step):
     }
     neutral = frozenset({"parallel"})
     computes = True
+    threads = 1
     unit = "tasks"
     seeded = False
 

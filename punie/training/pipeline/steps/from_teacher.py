@@ -15,6 +15,7 @@ class FromTeacher(DatasetStep):
     roles: ClassVar = {"teacher": Role("model", served=True)}
     neutral = frozenset({"parallel"})
     computes = True
+    threads = 1
     unit = "tasks"
 
     def options_type(self) -> type[BaseModel]:

@@ -15,6 +15,7 @@ class GateServing(GateStep):
     neutral = frozenset({"parallel"})
     judges = "model"
     computes = True
+    threads = 1
     unit = "tasks"
 
     def options_type(self) -> type[BaseModel]:

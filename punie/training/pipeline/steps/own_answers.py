@@ -13,6 +13,7 @@ class OwnAnswers(DatasetStep):
     kind = "own-answers"
     roles: ClassVar = {"model": Role("model", of_recipe=True), "dataset": Role("dataset")}
     computes = True
+    threads = 1
 
     def options_type(self) -> type[BaseModel]:
         """Return the model of the options."""
