@@ -384,7 +384,7 @@ async def _solve(
                 due = await due_of(task.task, root, options.mix)
             except RolloutError:
                 continue
-            if not _fault(task, due):
+            if not teacher_failed(task.task, task.project, due):
                 break
     else:
         raise TrainingError(
@@ -444,12 +444,12 @@ async def due_of(task: Task, root: Path, mix: Mix) -> Due:
     return Due(calls, transcript.answer, project_files(root))
 
 
-def _fault(task: HeldOutTask, due: Due) -> bool:
+def teacher_failed(task: Task, project: Project, due: Due) -> bool:
     """Tell whether a teacher did not do what its task says is due."""
-    if not all(said in due.answer for said in task.task.says):
+    if not all(said in due.answer for said in task.says):
         return True
-    if task.task.wanted is None:
+    if task.wanted is None:
         return False
-    files = {**task.project.files, **task.task.before, **task.task.wanted}
+    files = {**project.files, **task.before, **task.wanted}
     wanted = {path: text.encode() for path, text in files.items() if text is not None}
     return due.files != wanted

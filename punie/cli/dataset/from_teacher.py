@@ -23,7 +23,6 @@ Answers = Annotated[
     Literal["facts", "exact"],
     typer.Option(help="Whether answers must tell the same facts, or be the same word for word."),
 ]
-CodeMode = Annotated[bool, typer.Option("--code-mode", help="It calls the tools from code.")]
 ResultChars = Annotated[
     int | None, typer.Option("--result-chars", min=200, help="Characters of one tool result.")
 ]
@@ -35,12 +34,11 @@ def from_teacher(
     teacher: Teacher,
     out: Out,
     tasks: Tasks = 200,
-    preset: Preset = "tiny",
+    preset: Preset = "coder",
     seed: Seed = 1,
     attempts: Attempts = 1,
     temperature: Temperature = 0.0,
     answers: Answers = "facts",
-    code_mode: CodeMode = False,
     result_chars: ResultChars = None,
     max_tokens: MaxTokens = 1024,
     parallel: Parallel = 4,
@@ -69,7 +67,6 @@ def from_teacher(
             attempts=attempts,
             temperature=temperature,
             answers=answers,
-            code_mode=code_mode,
             result_chars=result_chars,
             max_tokens=max_tokens,
             parallel=parallel,

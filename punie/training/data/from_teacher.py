@@ -16,18 +16,17 @@ from typing import Literal, Self
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from punie.agent.turn_config import turn_tools
 from punie.evaluation.outcomes import Due, Work, judge, same_tests
 from punie.evaluation.session import Conditions, let_model_work, passes_tests
-from punie.evaluation.tasks import due_of, fast_folder, project_folder
+from punie.evaluation.tasks import due_of, fast_folder, project_folder, teacher_failed
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.options import engine_options
 from punie.models.streaming import ModelUse, StreamingModel
 from punie.settings import Settings
-from punie.tools.base import AnyTool, ToolLimits
+from punie.tools.base import ToolLimits
 from punie.training.data.dataset import WHOLE, Dataset, Manifest, write_files
-from punie.training.data.example import Example
+from punie.training.data.example import Example, PromptPrefix
 from punie.training.data.prefixes import prompt_prefix
 from punie.training.errors import TrainingError
 from punie.training.generator.attaching import add_context
@@ -35,6 +34,8 @@ from punie.training.generator.families import make_task
 from punie.training.generator.names import Names
 from punie.training.generator.presets import preset
 from punie.training.generator.projects import Project
+from punie.training.generator.rollout import RolloutError
+from punie.training.generator.shards import command_environment, offered_tools
 from punie.training.generator.tasks import Task, TaskMaker
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, written_in_words
@@ -45,6 +46,7 @@ _TASKS = "tasks.jsonl"
 _TASKS_PER_PROJECT = 4
 _MOST_FAILURES = 5
 _STOP_SECONDS = 0.2
+_NO_MEASURE = "the generator's own teacher could not do it"
 
 Answers = Literal["exact", "facts"]
 """Whether an answer must be what is due word for word, or only tell all that it tells."""
@@ -61,22 +63,20 @@ class FromTeacherOptions(BaseModel):
         temperature: of its sampling; 0 takes the likeliest token, every time the same.
         answers: whether its answers must be those of the generator word for word ("exact") or tell
             the same names, numbers and outputs ("facts").
-        code_mode: whether it calls tools from code.
         max_requests: model calls for one try.
         max_tokens: tokens of one response.
-        result_chars: characters of one tool result; None lets its window decide.
+        result_chars: characters of one tool result; None for those of the preset.
         parallel: how many sessions are under way at a time; changes only how fast it is done.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tasks: int = Field(default=200, ge=1)
-    preset: str = "tiny"
+    preset: str = "coder"
     seed: int = 1
     attempts: int = Field(default=1, ge=1, le=64)
     temperature: float = Field(default=0.0, ge=0, le=2)
     answers: Answers = "facts"
-    code_mode: bool = False
     max_requests: int = Field(default=12, ge=1)
     max_tokens: int = Field(default=1024, ge=1)
     result_chars: int | None = Field(default=None, ge=200)
@@ -101,12 +101,13 @@ class _Finished(BaseModel):
 
 @dataclass(frozen=True)
 class _Posed:
-    """A task in its project."""
+    """A task in its project; `code` tells that tools are called from code."""
 
     number: int
     project: Project
     task: Task
     prompt: str
+    code: bool
 
 
 def from_teacher(
@@ -148,21 +149,23 @@ def from_teacher(
             reasons = ", ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
             raise TrainingError(f"The teacher solved none of {len(done)} tasks ({reasons}).")
         recipe = options.model_dump(mode="json", exclude_defaults=True, exclude={"parallel"})
-        prefix = prompt_prefix(_tools(options))
+        used = {example.prefix for example in examples}
         manifest = Manifest(
             made_by="from-teacher",
             recipe={**recipe, "tasks": options.tasks, "dropped": dict(sorted(dropped.items()))},
             seed=options.seed,
             parents={"teacher": made_by},
-            prefixes={prefix.id: prefix},
+            prefixes={name: each for name, each in _prefixes().items() if name in used},
         )
         whole = write_files(folder, manifest, {WHOLE: examples})
         (folder / _TASKS).unlink()
     return Dataset(out, whole)
 
 
-def _tools(options: FromTeacherOptions) -> tuple[AnyTool, ...]:
-    return turn_tools((), attended=True, code_mode=options.code_mode)
+def _prefixes() -> dict[str, PromptPrefix]:
+    """Return the prompt prefixes of tasks by id: those with all tools, and with code alone."""
+    found = [prompt_prefix(offered_tools(code=code)) for code in (False, True)]
+    return {prefix.id: prefix for prefix in found}
 
 
 def _read_finished(file: Path, key: str) -> dict[int, _Finished]:
@@ -202,13 +205,14 @@ async def _play(
     try:
         stage = _Stage(options, model, file, finished, report)
         stage.show()
-        async with anyio.create_task_group() as group:
-            group.start_soon(stage.watch, stopped, group.cancel_scope)
-            async with anyio.create_task_group() as players:
-                waiting = iter(missing)
-                for _ in range(options.parallel):
-                    players.start_soon(stage.play, waiting, group.cancel_scope)
-            group.cancel_scope.cancel()
+        with command_environment():
+            async with anyio.create_task_group() as group:
+                group.start_soon(stage.watch, stopped, group.cancel_scope)
+                async with anyio.create_task_group() as players:
+                    waiting = iter(missing)
+                    for _ in range(options.parallel):
+                        players.start_soon(stage.play, waiting, group.cancel_scope)
+                group.cancel_scope.cancel()
         if stage.trouble is not None:
             raise stage.trouble
     finally:
@@ -231,8 +235,10 @@ class _Stage:
         self._file = file
         self._finished = finished
         self._report = report
-        self._tools = _tools(options)
-        self._prefix = prompt_prefix(self._tools).id
+        self._mix = preset(options.preset)
+        self._prefixes = {
+            code: prompt_prefix(offered_tools(code=code)).id for code in (False, True)
+        }
         self._failures = 0
         self.trouble: TrainingError | None = None
 
@@ -279,8 +285,13 @@ class _Stage:
         posed = pose_task(self._options, number)
         before = posed.task.before
         with fast_folder() as base:
-            async with project_folder(posed.project, base / "due", before) as root:
-                due = await due_of(posed.task, root, preset(self._options.preset))
+            try:
+                async with project_folder(posed.project, base / "due", before) as root:
+                    due = await due_of(posed.task, root, self._mix)
+            except RolloutError:
+                return _Finished(task=number, example=None, dropped=(_NO_MEASURE,))
+            if teacher_failed(posed.task, posed.project, due):
+                return _Finished(task=number, example=None, dropped=(_NO_MEASURE,))
             dropped: list[str] = []
             for attempt in range(self._options.attempts):
                 own = base / f"try-{attempt}"
@@ -298,7 +309,7 @@ class _Stage:
     async def _let_work(self, posed: _Posed, root: Path, due: Due, attempt: int) -> Work:
         options = self._options
         conditions = Conditions(
-            tools=self._tools,
+            tools=offered_tools(code=posed.code),
             limits=self._limits,
             max_requests=options.max_requests,
             max_tokens=options.max_tokens,
@@ -312,7 +323,7 @@ class _Stage:
     def _example(self, posed: _Posed, work: Work) -> Example:
         return Example(
             messages=work.messages,
-            prefix=self._prefix,
+            prefix=self._prefixes[posed.code],
             task=posed.task.kind,
             project=f"teacher-{self._options.seed}-{posed.number // _TASKS_PER_PROJECT}",
             source="teacher",
@@ -322,9 +333,9 @@ class _Stage:
 
     @property
     def _limits(self) -> ToolLimits:
-        if self._options.result_chars is None:
-            return ToolLimits()
-        return ToolLimits(result_chars=self._options.result_chars)
+        limits = self._mix.limits
+        chars = self._options.result_chars
+        return limits if chars is None else replace(limits, result_chars=chars)
 
 
 def pose_task(options: FromTeacherOptions, number: int) -> _Posed:
@@ -337,8 +348,10 @@ def pose_task(options: FromTeacherOptions, number: int) -> _Posed:
     project_number, place = divmod(number, _TASKS_PER_PROJECT)
     project = mix.project(Random(f"{seed} project {project_number}"))
     rng = Random(f"{seed} task {number} {place}")
-    task = make_task(TaskMaker(rng, Names(rng, False), project), mix.all_weights())
-    return _Posed(number, project, task, add_context(rng, task.prompt, project))
+    code = rng.random() < mix.code
+    maker = TaskMaker(rng, Names(rng, False), project)
+    task = make_task(maker, mix.all_weights(code=code))
+    return _Posed(number, project, task, add_context(rng, task.prompt, project), code)
 
 
 def why_not_verified(

@@ -22,7 +22,7 @@ def test_what_it_does_right_is_kept(
     told = says(f"{path} has {lines} lines.")
     out = tmp_path / "taught"
     asked = ["dataset", "from-teacher", "--teacher", "openai:tiny", "--seed", str(seed)]
-    asked += ["--tasks", "1", "--out", str(out), "--attempts", "2"]
+    asked += ["--preset", "tiny", "--tasks", "1", "--out", str(out), "--attempts", "2"]
     assert main(asked) == 2
     assert "attempts needs a temperature above 0" in capsys.readouterr().err
     with serve_openai(OpenAIServer([says("I do not know."), read, told])) as server:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from punie.evaluation.outcomes import Due, Work
 from punie.evaluation.session import passes_tests
+from punie.evaluation.tasks import due_of, project_folder, teacher_failed
 from punie.models.catalog import bundled_directory
 from punie.models.mlx.chat_format import ChatFormat
 from punie.settings import Settings, load_settings
@@ -24,11 +25,14 @@ from punie.training.data.from_teacher import (
 )
 from punie.training.data.sequences import training_sequences
 from punie.training.errors import TrainingError
+from punie.training.generator.presets import preset
 from punie.training.progress import Interrupted, Progress
 from tests.openai_server import Answer, OpenAIServer, calls, says, serve_openai
 
 # The bundled model reads and writes few tokens.
-OPTIONS = FromTeacherOptions(tasks=4, seed=3, answers="exact", result_chars=1200, max_tokens=400)
+OPTIONS = FromTeacherOptions(
+    tasks=4, preset="tiny", seed=3, answers="exact", result_chars=1200, max_tokens=400
+)
 
 
 @pytest.fixture
@@ -93,7 +97,7 @@ def test_stopped_and_one_by_one_it_comes_to_the_same_as_side_by_side(
 
 def reading_task(seed: int) -> tuple[str, str, int]:
     """The prompt of a task that reads a whole file, the file's path and its number of lines."""
-    posed = pose_task(FromTeacherOptions(seed=seed), 0)
+    posed = pose_task(FromTeacherOptions(preset="tiny", seed=seed), 0)
     assert posed.task.kind == "read"
     path = next(path for path in posed.project.files if path in posed.prompt)
     return posed.prompt, path, posed.project.files[path].count("\n")
@@ -103,7 +107,7 @@ def seed_of_reading() -> int:
     return next(
         seed
         for seed in range(1000)
-        if (posed := pose_task(FromTeacherOptions(seed=seed), 0)).task.kind == "read"
+        if (posed := pose_task(FromTeacherOptions(preset="tiny", seed=seed), 0)).task.kind == "read"
         and posed.prompt.count("@") == 0
         and sum(path in posed.prompt for path in posed.project.files) == 1
     )
@@ -126,7 +130,7 @@ def test_a_model_on_a_server_can_be_the_teacher(
     told = says(answer.format(lines=lines, path=path))
     with serve_openai(OpenAIServer([read, told])) as server:
         served = settings.model_copy(update={"openai_url": server.url, "openai_context": 32_768})
-        options = FromTeacherOptions(tasks=1, seed=seed)
+        options = FromTeacherOptions(tasks=1, preset="tiny", seed=seed)
         if reason is not None:
             with pytest.raises(TrainingError, match=reason):
                 from_teacher(options, "openai:tiny", served, tmp_path / "out")
@@ -154,7 +158,7 @@ def test_calls_are_judged_too(tmp_path: Path, settings: Settings) -> None:
             )
             with pytest.raises(TrainingError, match=f"solved none of 1 tasks .*{reason}"):
                 from_teacher(
-                    FromTeacherOptions(tasks=1, seed=seed),
+                    FromTeacherOptions(tasks=1, preset="tiny", seed=seed),
                     "openai:tiny",
                     served,
                     tmp_path / str(number),
@@ -168,7 +172,20 @@ def test_a_teacher_that_fails_again_and_again_is_given_up(
     with serve_openai(OpenAIServer([down])) as server:
         served = settings.model_copy(update={"openai_url": server.url, "openai_context": 32_768})
         with pytest.raises(TrainingError, match=r"The teacher failed [5-8] times in a row"):
-            from_teacher(FromTeacherOptions(tasks=20), "openai:tiny", served, tmp_path / "out")
+            from_teacher(
+                FromTeacherOptions(tasks=20, preset="tiny"), "openai:tiny", served, tmp_path / "out"
+            )
+
+
+@pytest.mark.anyio
+async def test_tasks_in_code_mode_have_its_tool_alone(tmp_path: Path) -> None:
+    options = FromTeacherOptions(seed=1)
+    posed = next(p for p in (pose_task(options, n) for n in range(400)) if p.task.code)
+    assert posed.code
+    async with project_folder(posed.project, tmp_path / "due", posed.task.before) as root:
+        due = await due_of(posed.task, root, preset(options.preset))
+    assert {call.name for call in due.calls} == {"run_code"}
+    assert not teacher_failed(posed.task, posed.project, due)
 
 
 def test_tries_that_would_all_be_the_same_are_refused() -> None:
