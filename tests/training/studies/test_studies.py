@@ -12,6 +12,7 @@ from punie.training.pipeline.recipe import Recipe
 from punie.training.pipeline.store import Record
 from punie.training.studies.catalog import STUDIES
 from punie.training.studies.study import Finished, Study, write_results
+from tests.training.sample_conversations import write_data
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 
@@ -42,9 +43,13 @@ def test_all_steps_are_steps_of_pipelines(study: Study, small: bool) -> None:
 
 
 def finished(name: str, folder: Path, right: bool) -> Finished:
-    """An evaluation of four tasks, of which all but the first are right, or none."""
-    out = folder / name
-    out.mkdir()
+    """An evaluation of four tasks, of which all but the first are right, or none.
+
+    It is a dataset and a trained model too, for studies that look at those.
+    """
+    out = write_data(folder / name, 3, 1)
+    measured = {"step": 2, "loss": 0.5, "token_accuracy": 0.75, "first_turns": 0.5, "turns": 0.75}
+    (out / "log.jsonl").write_text(json.dumps(measured) + "\n")
     outcomes = [
         Outcome(
             number=number,
