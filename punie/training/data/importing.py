@@ -94,6 +94,8 @@ def import_dataset(
         TrainingError: a file cannot be read, or there is nothing in them.
         Interrupted: somebody asked to stop; nothing was written.
     """
+    if not files:
+        raise TrainingError("Name the files to bring in.")
     faults: list[Fault] = []
     count = good = 0
     prefixes: dict[str, PromptPrefix] = {}

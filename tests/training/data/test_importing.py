@@ -210,6 +210,8 @@ def test_parts_by_the_names_of_the_files(tmp_path: Path) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="holds no conversation"):
         taken(tmp_path, "")
+    with pytest.raises(TrainingError, match="Name the files"):
+        import_dataset(ImportOptions(), [], tmp_path / "out")
     with pytest.raises(TrainingError, match="No such file"):
         import_dataset(ImportOptions(), [tmp_path / "none.jsonl"], tmp_path / "out")
 

@@ -85,6 +85,12 @@ def test_judged_for_a_version(code: str, version: str, fault: str | None) -> Non
     assert [verdict and verdict.kind for verdict in verdicts] == [None, fault, None]
 
 
+@pytest.mark.parametrize("minor", range(7, 15))
+def test_every_version_that_can_be_asked_for(minor: int) -> None:
+    template_string = judge_code(["x = 1\n", "x = t'{y}'\n"], f"3.{minor}", OLD_IDIOMS)
+    assert [fault is None for fault in template_string] == [True, minor >= 14]
+
+
 def test_without_idioms_only_what_cannot_be_read_counts() -> None:
     assert judge_code(["class A(object): pass"], "3.11", ()) == [None]
     assert judge_code([], "3.11", ()) == []
