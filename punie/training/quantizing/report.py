@@ -1,5 +1,6 @@
 """What a quantisation did: sizes as they are in the files, and how far the answers moved."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -9,7 +10,6 @@ from punie.models.catalog import read_json_object
 from punie.models.memory import gigabytes
 from punie.models.weights import read_weights
 from punie.training.comparing import Comparison
-from punie.training.progress import Reporter, Stopped, never, quiet
 from punie.training.quantizing.estimate import parameters_of
 
 FILE_NAME = "conversion.json"
@@ -96,32 +96,13 @@ class ConversionReport(BaseModel):
         return rows
 
 
-def compare_on_tasks(
-    before: Path,
-    after: Path,
-    count: int,
-    preset: str,
-    report: Reporter = quiet,
-    stopped: Stopped = never,
-) -> TaskComparison:
-    """Let two models solve the same held-out tasks with the agent.
-
-    Raises:
-        Interrupted: it was asked to stop.
-        TrainingError: a model cannot be run by the engine.
-    """
-    from punie.evaluation.tasks import TaskOptions, evaluate_tasks
-
-    options = TaskOptions(count=count, preset=preset)
-    first, second = (
-        [each.solved for each in evaluate_tasks(model.resolve(), options, None, report, stopped)]
-        for model in (before, after)
-    )
-    changed = paired(first, second)
+def compare_solved(before: Sequence[bool], after: Sequence[bool]) -> TaskComparison:
+    """Compare which of the same tasks were solved."""
+    changed = paired(before, after)
     return TaskComparison(
-        tasks=count,
-        before=sum(first),
-        after=sum(second),
+        tasks=len(before),
+        before=sum(before),
+        after=sum(after),
         gained=changed.gained,
         lost=changed.lost,
         p=changed.p,

@@ -1,5 +1,6 @@
 """Quantising a model: fewer bits for each weight, and what that costs."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from punie.models.mlx.library import load_model
 from punie.training.comparing import Sample, compare, sample_sequences
 from punie.training.data.dataset import Dataset, open_dataset
 from punie.training.errors import TrainingError
+from punie.training.generator.presets import preset
 from punie.training.model_folder import (
     copy_format,
     is_written,
@@ -36,7 +38,8 @@ from punie.training.quantizing.options import QuantizeOptions, check_options
 from punie.training.quantizing.report import (
     FILE_NAME,
     ConversionReport,
-    compare_on_tasks,
+    TaskComparison,
+    compare_solved,
     measured_size,
 )
 
@@ -60,6 +63,8 @@ def quantize(
         ModelUnavailable: the model's files are not whole.
     """
     check_options(options)
+    if options.tasks:
+        preset(options.preset)
     refuse_taken(out)
     check_model(model)
     config = read_json_object(model / "config.json")
@@ -99,9 +104,7 @@ def quantize(
             )
             if compared
             else None,
-            solved=compare_on_tasks(model, folder, options.tasks, options.preset, report, stopped)
-            if options.tasks
-            else None,
+            solved=_solved(options, model, folder, report, stopped),
         )
         write_text(folder / FILE_NAME, found.model_dump_json(indent=2) + "\n")
         write_provenance(folder, "quantize", parents, settings)
@@ -126,6 +129,27 @@ def _compared_on(options: QuantizeOptions, model: Path, dataset: Dataset | None)
     if dataset is None:
         return None
     return sample_sequences(dataset, model, options.examples, options.longest, options.seed)
+
+
+def _solved(
+    options: QuantizeOptions, model: Path, folder: Path, report: Reporter, stopped: Stopped
+) -> TaskComparison | None:
+    """Let both models solve the same tasks; None if none are asked for."""
+    if not options.tasks:
+        return None
+    # Here, because this imports the agent.
+    from punie.evaluation.tasks import TaskOptions
+    from punie.training.quantizing.solving import solved_tasks
+
+    asked = TaskOptions(count=options.tasks, preset=options.preset)
+    kept = folder / "tasks"
+    kept.mkdir(exist_ok=True)
+    before, after = (
+        solved_tasks(each, asked, kept / name, report, stopped)
+        for name, each in (("before", model), ("after", folder))
+    )
+    shutil.rmtree(kept)
+    return compare_solved(before, after)
 
 
 def _packed(

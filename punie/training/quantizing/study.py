@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from punie.evaluation.intervals import Mean, Paired, Rate, mean, paired, rate
-from punie.evaluation.tasks import TaskOptions, evaluate_tasks
+from punie.evaluation.tasks import TaskOptions
 from punie.training.data.dataset import open_dataset
 from punie.training.errors import TrainingError
 from punie.training.fusing import FuseOptions, fuse, read_adapter
@@ -26,6 +26,7 @@ from punie.training.provenance import model_hash
 from punie.training.quantizing.options import Bits, QuantizeOptions
 from punie.training.quantizing.report import measured_size
 from punie.training.quantizing.run import quantize
+from punie.training.quantizing.solving import solved_tasks
 
 FILE_NAME = "study.json"
 
@@ -262,7 +263,7 @@ class _Grid:
             bits_per_weight=measured_size(model).bits_per_weight,
             loss=measured.loss,
             exact=tuple(turn.exact for turn in measured.turns),
-            solved=self._solved(model),
+            solved=self._solved(model, name),
         )
         file.parent.mkdir(exist_ok=True)
         write_text(file, found.model_dump_json() + "\n")
@@ -272,7 +273,7 @@ class _Grid:
 
     def clear(self) -> None:
         """Remove the models and cells, now that all are in the study."""
-        for name in ("cells", "models"):
+        for name in ("cells", "models", "tasks"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _model(self, way: Way, bits: int | None, seed: int | None) -> Path:
@@ -311,11 +312,11 @@ class _Grid:
         )
         quantize(options, model, None, out, stopped=self.stopped)
 
-    def _solved(self, model: Path) -> tuple[bool, ...]:
+    def _solved(self, model: Path, name: str) -> tuple[bool, ...]:
         if self.options.tasks is None:
             return ()
-        outcomes = evaluate_tasks(model.resolve(), self.options.tasks, stopped=self.stopped)
-        return tuple(outcome.solved for outcome in outcomes)
+        kept = self.folder / "tasks" / "-".join(name.split())
+        return solved_tasks(model, self.options.tasks, kept, stopped=self.stopped)
 
 
 def table(study: QuantizationStudy) -> list[str]:

@@ -206,12 +206,40 @@ def test_an_adapter_on_a_quantised_base(tmp_path: Path, base: Path) -> None:
 
 def test_tasks_are_solved_before_and_after(tmp_path: Path) -> None:
     chosen = QuantizeOptions(bits=8, tasks=2)
+    unfinished = tmp_path / ".out.unfinished"
+
+    def halfway() -> bool:
+        return (unfinished / "tasks" / "before").is_dir()
+
+    with pytest.raises(Interrupted):
+        quantize(chosen, bundled_directory(), None, tmp_path / "out", stopped=halfway)
+    (outcomes,) = unfinished.glob("tasks/before/outcomes.jsonl")
+    # As if the first had been solved: what is known is not asked again.
+    done = [json.loads(line) | {"solved": True} for line in outcomes.read_text().splitlines()]
+    outcomes.write_text("".join(json.dumps(each) + "\n" for each in done))
+
     out = quantize(chosen, bundled_directory(), None, tmp_path / "out")
     found = read_report(out)
     assert found is not None
     assert found.solved is not None
-    # Eight bits answer as the full model does.
-    assert found.solved.tasks == 2
-    assert found.solved.before == found.solved.after > 0
-    assert (found.solved.gained, found.solved.lost) == (0, 0)
+    assert (found.solved.tasks, found.solved.before) == (2, 2)
+    # Eight bits answer as the full model does, which solves nearly all.
+    assert found.solved.after > 0
     assert "tasks solved" in [row[0] for row in found.rows()]
+    assert not (out / "tasks").exists()
+
+
+def test_what_cannot_be_measured_is_refused_before_the_work(tmp_path: Path, base: Path) -> None:
+    broken = tmp_path / "broken"
+    example = Example.model_validate({"messages": conversations(1)[0]})
+    write_dataset(broken, Manifest(made_by="test"), {"test": [example, example]})
+    lines = (broken / "test.jsonl").read_text().splitlines()
+    (broken / "test.jsonl").write_text(f"{lines[0]}\n{lines[1][:40]}\n")
+    for given, data, said in (
+        ({}, broken, "test.jsonl, line 2"),
+        ({}, tmp_path / "nowhere", "no dataset"),
+        ({"tasks": 1, "preset": "nothing"}, None, "no preset 'nothing'"),
+    ):
+        with pytest.raises(TrainingError, match=said):
+            quantize(options(**given), base, data, tmp_path / "out")
+    assert not list(tmp_path.glob(".out*"))
