@@ -241,6 +241,9 @@ def _run_worker(order: Order, key: str, status: StepStatus, running: Running) ->
         code = process.wait()
         if process.stdout is not None:
             process.stdout.close()
+    if last is None and code == -signal.SIGTERM and running.stopped():
+        # It was asked to stop before it could hear of it.
+        raise Interrupted(f"Stopped before {order.name} had begun; the same command goes on.")
     if last is None:
         raise TrainingError(_crashed(order.name, code, running.store.log(key), begin))
     if last.ended == "interrupted":

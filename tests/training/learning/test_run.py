@@ -7,7 +7,7 @@ from punie.settings import Settings, user_settings_file
 from punie.training.errors import TrainingError
 from punie.training.learning.ledger import learning_folder
 from punie.training.learning.options import LearnOptions
-from punie.training.learning.run import Prepared, base_model, prepare
+from punie.training.learning.run import Prepared, base_model, learn, prepare
 from punie.training.learning.runs import (
     Active,
     LearningRun,
@@ -16,6 +16,7 @@ from punie.training.learning.runs import (
     write_active,
     write_run,
 )
+from punie.training.progress import Interrupted, quiet
 from tests.training.stored_sessions import StoredSession, says, use
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +53,26 @@ async def test_equal_examples_are_one_run_and_a_begun_one_goes_on(
     changed = await prepared(settings, rehearsal=0.7, values={"tune.rank": 2})
     assert changed.run.name != new.run.name
     assert changed.recipe.steps["tune"]["rank"] == 2
+
+
+async def test_how_a_run_ended_is_kept(session: StoredSession, settings: Settings) -> None:
+    folder = learning_folder(settings)
+    await session.turn("What is in a.py?", READ, says("x."))
+
+    async def begin(**options: object) -> None:
+        ready = await prepared(settings, **options)
+        await anyio.to_thread.run_sync(learn, ready, settings, quiet, lambda: True)
+
+    with pytest.raises(Interrupted):
+        await begin()
+    (run,) = read_runs(folder)
+    assert run.state == "stopped"
+    assert (await prepared(settings)).goes_on
+    with pytest.raises(TrainingError, match=r"steps\.tune: rank: .*greater than or equal to 1"):
+        await begin(values={"tune.rank": 0})
+    failed = read_runs(folder)[-1]
+    assert failed.state == "failed"
+    assert "rank" in failed.sentence
 
 
 async def test_too_little_and_what_cannot_learn_are_said(
