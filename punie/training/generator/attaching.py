@@ -8,8 +8,9 @@ from punie.training.generator.projects import Project
 def add_context(rng: Random, prompt: str, project: Project) -> str:
     """Now and then attach the open file or some of its lines the way an IDE does."""
     chance = rng.random()
-    named = [path for path in project.files if prompt.count(path) == 1 and f"`{path}" not in prompt]
-    named = [path for path in named if f"{path}`" not in prompt and f"'{path}" not in prompt]
+    # What is quoted is to be taken literally.
+    quoted = any(mark in prompt for mark in "`\"'")
+    named = [path for path in project.files if prompt.count(path) == 1 and not quoted]
     if chance < 0.05 and named and not _creates(prompt):
         path = rng.choice(named)
         subject = rng.choice(("this file", "the open file"))

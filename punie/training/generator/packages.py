@@ -71,7 +71,8 @@ def make_package(rng: Random, *, held_out: bool = False) -> Package:
     def fresh(kind: str) -> str:
         while True:
             name = str(getattr(names, kind)())
-            known = name in sys.stdlib_module_names
+            # pytest would take the one for a test, and Python the other for its own module.
+            known = name.lower().startswith("test") or name in sys.stdlib_module_names
             if (
                 len(name) > 2
                 and not known
@@ -119,7 +120,7 @@ def _module(rng: Random, names: Names, package: Package, path: str, fresh: objec
         package.classes[name] = path
         blocks.append(
             f"class {name}:\n"
-            f'    """Keeps a {word}."""\n\n'
+            f'    """Keeps the {word}."""\n\n'
             f"    def __init__(self, {word}: int) -> None:\n"
             f"        self.{word} = {word}\n\n"
             f"    def {method}(self) -> int:\n"

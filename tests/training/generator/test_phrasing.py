@@ -5,6 +5,8 @@ import re
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from punie.training.generator.names import _HELD_OUT, _WORDS, Names
 from punie.training.generator.phrasing import (
@@ -84,3 +86,11 @@ def test_a_name_at_the_start_stays_as_it_is() -> None:
         assert "src/a.py" in dress(rng, "src/a.py: what is in it?", fixed=True)
     assert {quote(rng, 'say "hi"') for _ in range(50)} == {'`say "hi"`', "'say \"hi\"'"}
     assert "{" in choose(rng, "read")
+
+
+@given(st.integers(), st.sampled_from(sorted(all_phrases())), st.booleans())
+def test_what_is_chosen_is_what_a_template_stands_for(seed: int, kind: str, held_out: bool) -> None:
+    phrases = all_phrases()[kind]
+    templates = phrases.held_out if held_out else phrases.known
+    whole = {each for template in templates for each in expansions(template)}
+    assert choose(Random(seed), kind, held_out=held_out) in whole

@@ -1,11 +1,13 @@
 """Generated projects."""
 
+import sys
 from random import Random
 
 from punie.training.generator.answers import length_answer
 from punie.training.generator.attaching import add_context
 from punie.training.generator.families import make_task
 from punie.training.generator.names import Names
+from punie.training.generator.packages import make_package
 from punie.training.generator.presets import preset
 from punie.training.generator.projects import Constant, Project, make_project
 from punie.training.generator.tasks import TaskMaker
@@ -24,6 +26,26 @@ def test_modules_are_valid_python() -> None:
         for path, text in make_project(Random(seed)).files.items():
             if path.endswith(".py"):
                 compile(text, path, "exec")
+
+
+def test_packages_do_what_their_tests_say() -> None:
+    for seed in range(40):
+        package = make_package(Random(seed))
+        assert package.name not in sys.stdlib_module_names
+        for function in package.typed:
+            assert not function.name.startswith("test")
+            text = package.files[function.path]
+            assert text.count(function.text) == 1
+            assert f"{function.call} " in package.files[package.test_of(function)]
+            right: dict[str, object] = {}
+            exec(text, right)
+            assert repr(eval(function.call, right)) == repr(eval(function.result))
+            wrong: dict[str, object] = {}
+            exec(
+                text.replace(function.text, function.text.replace(function.line, function.wrong)),
+                wrong,
+            )
+            assert eval(function.call, wrong) != eval(function.result)
 
 
 def test_a_project_without_folders_is_no_obstacle() -> None:

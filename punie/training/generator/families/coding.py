@@ -53,13 +53,18 @@ def read(maker: TaskMaker) -> Task:
 
 
 def wrong_path(maker: TaskMaker) -> Task | None:
-    """Read a file whose folder the user remembers wrongly: the code fails, and is put right."""
+    """Read a file whose folder the user remembers wrongly: the code fails, and is put right.
+
+    Now and then there is no such file at all.
+    """
     path = maker.file()
     folder, _, name = path.rpartition("/")
+    if missing := maker.rng.random() < 0.25:
+        name = f"{maker.names.snake()}.py"
     others = [each for each in ("src", "lib", "app", *maker.project.folders) if each != folder]
     wrong = f"{maker.rng.choice(others)}/{name}"
     same = [each for each in maker.project.files if name in each.rpartition("/")[2]]
-    if wrong in maker.project.files or len(same) != 1:
+    if wrong in maker.project.files or len(same) != (not missing):
         return None
     count = len(maker.project.files[path].splitlines())
 
@@ -75,10 +80,10 @@ def wrong_path(maker: TaskMaker) -> Task | None:
         )
         found = re.match(r"(\d+) lines in (\S+)", result)
         if found is None:
-            return failure(result) or f"There is no `{wrong}`, and no other file of that name."
+            return failure(result) or f"There is no `{wrong}`, nor another file of that name."
         return f"There is no `{wrong}`, but `{found[2]}` has {_lines(found[1])}."
 
-    says = (f"no `{wrong}`", f"`{path}` has {_lines(count)}")
+    says = (f"no `{wrong}`", "nor another" if missing else f"`{path}` has {_lines(count)}")
     return Task("wrong_path", maker.say("read_wrong_path", path=wrong), teacher, 2, says=says)
 
 
@@ -100,7 +105,7 @@ def search(maker: TaskMaker) -> Task:
     def teacher() -> Teacher:
         result = yield _run(
             f"for match in search({_text(name)}):",
-            '    print(f"{match["path"]}:{match["line"]}:{match["text"]}")',
+            '    print(match["path"] + ":" + str(match["line"]) + ":" + match["text"])',
         )
         return failure(result) or places_answer(name, result)
 

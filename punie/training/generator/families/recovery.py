@@ -19,13 +19,15 @@ from punie.training.generator.tasks import Family, Task, TaskMaker
 
 
 def wrong_path(maker: TaskMaker) -> Task | None:
-    """Read a file whose folder the user remembers wrongly."""
+    """Read a file whose folder the user remembers wrongly; now and then there is none at all."""
     path = maker.file()
     folder, _, name = path.rpartition("/")
+    if missing := maker.rng.random() < 0.25:
+        name = f"{maker.names.snake()}.py"
     others = [each for each in ("src", "lib", "app", *maker.project.folders) if each != folder]
     wrong = f"{maker.rng.choice(others)}/{name}"
     same = [each for each in maker.project.files if name in each.rpartition("/")[2]]
-    if wrong in maker.project.files or len(same) != 1:
+    if wrong in maker.project.files or len(same) != (not missing):
         return None
 
     def teacher() -> Teacher:
@@ -35,12 +37,13 @@ def wrong_path(maker: TaskMaker) -> Task | None:
         result = yield Call("find_files", {"pattern": name})
         found = result.splitlines()[0]
         if failure(result) is not None or not found.endswith(name):
-            return f"There is no `{wrong}`, and no other file of that name."
+            return f"There is no `{wrong}`, nor another file of that name."
         result = yield Call("read_file", {"path": found})
         return failure(result) or f"There is no `{wrong}`, but {length_answer(found, result)}"
 
     prompt = maker.say("read_wrong_path", path=wrong)
-    return Task("wrong_path", prompt, teacher, 2, says=(f"no `{wrong}`", code(path)))
+    says = (f"no `{wrong}`", "nor another" if missing else code(path))
+    return Task("wrong_path", prompt, teacher, 2, says=says)
 
 
 def replace_all(maker: TaskMaker) -> Task | None:

@@ -60,7 +60,9 @@ def fix_tests(maker: TaskMaker) -> Task | None:
         if not failed:
             return failure(result) or f"The tests ran: {result.partition(chr(10))[0]}."
         tests, _, test = failed[0].partition("::")
-        named = next(each for each in package.typed if test == f"test_{each.name}")
+        named = next((each for each in package.typed if test == f"test_{each.name}"), None)
+        if named is None:
+            return f"`{failed[0]}` fails, and I do not see why."
         return (yield from _repair(named, tests))
 
     return Task(
