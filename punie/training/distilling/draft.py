@@ -13,13 +13,14 @@ from tokenizers import Tokenizer
 
 from punie.models.architecture import context_window, text_config
 from punie.models.catalog import read_json_object
+from punie.models.checking import check_model
 from punie.training.data.dataset import open_dataset
 from punie.training.distilling.own_answers import OwnAnswersOptions, own_answers
 from punie.training.drafting import Acceptance, AcceptanceOptions, acceptance
 from punie.training.errors import TrainingError
 from punie.training.model_folder import resumable_folder
 from punie.training.output import write_text
-from punie.training.pretraining.run import PretrainOptions, pretrain
+from punie.training.pretraining.run import PretrainOptions, check_size, pretrain
 from punie.training.progress import Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
 
@@ -100,6 +101,8 @@ def make_draft(
         "target": model_hash(target),
         "dataset": data.hash,
     }
+    check_size(model)
+    check_model(target)
     with resumable_folder(out, made_from) as folder:
         answers, targets, draft = (folder / name for name in ("answers", "targets", "model"))
         if not (folder / ACCEPTANCE_FILE).exists():

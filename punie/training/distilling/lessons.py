@@ -58,7 +58,7 @@ def lessons(
     sequences = training_sequences(student, example, prefix)
     if teacher is None:
         return [Lesson(sequence, ()) for sequence in sequences]
-    read = training_sequences(teacher, example, prefix)
+    read = sequences if teacher is student else training_sequences(teacher, example, prefix)
     # Both have one run of learned tokens for each turn of the assistant, in order.
     known = [(source, run) for source in read for run in runs(source)]
     found: list[Lesson] = []
@@ -70,7 +70,9 @@ def lessons(
             if taken < len(known):
                 source, (first, last) = known[taken]
                 if source.ids[first:last] == sequence.ids[start:end]:
-                    question = questions.setdefault(id(source), Question(source.ids, [], []))
+                    # Equal lists are one: there may be millions of ids.
+                    ids = sequence.ids if source.ids == sequence.ids else source.ids
+                    question = questions.setdefault(id(source), Question(ids, [], []))
                     question.places.extend(range(first - 1, last - 1))
                     question.rows.extend(range(row, row + end - start))
             taken += 1

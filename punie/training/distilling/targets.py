@@ -212,12 +212,7 @@ def keep_targets(
         Interrupted: `stopped()`.
     """
     if folder.exists():
-        if _read_about(folder).key != key:
-            raise TrainingError(
-                f"The targets in {folder} are of another teacher, dataset or temperature; "
-                "name another folder or remove that one."
-            )
-        return KeptTargets(folder, teacher.lessons)
+        return open_targets(folder, key, teacher.lessons)
     total = len(teacher.lessons)
     about = _About(
         key=key, rows=sum(lesson.learned for lesson in teacher.lessons), named=teacher.named
@@ -249,6 +244,20 @@ def keep_targets(
             report(Progress("asking the teacher", done, total, "sequences"))
         done_file.unlink(missing_ok=True)
     return KeptTargets(folder, teacher.lessons)
+
+
+def open_targets(folder: Path, key: str, lessons: Sequence[Lesson]) -> KeptTargets:
+    """Open what `keep_targets` wrote with this key.
+
+    Raises:
+        TrainingError: it was written with another one, or is something else.
+    """
+    if _read_about(folder).key != key:
+        raise TrainingError(
+            f"The targets in {folder} are of another teacher, dataset or temperature; "
+            "name another folder or remove that one."
+        )
+    return KeptTargets(folder, lessons)
 
 
 def _read_about(folder: Path) -> _About:

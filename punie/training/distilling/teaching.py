@@ -14,7 +14,13 @@ from punie.models.mlx.library import load_model
 from punie.training.data.dataset import Dataset
 from punie.training.distilling.lessons import Lesson, lessons
 from punie.training.distilling.shared_vocabulary import SharedVocabulary, shared_vocabulary
-from punie.training.distilling.targets import Softening, TargetSource, Teacher, keep_targets
+from punie.training.distilling.targets import (
+    Softening,
+    TargetSource,
+    Teacher,
+    keep_targets,
+    open_targets,
+)
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
@@ -93,6 +99,10 @@ class TaughtBy:
             TrainingError: the teacher cannot be loaded, or the targets' folder is of another one.
             Interrupted: `stopped()`.
         """
+        folder = self.targets or scratch
+        key = "" if folder is None else self._key(found, shared)
+        if folder is not None and folder.exists():
+            return open_targets(folder, key, found)
         try:
             model, _ = load_model(self.teacher)
         except Exception as error:
@@ -100,10 +110,11 @@ class TaughtBy:
                 f"The teacher in {self.teacher} cannot be loaded ({error}); choose another one."
             ) from error
         teacher = Teacher(model, shared, self.teaching, found)
-        folder = self.targets or scratch
-        if folder is None:
-            return teacher
-        key = value_hash(
+        return teacher if folder is None else keep_targets(teacher, folder, key, report, stopped)
+
+    def _key(self, found: Sequence[Lesson], shared: SharedVocabulary) -> str:
+        """Return a hash of all that decides what the teacher says."""
+        return value_hash(
             {
                 "teacher": model_hash(self.teacher),
                 "softening": [self.teaching.temperature, self.teaching.top],
@@ -114,7 +125,6 @@ class TaughtBy:
                 ],
             }
         )
-        return keep_targets(teacher, folder, key, report, stopped)
 
 
 def read_lessons(

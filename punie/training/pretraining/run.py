@@ -3,11 +3,13 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 import mlx.core as mx
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tokenizers import Tokenizer
 
+from punie.models.checking import check_model
 from punie.models.mlx.chat_format import ChatFormat
 from punie.training.data.dataset import Dataset, open_dataset
 from punie.training.distilling.teaching import SCRATCH, Taught, TaughtBy, Teaching, read_lessons
@@ -64,6 +66,16 @@ class PretrainOptions(BaseModel):
     validation_steps: int = Field(500, ge=1)
     teaching: Teaching = Teaching()
     calls: Calls = "xml"
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.heads % self.key_value_heads:
+            raise ValueError(
+                f"{self.heads} heads cannot share {self.key_value_heads} key and value heads evenly"
+            )
+        if self.head_dim % 2:
+            raise ValueError(f"a head of {self.head_dim} has no two halves to rotate")
+        return self
 
     @property
     def shape(self) -> TinyShape:
@@ -126,12 +138,10 @@ def pretrain(
         Interrupted: `stopped()`.
     """
     mx.set_default_device(mx.Device(mx.cpu))
-    if options.shape.parameter_count * 4 > _LARGEST_WEIGHTS:
-        raise TrainingError(
-            f"{options.shape.parameter_count:,} parameters are too many to train from nothing "
-            "here; choose fewer layers or a smaller width."
-        )
+    check_size(options)
     data = open_dataset(dataset)
+    if teacher is not None:
+        check_model(teacher)
     with output_folder(out, keep_unfinished=True) as folder:
         parents = {"dataset": data.hash}
         if teacher is not None:
@@ -169,6 +179,15 @@ def pretrain(
         (folder / _CALL).unlink()
         write_provenance(folder, "pretrain", parents, options.model_dump())
     return out
+
+
+def check_size(options: PretrainOptions) -> None:
+    """Raise `TrainingError` for a shape that is too large to be trained from nothing."""
+    if options.shape.parameter_count * 4 > _LARGEST_WEIGHTS:
+        raise TrainingError(
+            f"{options.shape.parameter_count:,} parameters are too many to train from nothing "
+            "here; choose fewer layers or a smaller width."
+        )
 
 
 _CALL = "unfinished.json"

@@ -104,6 +104,8 @@ def prepare(
         check_model(model)
     config = read_json_object(model / "config.json")
     check_fit(options, config)
+    if taught_by is not None and taught_by.logits:
+        check_model(taught_by.teacher)
     reads_as = taught_by.teacher if taught_by is not None and taught_by.draft else model
     _require_tools(reads_as)
     chat_format = ChatFormat.load(reads_as)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
+from pydantic import ValidationError
 
 from punie.models.catalog import bundled_directory
 from punie.models.provenance import read_provenance
@@ -92,4 +93,9 @@ def test_what_cannot_be_is_one_sentence(tmp_path: Path) -> None:
     (wide / "config.json").write_text(json.dumps(config | {"vocab_size": 512}))
     with pytest.raises(TrainingError, match="of its family"):
         make_draft(SMALL, wide, data, tmp_path / "draft")
-    assert not (tmp_path / "draft").exists()
+    huge = SMALL.model_copy(update={"model": SMALL.model.model_copy(update={"inner": 10**6})})
+    with pytest.raises(TrainingError, match="too many to train"):
+        make_draft(huge, bundled_directory(), data, tmp_path / "draft")
+    with pytest.raises(ValidationError, match="cannot share 3 key and value heads"):
+        DraftOptions.model_validate({"model": {"heads": 4, "key_value_heads": 3}})
+    assert not list(tmp_path.glob("*draft*"))

@@ -94,7 +94,13 @@ def test_it_goes_on_bit_for_bit(place: Path, distilled: Path) -> None:
 
 def test_kept_targets_serve_another_run(place: Path) -> None:
     one = run(place, "one", options(), targets=place / "targets")
-    two = run(place, "two", options(), targets=place / "targets")
+    # What the teacher said is enough: it is not even loaded.
+    told: list[str] = []
+    two = run(
+        place, "two", options(), targets=place / "targets", report=lambda p: told.append(p.doing)
+    )
+    assert "training" in told
+    assert "asking the teacher" not in told
     assert (one / WEIGHTS).read_bytes() == (two / WEIGHTS).read_bytes()
 
 
