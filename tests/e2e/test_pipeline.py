@@ -39,6 +39,13 @@ def test_from_data_to_a_model_that_is_used(tmp_path: Path) -> None:
     interval = steps["scores"]["record"]["figures"]["all_tasks_solved"]
     assert interval["low"] < interval["high"]
 
+    looks = [
+        Path(line.split()[0])
+        for line in said.partition("What to look at:")[2].splitlines()
+        if line.startswith("  /")
+    ]
+    assert {file.name for file in looks} >= {"report.json", "evaluation.json"}
+    assert all(file.is_file() for file in looks)
     model = Path(steps["packed"]["output"])
     made = read_provenance(model)
     assert made is not None

@@ -205,4 +205,9 @@ def closing(search: Search, choice: Choice, find_model: FindModel) -> Graph:
         TrainingError: a gate lacks an input.
     """
     graph = with_gates(choice.recipe, recipe_graph(choice.recipe, find_model))
-    return in_order(renamed(node, choice.names) for node in graph.nodes.values())
+    names = dict(choice.names)
+    for name in graph.nodes:
+        gate, _, of = name.partition(":")
+        if name not in names and of in choice.names:
+            names[name] = f"{gate}:{choice.names[of]}"
+    return in_order(renamed(node, names) for node in graph.nodes.values())

@@ -10,6 +10,8 @@ from punie.training.pipeline.step import REPORT
 from punie.training.pipeline.store import Record, Store
 
 _OVER = ("done", "reused")
+_WORTH_A_LOOK = (REPORT, "evaluation.json", "conversion.json", "acceptance.json", "curve.svg")
+"""Files of outputs that are for people."""
 
 
 def status_lines(store: Store, run: Run) -> list[str]:
@@ -149,10 +151,12 @@ def _outcome(store: Store, run: Run) -> list[str]:
         lines.append(f"  model {name}{size}: {store.output(key, 'model')}")
     if run.searched:
         lines += ["", *search_table(run.searched)]
-    reports = [step for step in run.steps if step.makes == "report" and step.key is not None]
     lines += ["", "What to look at:"]
-    for step in reports:
-        lines.append(f"  {store.output(step.key or '', 'report') / REPORT}  ({step.name})")
+    for step in run.steps:
+        if step.key is not None:
+            output = store.output(step.key, step.makes)
+            found = [output / name for name in _WORTH_A_LOOK if (output / name).is_file()]
+            lines += [f"  {file}  ({step.name})" for file in found]
     lines += [f"  punie models use {name}" for name in run.results]
     return lines
 
