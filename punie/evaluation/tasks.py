@@ -5,182 +5,50 @@ the model, through the agent's own turn. Names and projects are held out from tr
 seed is the same whatever else is asked for, so that evaluations can be compared task by task.
 """
 
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any, Literal, Self
+from typing import Any
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from punie.evaluation.outcomes import Due, Outcome, judge, outcome_line, summarise
-from punie.evaluation.session import (
-    CONFINED,
-    Conditions,
-    let_model_work,
-    passes_tests,
-    project_files,
+from punie.evaluation.held_out import (
+    TaskOptions,
+    Wording,
+    done_by_teacher,
+    fast_folder,
+    held_out_task,
+    project_folder,
 )
+from punie.evaluation.outcomes import Outcome, judge, outcome_line, summarise
+from punie.evaluation.session import Conditions, let_model_work, passes_tests
 from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.options import EngineOptions
 from punie.models.streaming import ModelUse, StreamingModel
-from punie.training.data.example import Function
 from punie.training.errors import TrainingError
-from punie.training.generator.attaching import add_context
-from punie.training.generator.families import DIRECT_FAMILIES, FAMILIES
-from punie.training.generator.names import Names
-from punie.training.generator.presets import Mix, preset
-from punie.training.generator.projects import Project
-from punie.training.generator.rollout import Conversation, RolloutError
 from punie.training.generator.shards import command_environment, offered_tools
-from punie.training.generator.tasks import Files, Task, TaskMaker
-from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
-from punie.workspace.local import LocalWorkspace
+
+__all__ = [
+    "OUTCOMES",
+    "SUMMARY",
+    "Kept",
+    "Summary",
+    "TaskOptions",
+    "Wording",
+    "evaluate_tasks",
+    "read_outcomes",
+    "solve_tasks",
+]
 
 OUTCOMES = "outcomes.jsonl"
 SUMMARY = "evaluation.json"
 _KEY = "unfinished.txt"
-
-Wording = Literal["known", "unseen"]
-_DRAWS = 100
-"""How many projects are made before it is taken that none has something for a family."""
-_AGAIN = 5
-"""How often a task is drawn again whose own teacher does not do what is due."""
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a task may take: model calls, and tokens of one answer."""
-
-    requests: int
-    tokens: int
-
-
-_USUAL_NEEDS = Needs(requests=24, tokens=2_048)
-_NEEDS = {"tiny": Needs(requests=6, tokens=400)}
-
-
-class TaskOptions(BaseModel):
-    """Which tasks, and how the model works on them.
-
-    Attributes:
-        count: how many tasks.
-        seed: which tasks.
-        wording: phrases that training shows too, or phrases that it never shows.
-        preset: the generator's mix of tasks, with the limits of its tools; see `presets.toml`.
-        families: only tasks of these families; those of the preset if empty.
-        direct: True for questions that need no tool alone, False for tasks that need one; None for
-            both as the preset mixes them.
-        attempts: tries at each task; more than one needs a temperature above 0.
-        temperature: 0 takes the likeliest token always.
-        guided: whether the grammar holds calls, as in the product.
-        max_requests: model calls of one task; None for as many as tasks of the preset may need.
-        max_tokens: of one answer; None likewise.
-        parallel: sessions at a time; the engine batches them. It is no part of the result, but sums
-            of floats may come in another order.
-        draft_model: a reference of a draft model; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    count: int = Field(default=100, ge=1, le=100_000)
-    seed: int = 90_210
-    wording: Wording = "known"
-    preset: str = "tiny"
-    families: tuple[str, ...] = ()
-    direct: bool | None = None
-    attempts: int = Field(default=1, ge=1, le=100)
-    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
-    guided: bool = True
-    max_requests: int | None = Field(default=None, ge=1, le=100)
-    max_tokens: int | None = Field(default=None, ge=1, le=32_768)
-    parallel: int = Field(default=8, ge=1, le=64)
-    draft_model: str | None = None
-
-    @model_validator(mode="after")
-    def _attempts_differ(self) -> Self:
-        if self.attempts > 1 and self.temperature == 0:
-            raise ValueError("several attempts are all the same at temperature 0")
-        return self
-
-    @property
-    def key(self) -> str:
-        """A hash of all that decides the outcomes."""
-        return value_hash(self.model_dump(mode="json", exclude={"parallel"}))
-
-    @property
-    def mix(self) -> Mix:
-        """The generator's mix; raises `TrainingError` for a preset that there is not."""
-        return preset(self.preset)
-
-    def weights(self) -> Mapping[str, float]:
-        """Return how often which family is drawn.
-
-        Raises:
-            TrainingError: there is no such preset or family, or no task is left.
-        """
-        unknown = [name for name in self.families if name not in FAMILIES]
-        if unknown:
-            raise TrainingError(
-                f"The generator has no family of tasks {unknown[0]!r}; there are "
-                f"{', '.join(FAMILIES)}."
-            )
-        plain, coded = self.mix.all_weights(), self.mix.all_weights(code=self.mix.code > 0)
-        usual = {
-            name: (1 - self.mix.code) * plain.get(name, 0) + self.mix.code * coded.get(name, 0)
-            for name in {**plain, **coded}
-        }
-        wanted = {name: usual.get(name, 1.0) for name in self.families} or usual
-        if self.direct is not None:
-            wanted = {
-                name: weight
-                for name, weight in wanted.items()
-                if (name in DIRECT_FAMILIES) == self.direct
-            }
-        if not wanted:
-            raise TrainingError("No family of tasks is left; leave `families` or `direct` out.")
-        return wanted
-
-
-@dataclass(frozen=True)
-class HeldOutTask:
-    """One task in its project; `prompt` is what the user says."""
-
-    number: int
-    project: Project
-    task: Task
-    prompt: str
-
-
-def held_out_task(number: int, options: TaskOptions, again: int = 0) -> HeldOutTask:
-    """Return the task of this number.
-
-    It depends on seed, wording, preset and families alone; with `again` it is another one.
-
-    Raises:
-        TrainingError: there are no such tasks.
-    """
-    weights = dict(options.weights())
-    drawn = Random(f"{options.seed}:{number}:{again}")
-    while weights:
-        family = drawn.choices(list(weights), list(weights.values()))[0]
-        for draw in range(_DRAWS):
-            rng = Random(f"{options.seed}:{number}:{again}:{draw}")
-            project = options.mix.project(rng, held_out=True)
-            maker = TaskMaker(rng, Names(rng, held_out=True), project, options.wording == "unseen")
-            task = FAMILIES[family](maker)
-            if task is not None:
-                return HeldOutTask(number, project, task, add_context(rng, task.prompt, project))
-        del weights[family]  # Some ask about turns before, and here there are none.
-    raise TrainingError("No project has something for tasks of these families; name others.")
 
 
 def evaluate_tasks(
@@ -365,42 +233,19 @@ async def solve_tasks(
     return sorted(kept.outcomes, key=lambda outcome: (outcome.number, outcome.attempt))
 
 
-@contextmanager
-def fast_folder() -> Iterator[Path]:
-    """Make a folder for projects, in memory where the system has a place for that."""
-    memory = Path("/dev/shm")
-    place = memory if memory.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="punie-", dir=place) as base:
-        yield Path(base).resolve()
-
-
 async def _solve(
     model: StreamingModel, options: TaskOptions, number: int, attempt: int, folder: Path
 ) -> Outcome:
-    for again in range(_AGAIN):
-        task = held_out_task(number, options, again)
-        async with project_folder(task.project, folder, task.task.before) as root:
-            try:
-                due = await due_of(task.task, root, options.mix)
-            except RolloutError:
-                continue
-            if not teacher_failed(task.task, task.project, due):
-                break
-    else:
-        raise TrainingError(
-            f"The generator's own teacher did not do what is due in task {number}; leave its "
-            f"family ({task.task.kind}) out."
-        )
+    task, due = await done_by_teacher(number, options, folder)
     seed = None
     if options.temperature:
         seed = Random(f"{options.seed}:{number}:{attempt}:sampling").randrange(2**31)
     owner = f"evaluation-{number}-{attempt}"
-    needs = _NEEDS.get(options.preset, _USUAL_NEEDS)
     conditions = Conditions(
         tools=offered_tools(code=task.task.code),
         limits=options.mix.limits,
-        max_requests=options.max_requests or needs.requests,
-        max_tokens=options.max_tokens or needs.tokens,
+        max_requests=options.needs.requests,
+        max_tokens=options.needs.tokens,
         temperature=options.temperature,
         seed=seed,
     )
@@ -410,46 +255,3 @@ async def _solve(
         if task.task.verified == "tests":
             work = replace(work, tests=await passes_tests(root))
     return judge(number, attempt, task.task.kind, task.task.steps, due, work)
-
-
-@asynccontextmanager
-async def project_folder(
-    project: Project, folder: Path, before: Files | None = None
-) -> AsyncIterator[Path]:
-    """Write a project into a new folder, always of the same name, and remove it in the end.
-
-    `before` is what is different in it.
-    """
-    root = folder / "project"
-    root.mkdir(parents=True)
-    project.write(root, before)
-    try:
-        yield root
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-async def due_of(task: Task, root: Path, mix: Mix) -> Due:
-    """Let a task's own teacher solve it in the project at `root`; return what that came to.
-
-    Raises `RolloutError` if its turn did not come to its end.
-    """
-    workspace = LocalWorkspace([root], CONFINED)
-    conversation = Conversation(workspace, offered_tools(code=task.code), mix.limits)
-    try:
-        transcript = await conversation.follow(task.teacher(), task.prompt)
-    finally:
-        await workspace.aclose()
-    calls = tuple(Function(name=call.tool, arguments=call.arguments) for call in transcript.calls)
-    return Due(calls, transcript.answer, project_files(root))
-
-
-def teacher_failed(task: Task, project: Project, due: Due) -> bool:
-    """Tell whether a teacher did not do what its task says is due."""
-    if not all(said in due.answer for said in task.says):
-        return True
-    if task.wanted is None:
-        return False
-    files = {**project.files, **task.before, **task.wanted}
-    wanted = {path: text.encode() for path, text in files.items() if text is not None}
-    return due.files != wanted

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from punie.evaluation import tasks
+from punie.evaluation.held_out import held_out_task
 from punie.evaluation.outcomes import Outcome
 from punie.evaluation.tasks import (
     OUTCOMES,
@@ -15,7 +16,6 @@ from punie.evaluation.tasks import (
     Summary,
     TaskOptions,
     evaluate_tasks,
-    held_out_task,
     read_outcomes,
 )
 from punie.models.catalog import BUNDLED_ID
