@@ -17,7 +17,7 @@ from mlx.utils import tree_unflatten
 from pydantic import BaseModel, ConfigDict
 
 from punie.models.architecture import quantization_of
-from punie.models.catalog import ModelUnavailable, read_json_object
+from punie.models.catalog import ModelUnavailable, read_json_object, weight_bytes
 from punie.models.checking import check_model
 from punie.models.mlx.library import load_model
 from punie.models.provenance import read_provenance
@@ -163,7 +163,7 @@ def fuse(
             f"The model in {model} is not quantised, so nothing can be fused into quantised "
             "weights; leave that option out."
         )
-    report(Progress("reading the model", 0, None, "files"))
+    report(Progress("reading the model", 0, weight_bytes(model) / 1e6, "MB"))
     digest = model_hash(model)
     check_base(found, model, digest)
     tensors = fused_tensors(model, found, into_quantized=options.into_quantized)

@@ -4,7 +4,7 @@ It looks at files, texts around the weights, shapes and types, every single weig
 Answers alone do not tell: a fault in one layer of many often moves them less than fewer bits do.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ import mlx.core as mx
 from pydantic import BaseModel, ConfigDict, Field
 
 from punie.models.architecture import Quantization, quantization_of
-from punie.models.catalog import ModelUnavailable, read_json_object
+from punie.models.catalog import ModelUnavailable, read_json_object, weight_bytes
 from punie.models.checking import check_model
 from punie.models.mlx.library import load_model
 from punie.models.provenance import Provenance, read_provenance
@@ -29,6 +29,7 @@ from punie.training.fusing import (
     read_adapter,
 )
 from punie.training.gates.report import Check, GateReport
+from punie.training.gates.weight_faults import packing_fault, tensor_fault
 from punie.training.model_folder import FORMAT_FILES, tensors_of
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash, weight_hashes
@@ -68,16 +69,6 @@ _USUAL: dict[int | None, tuple[float, float, float]] = {
     3: (0.75, 0.60, 1.80),
     2: (0.50, 1.50, 4.00),
 }
-_FLOATING_ERROR = {"mxfp4": 0.2, "nvfp4": 0.2, "mxfp8": 0.08}
-"""Largest distance of a layer's weights, relative to their size, in the floating-point modes."""
-_ROUNDING = {mx.float32: 1e-5, mx.float16: 2e-3, mx.bfloat16: 1.6e-2}
-"""Two units in the last place, relative: how much the same sum may differ between machines."""
-_LEAST_LEVEL = 1e-7
-"""MLX makes no finer levels."""
-_SMALLEST_HALF = 6e-8
-"""Steps of float16 near zero, where a scale cannot be any more exact."""
-_SAME_LEVELS = 0.999
-"""Least share of equal packed words where a sum is rounded to levels again."""
 
 
 def usual_limits(packing: Quantization | None) -> tuple[float, float, float]:
@@ -112,7 +103,7 @@ def conversion_gate(
     given = read_adapter(adapter) if adapter is not None else None
     open_dataset(dataset)
     found = _Found(str(after))
-    report(Progress("looking at files", 0, None, "files"))
+    report(Progress("looking at files", 0, weight_bytes(after) / 1e6, "MB"))
     with found.looking("files"):
         weights = check_model(after)
         found.passed("files", f"whole, {len(weights.tensors):,} tensors")
@@ -304,7 +295,7 @@ def _check_weights(found: _Found, subject: _Subject, report: Reporter, stopped: 
         mx.clear_cache()
     while wanted:
         name, tensor = wanted.popitem()
-        if reason := _tensor_fault(tensor, there.pop(name)):
+        if reason := tensor_fault(tensor, there.pop(name)):
             found.failed("weights", f"{name} {reason}")
             return
         step()
@@ -316,52 +307,6 @@ def _check_weights(found: _Found, subject: _Subject, report: Reporter, stopped: 
         if subject.adapter is not None
         else "all are those of before",
     )
-
-
-def packing_fault(
-    weight: mx.array, parts: Sequence[mx.array | None], packing: Quantization
-) -> str | None:
-    """Say why packed weights are not those of `weight`; None if they are.
-
-    `parts` are the packed numbers, the scales, and the offsets where the mode has them.
-    """
-    numbers, scales, biases = parts
-    assert numbers is not None
-    assert scales is not None
-    unpacked = mx.dequantize(
-        numbers,
-        scales,
-        biases,
-        group_size=packing.group_size,
-        bits=packing.bits,
-        mode=packing.mode,
-    ).astype(mx.float32)
-    grouped = weight.astype(mx.float32).reshape(*weight.shape[:-1], -1, packing.group_size)
-    apart = mx.abs(grouped - unpacked.reshape(grouped.shape))
-    if packing.mode != "affine":
-        relative = _number(mx.sqrt((apart**2).sum() / mx.maximum((grouped**2).sum(), 1e-20)))
-        limit = _FLOATING_ERROR[packing.mode]
-        return None if relative <= limit else f"is off by {relative:.0%} of its size"
-    # A level is at most a level off, as MLX moves the levels so that the largest weight is exact;
-    # besides, scale and offset are rounded to the type of the weights.
-    levels = (grouped.max(-1) - grouped.min(-1)) / (2**packing.bits - 1)
-    rounding = mx.abs(grouped).max(-1) * _ROUNDING[scales.dtype]
-    if scales.dtype == mx.float16:
-        rounding += _SMALLEST_HALF * 2**packing.bits
-    worst = _number(((apart.max(-1) - rounding) / mx.maximum(levels, _LEAST_LEVEL)).max())
-    # Written so that what is no number fails too.
-    return None if worst <= 1.0 else f"has weights that are {worst:.1f} levels off"
-
-
-def _tensor_fault(wanted: mx.array, have: mx.array) -> str | None:
-    """Say why a tensor is not the one that should be there; None if it is."""
-    if not mx.issubdtype(wanted.dtype, mx.floating):
-        share = _number((wanted == have).astype(mx.float32).mean())
-        return None if share >= _SAME_LEVELS else f"is the same in {share:.1%} of its words only"
-    one, other = wanted.astype(mx.float32), have.astype(mx.float32)
-    limit = mx.abs(one).max() * _ROUNDING[wanted.dtype]
-    worst = _number(mx.abs(one - other).max())
-    return None if worst <= _number(limit) + 1e-12 else f"is off by up to {worst:.3g}"
 
 
 def _check_answers(
@@ -403,11 +348,6 @@ def _check_answers(
         ratio,
         seen.perplexity_ratio <= ratio,
     )
-
-
-def _number(value: mx.array) -> float:
-    found: Any = value.item()
-    return float(found)
 
 
 def _bytes(file: Path) -> bytes | None:

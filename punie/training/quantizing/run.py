@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from punie.models.catalog import read_json_object
+from punie.models.catalog import read_json_object, weight_bytes
 from punie.models.checking import check_model
 from punie.models.mlx.library import load_model
 from punie.training.comparing import Sample, compare, sample_sequences
@@ -79,7 +79,7 @@ def quantize(
         check_rows(options.method, options, rows)
         refuse_without_memory(expected.memory, options.method)
     compared = _compared_on(options, model, examples)
-    report(Progress("reading the model", 0, None, "files"))
+    report(Progress("reading the model", 0, weight_bytes(model) / 1e6, "MB"))
     parents = {"model": model_hash(model)}
     if examples is not None:
         parents["dataset"] = examples.hash

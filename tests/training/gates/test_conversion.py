@@ -22,10 +22,10 @@ from punie.training.fusing import FuseOptions, fuse
 from punie.training.gates.conversion import (
     ConversionLimits,
     conversion_gate,
-    packing_fault,
     usual_limits,
 )
 from punie.training.gates.report import GateReport
+from punie.training.gates.weight_faults import packing_fault
 from punie.training.model_folder import tensors_of
 from punie.training.progress import Interrupted
 from punie.training.quantizing.options import QuantizeOptions
