@@ -45,7 +45,14 @@ def _steps(options: FormatOptions) -> StepTables:
         for name in ("hidden", "layers", "heads", "key_value_heads", "inner", "steps")
     }
     steps: StepTables = {
-        "data": {"kind": "generate", "train": options.examples, "valid": 60, "test": 0, "seed": 1}
+        "data": {
+            "kind": "generate",
+            "preset": "tiny",
+            "train": options.examples,
+            "valid": 60,
+            "test": 0,
+            "seed": 1,
+        }
     }
     for seed in options.seeds:
         for trained in _FORMATS:

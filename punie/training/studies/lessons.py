@@ -41,8 +41,9 @@ def lesson_steps(lesson: Lesson, seed: int, direct: float | None = None) -> Step
     name = f"{seed}" if direct is None else f"{direct:g}-{seed}"
     return {
         f"data-{name}": {
-            "kind": "generate", "train": lesson.examples, "valid": 60, "test": 0, "seed": seed,
-            "direct": share, "weights": mixed_weights(lesson.family),
+            "kind": "generate", "preset": "tiny", "seed": seed,
+            "train": lesson.examples, "valid": 60, "test": 0, "direct": share,
+            "weights": mixed_weights(lesson.family),
         },
         f"adapter-{name}": {
             "kind": "tune", "model": BUNDLED_ID, "dataset": f"@data-{name}", "seed": seed,
@@ -65,4 +66,4 @@ def score(model: str, tasks: int, **more: Any) -> dict[str, Any]:
 
     `more` are options of the evaluation, such as `families` or `direct`.
     """
-    return {"kind": "evaluate", "model": model, "count": tasks, **more}
+    return {"kind": "evaluate", "model": model, "preset": "tiny", "count": tasks, **more}
