@@ -22,7 +22,7 @@ class DiscriminationOptions(Lesson):
         shares: of direct answers in the training data.
     """
 
-    shares: tuple[float, ...] = Field((0.0, 0.03, 0.1, 0.2, 0.3, 0.5), min_length=1)
+    shares: tuple[float, ...] = Field((0.0, 0.03, 0.1, 0.3, 0.5), min_length=1)
 
 
 def _steps(options: DiscriminationOptions) -> StepTables:

@@ -15,6 +15,7 @@ from punie.evaluation.charts import Axis, Bar, bar_chart
 from punie.evaluation.intervals import Paired, paired
 from punie.evaluation.tasks import read_outcomes
 from punie.training.data.dataset import open_dataset
+from punie.training.studies.lessons import score
 from punie.training.studies.pages import Shares, over_seeds, page, percent, pooled, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
@@ -87,12 +88,18 @@ def _steps(options: DistillationOptions) -> StepTables:
     tables: StepTables = {
         "data": {
             "kind": "generate",
+            "preset": "tiny",
             "train": options.teacher_examples,
             "valid": max(10, min(400, options.teacher_examples // 20)),
             "test": 0,
         },
         "examples": {"kind": "merge", "datasets": ["@data"], "limits": [options.examples]},
-        "solved": {"kind": "from-teacher", "teacher": teacher, "tasks": options.prompts},
+        "solved": {
+            "kind": "from-teacher",
+            "preset": "tiny",
+            "teacher": teacher,
+            "tasks": options.prompts,
+        },
         "more": {"kind": "merge", "datasets": ["@examples", "@solved"], "unsplit": "train"},
     }
     if not options.teacher:
@@ -109,8 +116,8 @@ def _steps(options: DistillationOptions) -> StepTables:
         for seed in options.seeds:
             name = f"{way}-{seed}"
             tables[name] = _student(options, way, seed, teacher)
-            tables[f"{name}-tasks"] = _evaluation(options, f"@{name}")
-    tables["teacher-tasks"] = _evaluation(options, teacher)
+            tables[f"{name}-tasks"] = score(f"@{name}", options.tasks)
+    tables["teacher-tasks"] = score(teacher, options.tasks)
     return tables
 
 
@@ -132,10 +139,6 @@ def _student(options: DistillationOptions, way: str, seed: int, teacher: str) ->
         found["teacher"] = teacher
         found["teaching"] = {"weight": options.weight, "temperature": options.temperature}
     return found
-
-
-def _evaluation(options: DistillationOptions, model: str) -> dict[str, Any]:
-    return {"kind": "evaluate", "model": model, "count": options.tasks}
 
 
 def _collect(options: DistillationOptions, finished: Mapping[str, Finished]) -> dict[str, Any]:

@@ -27,9 +27,9 @@ class Lesson(BaseModel):
 
     family: str = "move"
     seeds: tuple[int, ...] = (1, 2, 3)
-    examples: int = Field(1_200, ge=10)
+    examples: int = Field(800, ge=10)
     direct: float = Field(0.2, ge=0, le=1)
-    steps: int = Field(300, ge=2)
+    steps: int = Field(200, ge=2)
     learning_rate: float = Field(5e-4, gt=0)
     rank: int = Field(16, ge=1)
     tasks: int = Field(150, ge=2)
@@ -48,7 +48,7 @@ def lesson_steps(lesson: Lesson, seed: int, direct: float | None = None) -> Step
         f"adapter-{name}": {
             "kind": "tune", "model": BUNDLED_ID, "dataset": f"@data-{name}", "seed": seed,
             "steps": lesson.steps, "learning_rate": lesson.learning_rate, "rank": lesson.rank,
-            "warm_up": lesson.steps // 30, "scale": 2.0, "layers": 0, "batch": 16,
+            "warm_up": lesson.steps // 20, "scale": 2.0, "layers": 0, "batch": 8,
             "validation_steps": max(1, lesson.steps // 6),
         },
         f"taught-{name}": {"kind": "fuse", "model": BUNDLED_ID, "adapter": f"@adapter-{name}"},
