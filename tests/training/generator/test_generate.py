@@ -1,5 +1,6 @@
 """Generated datasets: the same every time, whole after a stop, and clean between their parts."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from punie.training.data.validation import validate_dataset
 from punie.training.errors import TrainingError
 from punie.training.generator import generate as module
 from punie.training.generator.generate import GenerateOptions, generate
+from punie.training.output import write_text
 from punie.training.progress import Interrupted
 
 SMALL = GenerateOptions(preset="tiny", train=12, valid=3, test=3, seed=5)
@@ -55,3 +57,34 @@ def test_what_cannot_be_made_is_said_at_once(tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match=said):
             generate(options, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_loses_nothing_that_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SHARD_EXAMPLES", 2)
+    options = GenerateOptions(preset="tiny", train=4, valid=0, test=0, weights={"run_tests": 0})
+    written: list[Path] = []
+    write = write_text
+
+    def full(file: Path, text: str) -> None:
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device", str(file))
+        written.append(file)
+        write(file, text)
+
+    monkeypatch.setattr(module, "write_text", full)
+    with pytest.raises(TrainingError, match="disk is full"):
+        generate(options, tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+    again: list[Path] = []
+
+    def empty(file: Path, text: str) -> None:
+        again.append(file)
+        write(file, text)
+
+    monkeypatch.setattr(module, "write_text", empty)
+    made = generate(options, tmp_path / "out", workers=1)
+    assert made.manifest.parts["train"].examples == 4
+    assert again
+    assert written[0] not in again
