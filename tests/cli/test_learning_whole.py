@@ -25,10 +25,18 @@ VALUES = {
     "gates.data.least_direct": 0,
     "gates.data.most_direct": 1,
     "gates.data.most_of_one_tool": 1,
+    # How good the bundled model is, few tasks cannot tell; here the way through the gates counts.
     "gates.training.least_direct": 1,
+    "gates.training.most_lost": 1,
+    "gates.training.most_loss": 100,
     "gates.conversion.examples": 2,
     "gates.serving.tasks": 2,
     "gates.serving.direct": 1,
+    "gates.serving.least_tool": 0,
+    "gates.serving.least_solved": 0,
+    "gates.serving.least_direct": 0,
+    "gates.serving.most_unended": 1,
+    "gates.serving.most_malformed": 1,
 }
 TINY = [f"--set={name}={value}" for name, value in VALUES.items()]
 
