@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,17 @@ def test_an_adapter_that_was_not_fused_fails(made: Made, tmp_path: Path) -> None
     after = copied(made.base, tmp_path)
     report = made.gate_fused(after)
     assert {"weights", "divergence"} <= failed(report)
+
+
+def test_a_slight_adapter_that_was_not_fused_fails_in_half_precision(
+    made: Made, tmp_path: Path
+) -> None:
+    base = write_model(tmp_path / "base", dtype=mx.bfloat16)
+    adapter = write_adapter(tmp_path / "adapter", base, size=0.001)
+    fused = fuse(FuseOptions(), base, adapter, tmp_path / "fused")
+    gate = partial(conversion_gate, base, dataset=made.dataset, limits=LIMITS, adapter=adapter)
+    assert failed(gate(fused)) == set()
+    assert "weights" in failed(gate(copied(base, tmp_path)))
 
 
 def test_damage_after_the_fact_fails(made: Made, tmp_path: Path) -> None:
