@@ -1,5 +1,6 @@
 """What an IDE attaches to a prompt, needed or not."""
 
+import re
 from random import Random
 
 from punie.training.generator.projects import Project
@@ -8,9 +9,9 @@ from punie.training.generator.projects import Project
 def add_context(rng: Random, prompt: str, project: Project) -> str:
     """Now and then attach the open file or some of its lines the way an IDE does."""
     chance = rng.random()
-    # What is quoted is to be taken literally.
-    quoted = any(mark in prompt for mark in "`\"'")
-    named = [path for path in project.files if prompt.count(path) == 1 and not quoted]
+    named = [
+        path for path in project.files if prompt.count(path) == 1 and not _quoted(prompt, path)
+    ]
     if chance < 0.05 and named and not _creates(prompt):
         path = rng.choice(named)
         subject = rng.choice(("this file", "the open file"))
@@ -25,6 +26,16 @@ def add_context(rng: Random, prompt: str, project: Project) -> str:
         picked = "\n".join(lines[first:last])
         return f"{prompt}\n\nAttached: {path} lines {first + 1}-{last}\n```\n{picked}\n```"
     return prompt
+
+
+def _quoted(prompt: str, path: str) -> bool:
+    """Tell whether a path stands in quotes, perhaps with more: then it is to be taken literally."""
+    before = prompt[: prompt.index(path)]
+    return (
+        before.count("`") % 2 == 1
+        or before.count('"') % 2 == 1
+        or re.search(r"(?<!\w)'[^']*$", before) is not None
+    )
 
 
 def _creates(prompt: str) -> bool:

@@ -71,3 +71,19 @@ def test_lines_are_counted_in_words() -> None:
     assert length_answer("a.py", "") == "`a.py` is empty."
     cut = "1:x\n2:y\n(lines 1-2 of 90; go on with start_line=3)"
     assert length_answer("a.py", cut) == "`a.py` has 90 lines."
+
+
+def test_the_open_file_stands_for_its_path_but_not_within_quotes() -> None:
+    project = Project({"src/a.py": "x = 1\n", "b.py": "y = 2\n"})
+    for prompt, replaced in (
+        ("Read src/a.py", True),
+        ("In src/a.py, replace `x` with 'y'", True),
+        ("I'd like you to read src/a.py", True),
+        ("Run `head -n 1 src/a.py`", False),
+        ('Run "wc -l src/a.py"', False),
+        ("I'd like you to run 'wc -l src/a.py'", False),
+    ):
+        rng = Random(3)
+        dressed = {add_context(rng, prompt, project) for _ in range(300)}
+        assert any("this file" in each for each in dressed) == replaced
+        assert any(each.endswith("@b.py") for each in dressed)
