@@ -71,7 +71,7 @@ def distill(
         from punie.training.process import prepare_process
 
         folders = local_model(teacher), local_model(student)
-        prepare_process()
+        prepare_process(exact=True)
         from punie.training.distilling.run import (
             ANSWERS_ALONE,
             DistillOptions,

@@ -129,7 +129,7 @@ def train(
     with step() as (report, stopped):
         from punie.training.process import prepare_process
 
-        prepare_process()
+        prepare_process(exact=True)
         from punie.training.local_model import local_model
         from punie.training.tuning.run import prepare, tune
 

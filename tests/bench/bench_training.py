@@ -4,7 +4,7 @@ Both train the bundled model in one process, step by step in turn: mlx-lm's `tra
 batch, and before it gets it Punie's step learns the same one. Prints the ratio of the tokens per
 second (medians over the steps of a shape that both have compiled), which has to be at least 0.95:
 
-    python tests/bench/bench_training.py [--steps 24] [--threads 2]
+    python tests/bench/bench_training.py [--steps 24]
 """
 
 import argparse
@@ -34,10 +34,8 @@ def main() -> int:
     """Measure and print; 1 when a limit is missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--threads", type=int, help="of a matrix product; all cores if left out")
-    given = parser.parse_args()
-    steps = given.steps
-    for line in prepare_process(given.threads):
+    steps = parser.parse_args().steps
+    for line in prepare_process(exact=True):
         print(line)
     findings = [row for kind in ("lora", "full") for row in compare(kind, steps)]
     for finding in findings:

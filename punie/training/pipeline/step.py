@@ -131,6 +131,7 @@ class Step:
         roles: its inputs.
         neutral: options that cannot change the output, such as a number of workers.
         computes: whether it runs MLX, so that its process is prepared for that.
+        exact: whether its process computes so that equal inputs give equal bits.
         threads: of each matrix product; None for one on each core. What writes token by token has
             small products, which gain nothing from more than one and wait for each other.
         unit: what `work` counts, if it counts anything.
@@ -143,6 +144,7 @@ class Step:
     roles: ClassVar[Mapping[str, Role]] = {}
     neutral: ClassVar[frozenset[str]] = frozenset()
     computes: ClassVar[bool] = False
+    exact: ClassVar[bool] = False
     threads: ClassVar[int | None] = None
     unit: ClassVar[str] = ""
     seeded: ClassVar[bool] = True

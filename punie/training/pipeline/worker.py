@@ -75,7 +75,7 @@ def _do(order: Order, answer: Callable[[Reply], None], stopped: Callable[[], boo
     store = Store(order.store)
     step = step_of(order.kind)
     if step.computes:
-        for line in prepare_process(step.threads):
+        for line in prepare_process(step.threads, exact=step.exact):
             print(line, file=sys.stderr)
     options: Any = step.options_type().model_validate(order.options)
     decisive = {

@@ -12,6 +12,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from punie.models.catalog import bundled_directory
 from punie.models.machine import MachineMemory
 from punie.models.mlx.library import load_model
 from punie.models.provenance import read_provenance
@@ -163,9 +164,13 @@ def _tune_elsewhere(
     *,
     recipe: dict[str, Any] = _RECIPE,
     largest: int | None = None,
+    threads: int | None = None,
 ) -> subprocess.Popen[str]:
     """Tune in another process, which prints each step and saves after each."""
+    prepare = "" if threads is None else f"prepare_process({threads}, exact=True)"
     code = f"""
+from punie.training.process import prepare_process
+{prepare}
 from pathlib import Path
 from punie.training.tuning.run import tune
 from punie.training.quantizing.options import QuantizeOptions
@@ -215,6 +220,23 @@ def test_a_killed_run_ends_with_the_same_bits(
     for name in ("adapters.safetensors", "adapter_config.json", "curve.svg", "training.json"):
         assert (out / name).read_bytes() == (tuned / name).read_bytes()
     assert [row["step"] for row in read_curve(out / "curve.jsonl")] == list(range(7))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MLX brings its own products")
+def test_two_processes_give_the_same_bits_whatever_they_were_asked_for(
+    tmp_path: Path, data: Path
+) -> None:
+    recipe = {**_RECIPE, "steps": 1, "warm_up": 0, "accumulate": 1}
+    running = [
+        _tune_elsewhere(bundled_directory(), data, tmp_path / str(n), recipe=recipe, threads=n)
+        for n in (1, 3)
+    ]
+    for process in running:
+        with process:
+            errors = process.communicate()[1]
+        assert process.returncode == 0, errors
+    first, second = ((tmp_path / each / "adapters.safetensors").read_bytes() for each in "13")
+    assert first == second
 
 
 def test_a_full_disk_is_one_sentence_and_the_last_checkpoint_stays(
