@@ -6,6 +6,7 @@ kernel after each use, so every intermediate array is paged in anew; two limits 
 """
 
 import ctypes
+import hashlib
 import os
 import shutil
 import sys
@@ -13,7 +14,15 @@ from pathlib import Path
 
 import platformdirs
 
-_FLAGS = "-O3 -march=native -ffast-math -fopenmp-simd"
+_FLAGS = (
+    "-O3 -march=native -fopenmp-simd -fno-math-errno -fno-trapping-math -fno-signed-zeros"
+    " -fassociative-math -freciprocal-math -ffinite-math-only"
+)
+"""What `-ffast-math` stands for, but not under that name.
+
+With it gcc links start-up code that makes the thread which loads a kernel flush denormal numbers to
+zero, and the threads that this one starts, but no other: results would depend on timing.
+"""
 
 # Numbers from glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
@@ -23,7 +32,7 @@ def prefer_native_kernels(cache: Path | None = None) -> str:
     """Make this process compile MLX kernels for this very machine; call before any kernel runs.
 
     The kernels go to a folder of their own, so that no other program picks up code built with
-    relaxed arithmetic.
+    relaxed arithmetic. What they compute is the same in every process.
 
     Args:
         cache: where the wrapper and the kernels are kept; the user's cache folder when left out.
@@ -34,7 +43,9 @@ def prefer_native_kernels(cache: Path | None = None) -> str:
     real = shutil.which("g++")
     if sys.platform != "linux" or real is None:
         return "kernels are built as MLX builds them"
-    folder = (cache or platformdirs.user_cache_path("punie")) / "kernels"
+    # Kernels that other flags have built stay apart.
+    flags = hashlib.sha256(_FLAGS.encode()).hexdigest()[:8]
+    folder = (cache or platformdirs.user_cache_path("punie")) / "kernels" / flags
     wrapper = folder / "bin" / "g++"
     if real == str(wrapper):
         return "kernels are built for this machine"
