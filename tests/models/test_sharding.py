@@ -4,6 +4,8 @@ import gc
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -47,6 +49,7 @@ from punie.models.sharding.machines import Machines
 from tests.models.tiny_model import build_model, save_weights
 from tests.processes import processes_of
 
+OWN_PROCESS = "PUNIE_TEST_OWN_PROCESS"
 HERE = {"ssh": "127.0.0.1", "ips": ["127.0.0.1"]}
 
 
@@ -307,7 +310,24 @@ async def generated(engine: Engine, request: GenerateRequest) -> tuple[list[int]
     raise AssertionError("a generation without an end")
 
 
+def test_the_machines_answer_in_a_process_of_its_own() -> None:
+    """A process cannot leave a ring: what it sums later would wait for machines that are gone."""
+    test = f"{__file__}::{test_two_machines_answer_as_one.__name__}"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
+    done = subprocess.run(
+        command,
+        env={**os.environ, OWN_PROCESS: "yes"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
 @pytest.mark.anyio
+@pytest.mark.skipif(OWN_PROCESS not in os.environ, reason="joins a ring: the test before runs it")
 async def test_two_machines_answer_as_one(
     engines: tuple[Engine, Engine, Machines], tmp_path: Path
 ) -> None:

@@ -186,8 +186,8 @@ def test_a_frame_that_is_too_large_ends_only_its_connection(
             bad.socket.send("x" * (64 * 1024 * 1024 + 1))
             while True:
                 bad.socket.recv(20)
-        assert closed.value.rcvd is not None
-        assert closed.value.rcvd.code == 1009
+        # Whoever still sends when the server closes may find a reset instead of its reason.
+        assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
         assert good.prompt(session) == "end_turn"
 
 
