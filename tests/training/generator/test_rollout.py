@@ -159,9 +159,10 @@ async def test_what_an_edit_brought_in_is_taken_up(tmp_path: Path) -> None:
 
 async def test_an_outcome_that_is_not_due_is_noticed(tmp_path: Path) -> None:
     project, task = posed("write")
-    done = await Conversation(
-        LocalWorkspace([tmp_path]), turn_tools((), attended=True, code_mode=False), TINY.limits
-    ).follow(task.teacher(), task.prompt)
+    workspace = LocalWorkspace([tmp_path])
+    tools = turn_tools((), attended=True, code_mode=False)
+    done = await Conversation(workspace, tools, TINY.limits).follow(task.teacher(), task.prompt)
+    await workspace.aclose()
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or str(path.relative_to(tmp_path)) in (task.wanted or {})
     assert "files" in fault_of(task, done, project, tmp_path, denied=False)
