@@ -44,6 +44,10 @@ and generated projects. Names and projects are held out from training. "Unseen w
 phrases that training never showed. In brackets: the interval that holds the true rate in 95 of 100
 such measurements (Wilson's).
 
+These scores are of the tasks that the weights were trained for. The generator has since learned to
+ask in more ways and for more tools (`symbols`, `definition`, `rename_symbol`, `run_tests`), which
+these weights do not know: they solve clearly fewer of its present tasks.
+
 | | known wording | unseen wording |
 | --- | --- | --- |
 {rows}
