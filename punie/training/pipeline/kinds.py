@@ -5,7 +5,7 @@ import importlib
 from typing import cast
 
 from punie.training.errors import TrainingError
-from punie.training.pipeline.step import GateStep, Step
+from punie.training.pipeline.step import Step
 
 _MODULES = {
     "distill": "distill",
@@ -49,8 +49,3 @@ def step_of(kind: str) -> Step:
         raise TrainingError(f"there is no kind of step {kind!r}; {cure}")
     module = importlib.import_module(f"punie.training.pipeline.steps.{_MODULES[kind]}")
     return cast(Step, module.STEP)
-
-
-def is_gate(kind: str) -> bool:
-    """Tell whether steps of a kind are gates."""
-    return isinstance(step_of(kind), GateStep)

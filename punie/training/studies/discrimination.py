@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import Field
 
-from punie.evaluation.charts import Axis, Line, line_chart
+from punie.evaluation.charts import Axis, line_chart
 from punie.models.catalog import BUNDLED_ID
 from punie.training.studies.lessons import Lesson, lesson_steps, score
-from punie.training.studies.pages import Shares, page, percent, pooled, shares, table
+from punie.training.studies.pages import Shares, page, percent, pooled, rate_line, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
 _DECIDED = "right_tool_or_rightly_none"
@@ -81,11 +81,9 @@ def _page(found: Mapping[str, Any]) -> str:
 
 def _charts(found: Mapping[str, Any]) -> dict[str, str]:
     x = [row["share"] for row in found["curve"]]
-    lines = []
-    for side, name in _SIDES.items():
-        rates = [pooled(row[side]) for row in found["curve"]]
-        low, high = [rate.low for rate in rates], [rate.high for rate in rates]
-        lines.append(Line(name, x, [rate.value for rate in rates], low, high))
+    lines = [
+        rate_line(name, x, [row[side] for row in found["curve"]]) for side, name in _SIDES.items()
+    ]
     axes = Axis("direct answers in the training data", True), Axis("decided rightly", True)
     title = "Calling a tool or answering, after the lesson"
     return {"discrimination.svg": line_chart(title, *axes, lines)}

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from punie.evaluation.charts import Line
 from punie.evaluation.intervals import Mean, Rate, mean, rate
 from punie.evaluation.outcomes import rates
 from punie.evaluation.tasks import read_outcomes
@@ -44,6 +45,13 @@ def percent(found: Rate | Mean) -> str:
 def pooled(parts: Sequence[Shares]) -> Rate:
     """Return the rate over several evaluations, of their plain rates."""
     return rate(sum(part["hits"] for part in parts), sum(part["of"] for part in parts))
+
+
+def rate_line(name: str, x: Sequence[float], parts: Sequence[Sequence[Shares]]) -> Line:
+    """Return a line of pooled rates, one for each x, with their intervals as its band."""
+    rates = [pooled(each) for each in parts]
+    low, high = [rate.low for rate in rates], [rate.high for rate in rates]
+    return Line(name, x, [rate.value for rate in rates], low, high)
 
 
 def over_seeds(parts: Sequence[Shares]) -> Mean:

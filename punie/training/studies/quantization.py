@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import Field
 
-from punie.evaluation.charts import Axis, Line, line_chart
+from punie.evaluation.charts import Axis, line_chart
 from punie.models.catalog import BUNDLED_ID
 from punie.training.studies.lessons import Lesson, lesson_steps, score
-from punie.training.studies.pages import Shares, page, percent, pooled, shares, table
+from punie.training.studies.pages import Shares, page, percent, pooled, rate_line, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
 _SOLVED = "all_tasks_solved"
@@ -98,11 +98,7 @@ def _page(found: Mapping[str, Any]) -> str:
 
 def _charts(found: Mapping[str, Any]) -> dict[str, str]:
     x = [row["bits"] for row in found["rows"]]
-    lines = []
-    for way, name in _WAYS.items():
-        rates = [pooled(row[way]) for row in found["rows"]]
-        low, high = [rate.low for rate in rates], [rate.high for rate in rates]
-        lines.append(Line(name, x, [rate.value for rate in rates], low, high))
+    lines = [rate_line(name, x, [row[way] for row in found["rows"]]) for way, name in _WAYS.items()]
     title = "Tasks with the new tool that are solved"
     axes = Axis("bits per weight, without scales"), Axis("solved", percent=True)
     return {"quantization.svg": line_chart(title, *axes, lines)}

@@ -23,6 +23,8 @@ class Pretrain(Step):
         "teacher": Role("model", required=False),
     }
     computes = True
+    # Its two workers share the cores; more threads for a product would change its last bits.
+    threads = 1
     unit = "steps"
 
     def options_type(self) -> type[BaseModel]:
