@@ -1,7 +1,11 @@
 """What holds for every test."""
 
 import gc
+import os
 import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -41,3 +45,18 @@ def pytest_collection_finish() -> None:
 def anyio_backend() -> str:
     """Run asynchronous tests on asyncio, the loop that the installed program uses."""
     return "asyncio"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def every_workspace_is_closed() -> Iterator[None]:
+    """Demand that the tests of a file leave no sandbox of this process behind.
+
+    Only a workspace that was never closed does; its language server would run on as well.
+    """
+    before = _sandbox_folders()
+    yield
+    assert _sandbox_folders() <= before, "a workspace was not closed"
+
+
+def _sandbox_folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob(f"punie-commands-{os.getpid()}-*"))

@@ -1,5 +1,6 @@
 """What teachers say: answers made from what a tool returned, and the calls they make."""
 
+import json
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -29,6 +30,21 @@ class Call:
 Teacher = Generator[Call, str, str]
 
 
+def run_code(*lines: str) -> Call:
+    """Return the call of code mode that runs some lines."""
+    return Call("run_code", {"code": "\n".join(lines)})
+
+
+def literal(value: str) -> str:
+    """Return a string as it stands in code."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def line_count(count: str | int) -> str:
+    """Return so many lines, in words."""
+    return f"{count} line{'' if str(count) == '1' else 's'}"
+
+
 def code(text: str) -> str:
     """Return the text as inline code."""
     return f"`{text}`"
@@ -54,7 +70,7 @@ def length_answer(path: str, result: str) -> str:
     numbers = [total[1]] if total else re.findall(r"^(\d+):", result, re.MULTILINE)
     if not numbers:
         return f"`{path}` is empty."
-    return f"`{path}` has {numbers[-1]} line{'' if numbers[-1] == '1' else 's'}."
+    return f"`{path}` has {line_count(numbers[-1])}."
 
 
 def listing_answer(subject: str, result: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from punie.evaluation.charts import Axis, Bar, bar_chart
 from punie.evaluation.intervals import Paired, paired
 from punie.evaluation.tasks import read_outcomes
+from punie.models.catalog import BUNDLED_ID
 from punie.training.data.dataset import open_dataset
 from punie.training.studies.lessons import score
 from punie.training.studies.pages import Shares, over_seeds, page, percent, pooled, shares, table
@@ -37,10 +38,10 @@ class DistillationOptions(BaseModel):
     """What is trained and measured.
 
     Attributes:
-        teacher: a model to take as teacher; if left out, one of 5.9 million parameters is trained.
-        teacher_examples: generated examples that it is trained on.
+        teacher: a model to take as teacher; if empty, one of 5.9 million parameters is trained.
+        teacher_examples: generated examples that it is trained on then.
         teacher_steps: its optimiser steps.
-        examples: how many of them the student gets.
+        examples: generated examples that the student gets.
         prompts: tasks without answers that the teacher tries.
         steps: the student's optimiser steps.
         hidden, layers, heads, key_value_heads, inner: the student's shape.
@@ -52,7 +53,7 @@ class DistillationOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    teacher: str = ""
+    teacher: str = BUNDLED_ID
     teacher_examples: int = Field(40_000, ge=20)
     teacher_steps: int = Field(3000, ge=1)
     examples: int = Field(2000, ge=10)
@@ -70,8 +71,6 @@ class DistillationOptions(BaseModel):
 
 
 _SMALL = {
-    "teacher": "punie-tiny",
-    "teacher_examples": 80,
     "examples": 60,
     "prompts": 12,
     "steps": 12,
@@ -85,12 +84,13 @@ _SMALL = {
 
 def _steps(options: DistillationOptions) -> StepTables:
     teacher = options.teacher or "@teacher"
+    generated = options.examples if options.teacher else options.teacher_examples
     tables: StepTables = {
         "data": {
             "kind": "generate",
             "preset": "tiny",
-            "train": options.teacher_examples,
-            "valid": max(10, min(400, options.teacher_examples // 20)),
+            "train": generated,
+            "valid": max(10, min(400, generated // 10)),
             "test": 0,
         },
         "examples": {"kind": "merge", "datasets": ["@data"], "limits": [options.examples]},

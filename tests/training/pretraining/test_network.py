@@ -20,7 +20,7 @@ from punie.training.pretraining.network import (
 )
 from punie.training.pretraining.optimizer import Rates, initial_state, orthogonal, updated
 from punie.training.pretraining.tiny_architecture import TinyShape, config
-from punie.training.pretraining.trainer import validate
+from punie.training.pretraining.validation import validate
 from tests.training.sample_conversations import SHAPE, conversations, model_folder
 
 CPU = mx.Device(mx.cpu)

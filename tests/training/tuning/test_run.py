@@ -226,7 +226,7 @@ def test_a_killed_run_ends_with_the_same_bits(
 def test_two_processes_give_the_same_bits_whatever_they_were_asked_for(
     tmp_path: Path, data: Path
 ) -> None:
-    recipe = {**_RECIPE, "steps": 1, "warm_up": 0, "accumulate": 1}
+    recipe = {**_RECIPE, "steps": 1, "warm_up": 0, "accumulate": 1, "batch": 1}
     running = [
         _tune_elsewhere(bundled_directory(), data, tmp_path / str(n), recipe=recipe, threads=n)
         for n in (1, 3)

@@ -8,31 +8,19 @@ import re
 from dataclasses import replace
 
 from punie.training.generator.answers import (
-    Call,
     Teacher,
     code,
     failure,
     joined,
+    line_count,
     listing_answer,
+    literal,
     places_answer,
+    run_code,
     with_problems,
 )
-from punie.training.generator.families.checking import UNUSED
-from punie.training.generator.packages import Package
+from punie.training.generator.families import coding_packages
 from punie.training.generator.tasks import Family, Task, TaskMaker
-
-
-def _run(*lines: str) -> Call:
-    return Call("run_code", {"code": "\n".join(lines)})
-
-
-def _text(value: str) -> str:
-    """Return a string as it stands in code."""
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _lines(count: str | int) -> str:
-    return f"{count} line{'' if str(count) == '1' else 's'}"
 
 
 def read(maker: TaskMaker) -> Task:
@@ -41,15 +29,15 @@ def read(maker: TaskMaker) -> Task:
     count = len(maker.project.files[path].splitlines())
 
     def teacher() -> Teacher:
-        result = yield _run(
-            f"text = read_file({_text(path)})",
+        result = yield run_code(
+            f"text = read_file({literal(path)})",
             'print(len(text.splitlines()), "lines")',
             "print(text)",
         )
-        return failure(result) or f"`{path}` has {_lines(result.partition(' ')[0])}."
+        return failure(result) or f"`{path}` has {line_count(result.partition(' ')[0])}."
 
     prompt = maker.say("read", path=maker.shown(path))
-    return Task("read", prompt, teacher, says=(f"`{path}` has {_lines(count)}",))
+    return Task("read", prompt, teacher, says=(f"`{path}` has {line_count(count)}",))
 
 
 def wrong_path(maker: TaskMaker) -> Task | None:
@@ -69,11 +57,11 @@ def wrong_path(maker: TaskMaker) -> Task | None:
     count = len(maker.project.files[path].splitlines())
 
     def teacher() -> Teacher:
-        result = yield _run(f"print(read_file({_text(wrong)}))")
+        result = yield run_code(f"print(read_file({literal(wrong)}))")
         if failure(result) is None:
             return f"`{wrong}` is there."
-        result = yield _run(
-            f"for path in find_files({_text(name)}):",
+        result = yield run_code(
+            f"for path in find_files({literal(name)}):",
             "    text = read_file(path)",
             '    print(len(text.splitlines()), "lines in", path)',
             "    print(text)",
@@ -81,9 +69,9 @@ def wrong_path(maker: TaskMaker) -> Task | None:
         found = re.match(r"(\d+) lines in (\S+)", result)
         if found is None:
             return failure(result) or f"There is no `{wrong}`, nor another file of that name."
-        return f"There is no `{wrong}`, but `{found[2]}` has {_lines(found[1])}."
+        return f"There is no `{wrong}`, but `{found[2]}` has {line_count(found[1])}."
 
-    says = (f"no `{wrong}`", "nor another" if missing else f"`{path}` has {_lines(count)}")
+    says = (f"no `{wrong}`", "nor another" if missing else f"`{path}` has {line_count(count)}")
     return Task("wrong_path", maker.say("read_wrong_path", path=wrong), teacher, 2, says=says)
 
 
@@ -92,7 +80,7 @@ def list_folder(maker: TaskMaker) -> Task:
     folder = maker.rng.choice(maker.project.folders)
 
     def teacher() -> Teacher:
-        result = yield _run(f"for name in list_dir({_text(folder)}):", "    print(name)")
+        result = yield run_code(f"for name in list_dir({literal(folder)}):", "    print(name)")
         return failure(result) or listing_answer(f"`{folder}`", result)
 
     return Task("list", maker.say("list", path=maker.shown(folder)), teacher)
@@ -103,8 +91,8 @@ def search(maker: TaskMaker) -> Task:
     name = maker.name()
 
     def teacher() -> Teacher:
-        result = yield _run(
-            f"for match in search({_text(name)}):",
+        result = yield run_code(
+            f"for match in search({literal(name)}):",
             '    print(match["path"] + ":" + str(match["line"]) + ":" + match["text"])',
         )
         return failure(result) or places_answer(name, result)
@@ -119,8 +107,8 @@ def value(maker: TaskMaker) -> Task | None:
     constant = maker.rng.choice(maker.project.constants)
 
     def teacher() -> Teacher:
-        result = yield _run(
-            f"for match in search({_text(constant.name + ' =')}):",
+        result = yield run_code(
+            f"for match in search({literal(constant.name + ' =')}):",
             '    print(match["path"], match["text"])',
         )
         found = re.match(r"(\S+) \w+ = (.+)", result)
@@ -146,7 +134,7 @@ def set_many(maker: TaskMaker) -> Task | None:
     names = [constant.name for constant in chosen]
 
     def teacher() -> Teacher:
-        result = yield _run(
+        result = yield run_code(
             f"for name in {json.dumps(names)}:",
             '    for match in search(name + " ="):',
             f'        edit = {{"old_text": match["text"], "new_text": name + " = {value}"}}',
@@ -167,97 +155,6 @@ def set_many(maker: TaskMaker) -> Task | None:
     return Task("set_many", prompt, teacher, 2, wanted=files)
 
 
-def count_lines(maker: TaskMaker) -> Task | None:
-    """Say how long each file of the package is, and which is the longest."""
-    if not isinstance(maker.project, Package):
-        return None
-    folder = maker.project.name
-    lengths = {
-        path: len(text.splitlines())
-        for path, text in maker.project.files.items()
-        if path.startswith(f"{folder}/")
-    }
-    longest = max(lengths.values())
-
-    def teacher() -> Teacher:
-        result = yield _run(
-            f'for path in find_files("*.py", {_text(folder)}):',
-            "    print(len(read_file(path).splitlines()), path)",
-        )
-        found = [(int(n), path) for n, path in re.findall(r"^(\d+) (\S+)$", result, re.MULTILINE)]
-        if not found:
-            return failure(result) or f"`{folder}` has no Python files."
-        most = max(found)
-        shown = joined([f"`{path}` {count}" for count, path in found])
-        return f"Lines: {shown}. The longest is `{most[1]}` with {_lines(most[0])}."
-
-    says = (f"with {_lines(longest)}", *(f"`{path}` {count}" for path, count in lengths.items()))
-    return Task("count_lines", maker.say("count_lines", path=folder), teacher, 2, says=says)
-
-
-def count_problems(maker: TaskMaker) -> Task | None:
-    """Count the linter's problems by rule, from the fields of its data."""
-    if not isinstance(maker.project, Package):
-        return None
-    folder = maker.project.name
-    paths = sorted({constant.path for constant in maker.project.constants})
-    before = {}
-    count = 0
-    for path in maker.rng.sample(paths, maker.rng.randint(1, len(paths))):
-        unused = sorted(maker.rng.sample(UNUSED, maker.rng.randint(1, 3)))
-        count += len(unused)
-        imports = "".join(f"import {name}\n" for name in unused)
-        before[path] = f"{imports}\n{maker.project.files[path]}"
-
-    def teacher() -> Teacher:
-        result = yield _run(
-            "counts = {}",
-            f"for problem in lint({_text(folder)}):",
-            '    counts[problem["rule"]] = counts.get(problem["rule"], 0) + 1',
-            "for rule, count in sorted(counts.items()):",
-            "    print(rule, count)",
-        )
-        found = re.findall(r"^(\S+) (\d+)$", result, re.MULTILINE)
-        if not found:
-            return failure(result) or f"No problems in `{folder}`."
-        return f"Problems in `{folder}`: {joined([f'{rule} {count}' for rule, count in found])}."
-
-    prompt = maker.say("count_problems", path=folder)
-    return Task("count_problems", prompt, teacher, 2, before=before, says=(f"F401 {count}",))
-
-
-def check_types(maker: TaskMaker) -> Task | None:
-    """Check a module's types and say how many errors there are and where, from their fields."""
-    if not isinstance(maker.project, Package):
-        return None
-    path = maker.rng.choice(sorted({constant.path for constant in maker.project.constants}))
-    many = maker.rng.randint(0, 3)
-    wrong = "".join(
-        f'{maker.names.snake()}_{n}: int = "{maker.names.word()}"\n' for n in range(many)
-    )
-    before = {path: f"{maker.project.files[path]}\n\n{wrong}"} if many else {}
-
-    def teacher() -> Teacher:
-        result = yield _run(
-            f"problems = check_types({_text(path)})",
-            'print(len(problems), "problems")',
-            "for problem in problems:",
-            '    print(problem["line"], problem["rule"], problem["message"])',
-        )
-        count = re.match(r"(\d+) problems", result)
-        if count is None:
-            return failure(result) or f"`{path}` was not checked."
-        if count[1] == "0":
-            return f"No problems in `{path}`."
-        rows = re.findall(r"^(\d+) (\S+) (.+)$", result.partition("\n")[2], re.MULTILINE)
-        shown = "; ".join(f"line {line}: {said} ({rule})" for line, rule, said in rows)
-        return f"`{path}` has {count[1]} problem{'' if count[1] == '1' else 's'}: {shown}."
-
-    said = f"has {many} problem{'' if many == 1 else 's'}" if many else "No problems"
-    prompt = maker.say("check_types", path=maker.shown(path))
-    return Task("check_types", prompt, teacher, 2, before=before, says=(said,))
-
-
 def definitions(maker: TaskMaker) -> Task:
     """Name what a module defines, from the fields of its symbols."""
     path = maker.rng.choice(maker.project.modules)
@@ -265,8 +162,8 @@ def definitions(maker: TaskMaker) -> Task:
     names = [name for name, at in (project.functions | project.classes).items() if at == path]
 
     def teacher() -> Teacher:
-        result = yield _run(
-            f"for symbol in symbols({_text(path)}):", '    print(symbol["kind"], symbol["name"])'
+        result = yield run_code(
+            f"for symbol in symbols({literal(path)}):", '    print(symbol["kind"], symbol["name"])'
         )
         found = re.findall(r"^(?:function|class) (\w+)$", result, re.MULTILINE)
         if not found:
@@ -277,29 +174,6 @@ def definitions(maker: TaskMaker) -> Task:
     return Task("definitions", prompt, teacher, 2, says=tuple(map(code, names)))
 
 
-def references(maker: TaskMaker) -> Task | None:
-    """Find the uses of a function, without its definition and imports."""
-    if not isinstance(maker.project, Package):
-        return None
-    function = maker.rng.choice(maker.project.typed)
-    users = (*maker.project.uses.get(function.name, ()), maker.project.test_of(function))
-
-    def teacher() -> Teacher:
-        result = yield _run(
-            f"for place in references({_text(function.name)}):",
-            '    if not place["text"].strip().startswith(("def ", "from ", "import ")):',
-            '        print(place["path"], place["line"])',
-        )
-        found = re.findall(r"^(\S+) (\d+)$", result, re.MULTILINE)
-        if not found:
-            return failure(result) or f"Nothing uses `{function.name}`."
-        shown = joined([f"`{path}` line {line}" for path, line in found])
-        return f"`{function.name}` is used in {shown}."
-
-    prompt = maker.say("references", name=function.name)
-    return Task("references", prompt, teacher, 2, says=tuple(map(code, users)))
-
-
 def run_command(maker: TaskMaker) -> Task | None:
     """Run a script and use the exit code and the output."""
     if not maker.project.scripts:
@@ -307,8 +181,8 @@ def run_command(maker: TaskMaker) -> Task | None:
     path = maker.rng.choice(maker.project.scripts)
 
     def teacher() -> Teacher:
-        result = yield _run(
-            f"done = run_command({_text('python3 ' + path)})",
+        result = yield run_code(
+            f"done = run_command({literal('python3 ' + path)})",
             'print(done["exit_code"])',
             'print(done["output"])',
         )
@@ -323,91 +197,6 @@ def run_command(maker: TaskMaker) -> Task | None:
 
     prompt = maker.say("run_script", path=maker.shown(path))
     return Task("run", prompt, teacher, says=("It printed: ",))
-
-
-def _counted_tests(paths: str) -> tuple[str, ...]:
-    return (
-        f"run = run_tests({paths})",
-        'print(run["passed"], "passed,", run["failed"], "failed")',
-        'for failure in run["failures"]:',
-        '    print(failure["id"])',
-    )
-
-
-def fix_tests(maker: TaskMaker) -> Task | None:
-    """Run the tests, read what fails, repair it and run them again: only kept if they pass."""
-    if not isinstance(maker.project, Package):
-        return None
-    package = maker.project
-    function = maker.rng.choice(package.typed)
-    text = package.files[function.path]
-    whole = function.text.replace(function.line, function.wrong)
-    broken = text.replace(function.text, whole, 1)
-    if broken.count(function.wrong) != 1 or broken == text:
-        return None
-
-    def teacher() -> Teacher:
-        result = yield _run(*_counted_tests(""))
-        failed = re.findall(r"^(\S+)::test_(\w+)$", result, re.MULTILINE)
-        if not failed:
-            return failure(result) or f"The tests ran: {result.partition(chr(10))[0]}."
-        tests, name = failed[0]
-        result = yield _run(
-            f"for place in definition({_text(name)}):",
-            '    print(place["path"])',
-            '    print(read_file(place["path"], place["line"], place["line"] + 9))',
-        )
-        path = result.partition("\n")[0]
-        if function.wrong not in result:
-            return failure(result) or f"I see no mistake in `{name}`."
-        result = yield _run(
-            f'edit = {{"old_text": {_text(function.wrong)}, "new_text": {_text(function.line)}}}',
-            f"print(edit_file({_text(path)}, [edit]))",
-            *_counted_tests(f"[{_text(tests)}]"),
-        )
-        counts = re.search(r"^(\d+ passed, 0 failed)$", result, re.MULTILINE)
-        if failure(result) is not None or counts is None:
-            return failure(result) or f"I changed `{path}`, but tests still fail."
-        return (
-            f"Fixed: `{name}` in `{path}` now has `{function.line}` in place of "
-            f"`{function.wrong}`. The tests ran: {counts[1]}."
-        )
-
-    return Task(
-        "fix_tests",
-        maker.say("fix_tests", name=package.name),
-        teacher,
-        5,
-        before={function.path: broken},
-        wanted={function.path: text},
-        says=("Fixed", " passed, 0 failed"),
-        verified="tests",
-    )
-
-
-def run_tests(maker: TaskMaker) -> Task | None:
-    """Run the tests and say which failed, from the fields of the run."""
-    if not isinstance(maker.project, Package):
-        return None
-    function = maker.rng.choice(maker.project.typed)
-    wrong = maker.rng.random() < 0.5
-    text = maker.project.files[function.path]
-    whole = function.text.replace(function.line, function.wrong)
-    before = {function.path: text.replace(function.text, whole, 1)} if wrong else {}
-
-    def teacher() -> Teacher:
-        result = yield _run(*_counted_tests(""))
-        counts, _, failed = result.partition("\n")
-        if failure(result) is not None:
-            return failure(result) or ""
-        if not failed.strip():
-            return f"The tests ran: {counts}."
-        return (
-            f"The tests ran: {counts}. Failed: {joined([code(each) for each in failed.split()])}."
-        )
-
-    says = (f"test_{function.name}`",) if wrong else (", 0 failed",)
-    return Task("run_tests", maker.say("run_tests"), teacher, before=before, says=says)
 
 
 def _in_code(family: Family) -> Family:
@@ -425,14 +214,14 @@ _FAMILIES: dict[str, Family] = {
     "code_search": search,
     "code_value": value,
     "code_set": set_many,
-    "code_count_lines": count_lines,
-    "code_count_problems": count_problems,
-    "code_check_types": check_types,
+    "code_count_lines": coding_packages.count_lines,
+    "code_count_problems": coding_packages.count_problems,
+    "code_check_types": coding_packages.check_types,
     "code_definitions": definitions,
-    "code_references": references,
+    "code_references": coding_packages.references,
     "code_run": run_command,
-    "code_run_tests": run_tests,
-    "code_fix_tests": fix_tests,
+    "code_run_tests": coding_packages.run_tests,
+    "code_fix_tests": coding_packages.fix_tests,
 }
 
 FAMILIES: dict[str, Family] = {name: _in_code(family) for name, family in _FAMILIES.items()}
