@@ -29,7 +29,7 @@ class Lesson(BaseModel):
     seeds: tuple[int, ...] = (1, 2, 3)
     examples: int = Field(800, ge=10)
     direct: float = Field(0.2, ge=0, le=1)
-    steps: int = Field(120, ge=2)
+    steps: int = Field(200, ge=2)
     learning_rate: float = Field(5e-4, gt=0)
     rank: int = Field(16, ge=1)
     tasks: int = Field(150, ge=2)
