@@ -203,10 +203,12 @@ class IdeWorkspace:
 
     async def aclose(self) -> None:
         """End every process that commands left running and give every terminal back."""
-        if self._terminals is not None:
-            await self._terminals.aclose()
-        await self._servers.aclose()
-        await self._local.aclose()
+        try:
+            if self._terminals is not None:
+                await self._terminals.aclose()
+            await self._servers.aclose()
+        finally:
+            await self._local.aclose()
 
     async def _run(
         self,

@@ -352,16 +352,20 @@ class LocalWorkspace:
         return await self._servers.of(path)
 
     async def aclose(self) -> None:
-        """End the language servers and every process group that commands left running."""
-        if self._servers is not None:
-            await self._servers.aclose()
-        groups = tuple(self._groups)
-        self._groups.clear()
-        async with anyio.create_task_group() as tasks:
-            for group in groups:
-                tasks.start_soon(end_group, group, END_GRACE_SECONDS)
-        self._background.close()
-        await anyio.to_thread.run_sync(self._sandbox.close)
+        """End the language servers and every process group that commands left running.
+
+        Cancelling does not keep it from that.
+        """
+        with anyio.CancelScope(shield=True):
+            if self._servers is not None:
+                await self._servers.aclose()
+            groups = tuple(self._groups)
+            self._groups.clear()
+            async with anyio.create_task_group() as tasks:
+                for group in groups:
+                    tasks.start_soon(end_group, group, END_GRACE_SECONDS)
+            self._background.close()
+            await anyio.to_thread.run_sync(self._sandbox.close)
 
     async def tidy(self) -> None:
         """Take away what commands needed, once nothing runs any more."""

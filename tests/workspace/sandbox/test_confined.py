@@ -330,10 +330,22 @@ async def test_a_flood_and_a_full_temporary_folder(confine: Confine) -> None:
     result = await box.run("yes | head -c 30000000; head -c 5000000 /dev/zero > /tmp/large")
     assert (result.exit_code, result.timed_out) == (0, False)
     assert result.omitted_bytes > 29_000_000
-    folders = set(Path("/tmp").glob(f"punie-commands-{os.getpid()}-*"))
+    folders = _folders()
     await box.workspace.aclose()
-    (gone,) = folders - set(Path("/tmp").glob(f"punie-commands-{os.getpid()}-*"))
-    assert not gone.exists()
+    assert len(folders - _folders()) == 1
+
+
+async def test_closing_while_cancelled_leaves_nothing(confine: Confine) -> None:
+    box = confine()
+    folders = _folders()
+    mark = f"72.{os.getpid()}"
+    with anyio.CancelScope() as scope:
+        await box.run(f"sleep {mark} & true")
+        assert _folders() > folders
+        scope.cancel()
+        await box.workspace.aclose()
+    assert _folders() == folders
+    assert processes_of(mark) == []
 
 
 async def test_many_commands_leave_no_process(confine: Confine) -> None:
@@ -364,3 +376,7 @@ async def test_background_commands_are_confined(confine: Confine) -> None:
     assert running.exit_code is None
     await box.workspace.background_output(running.id, stop=True)
     assert processes_of(mark) == []
+
+
+def _folders() -> set[Path]:
+    return set(Path("/tmp").glob(f"punie-commands-{os.getpid()}-*"))
