@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from punie.agent.events import StopReason
 from punie.evaluation.intervals import Rate, rate
+from punie.evaluation.work import Work
 from punie.tools.catalog import ALL_TOOLS
 from punie.training.data.example import Function, Message
 
@@ -30,46 +31,6 @@ class Due:
     calls: tuple[Function, ...]
     answer: str
     files: Mapping[str, bytes]
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a model did for a task.
-
-    Attributes:
-        messages: the conversation, beginning with the prompt.
-        files: the project's files afterwards, by path.
-        stop: why the turn ended.
-        malformed: how many calls it wrote that could not be read.
-        not_run: how many calls did not run: those, denied ones, and ones of no such tool.
-        cut: whether an answer was ended because it only repeated itself.
-        requests: model calls.
-        tokens: tokens that it wrote.
-        trouble: what kept it from working, such as a failed engine; "" for nothing.
-        tests: whether the project's own tests pass, where that is what counts; None elsewhere.
-    """
-
-    messages: tuple[Message, ...]
-    files: Mapping[str, bytes]
-    stop: StopReason
-    malformed: int = 0
-    not_run: int = 0
-    cut: bool = False
-    requests: int = 0
-    tokens: int = 0
-    trouble: str = ""
-    tests: bool | None = None
-
-    @property
-    def calls(self) -> tuple[Function, ...]:
-        """All calls, in order."""
-        return tuple(call.function for message in self.messages for call in message.tool_calls)
-
-    @property
-    def answer(self) -> str:
-        """What was said behind the last call."""
-        last = self.messages[-1]
-        return "" if last.role != "assistant" or last.tool_calls else last.content.strip()
 
 
 class Outcome(BaseModel):

@@ -27,7 +27,7 @@ from punie.agent.events import (
 from punie.agent.journal import PastTurns
 from punie.agent.turn import run_turn
 from punie.agent.turn_config import TurnConfig
-from punie.evaluation.outcomes import Work
+from punie.evaluation.work import Work
 from punie.models.mlx.chat.messages import MALFORMED
 from punie.tools.base import AnyTool, ReadLedger, ToolLimits
 from punie.training.data.example import Function, Message

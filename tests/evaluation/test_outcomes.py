@@ -8,7 +8,6 @@ import pytest
 from punie.evaluation.outcomes import (
     Due,
     Outcome,
-    Work,
     judge,
     names_facts,
     outcome_line,
@@ -16,6 +15,7 @@ from punie.evaluation.outcomes import (
     summarise,
     table,
 )
+from punie.evaluation.work import Work
 from punie.training.data.example import Function, Message
 
 READ = Function(name="read_file", arguments={"path": "a.py"})

@@ -17,8 +17,9 @@ import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from punie.evaluation.held_out import due_of, fast_folder, project_folder, teacher_failed
-from punie.evaluation.outcomes import Due, Work, judge, same_tests
+from punie.evaluation.outcomes import Due, judge, same_tests
 from punie.evaluation.session import Conditions, let_model_work, passes_tests
+from punie.evaluation.work import Work
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.options import engine_options

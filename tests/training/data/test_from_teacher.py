@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from punie.evaluation.held_out import due_of, project_folder, teacher_failed
-from punie.evaluation.outcomes import Due, Work
+from punie.evaluation.outcomes import Due
 from punie.evaluation.session import passes_tests
+from punie.evaluation.work import Work
 from punie.models.catalog import bundled_directory
 from punie.models.mlx.chat_format import ChatFormat
 from punie.settings import Settings, load_settings

@@ -1,0 +1,69 @@
+"""What a model did on an item: the conversation, and what it left behind."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from punie.agent.events import StopReason
+from punie.training.data.example import Function, Message
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A call that the model made, and what came of it.
+
+    `ran` is False for a call that was denied, could not be read, or is of no such tool; `result` is
+    what the model was told either way. `failed` tells that it ran and ended with an error.
+    """
+
+    call: Function
+    result: str
+    ran: bool
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a model did.
+
+    Attributes:
+        messages: the conversation, beginning with the prompt.
+        files: the project's files afterwards, by path.
+        stop: why the last turn ended.
+        executed: its calls with what came of them, in order.
+        malformed: how many calls it wrote that could not be read.
+        not_run: how many calls did not run: those, denied ones, and ones of no such tool.
+        cut: whether an answer was ended because it only repeated itself.
+        requests: model calls.
+        tokens: tokens that it wrote.
+        read_tokens: tokens that it was given and that no cache held.
+        seconds: of all turns together, without what tests took.
+        first_token_seconds: from each request to its first token, in order.
+        trouble: what kept it from working, such as a failed engine; "" for nothing.
+        tests: whether the project's own tests pass, where that was looked at; None elsewhere.
+    """
+
+    messages: tuple[Message, ...]
+    files: Mapping[str, bytes]
+    stop: StopReason
+    executed: tuple[Executed, ...] = ()
+    malformed: int = 0
+    not_run: int = 0
+    cut: bool = False
+    requests: int = 0
+    tokens: int = 0
+    read_tokens: int = 0
+    seconds: float = 0.0
+    first_token_seconds: tuple[float, ...] = ()
+    trouble: str = ""
+    tests: bool | None = None
+
+    @property
+    def calls(self) -> tuple[Function, ...]:
+        """All calls, in order."""
+        return tuple(call.function for message in self.messages for call in message.tool_calls)
+
+    @property
+    def answer(self) -> str:
+        """What was said behind the last call."""
+        last = self.messages[-1]
+        return "" if last.role != "assistant" or last.tool_calls else last.content.strip()
