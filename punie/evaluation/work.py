@@ -12,13 +12,16 @@ class Executed:
     """A call that the model made, and what came of it.
 
     `ran` is False for a call that was denied, could not be read, or is of no such tool; `result` is
-    what the model was told either way. `failed` tells that it ran and ended with an error.
+    what the model was told either way. `failed` tells that it ran and ended with an error. `inner`
+    tells that no answer holds it: the code of the model's call before it made it (or, for
+    `explore`, its helper), and `result` is what that code could read.
     """
 
     call: Function
     result: str
     ran: bool
     failed: bool
+    inner: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ class Work:
         messages: the conversation, beginning with the prompt.
         files: the project's files afterwards, by path.
         stop: why the last turn ended.
-        executed: its calls with what came of them, in order.
+        executed: its calls with what came of them, in the order in which they started; those that
+            code made follow the call of the code.
         malformed: how many calls it wrote that could not be read.
         not_run: how many calls did not run: those, denied ones, and ones of no such tool.
         cut: whether an answer was ended because it only repeated itself.
