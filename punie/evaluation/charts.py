@@ -26,6 +26,8 @@ COLOURS = ("#2f81d6", "#d9641e", "#2a9461", "#b565c9", "#b07d12", "#d4526e")
 
 _MARKS = ("o", "s", "^", "D", "v", "P")
 _SIZE = (7.2, 4.0)
+_LETTERS = 100
+"""So many letters and gaps of labels fit side by side."""
 _SETTINGS: dict[Any, object] = {
     "svg.hashsalt": "punie",
     "svg.fonttype": "none",
@@ -142,6 +144,11 @@ def bar_chart(
                 reach = [[max(0.0, bar.value - bar.low)], [max(0.0, bar.high - bar.value)]]
                 axes.errorbar([place], [bar.value], yerr=reach, ecolor=INK, capsize=3, fmt="none")
         axes.set_xticks(range(len(labels)), list(labels))
+        if sum(map(len, labels)) + 2 * len(labels) > _LETTERS:
+            # They would run into each other.
+            axes.tick_params(axis="x", labelrotation=30)
+            for label in axes.get_xticklabels():
+                label.set(horizontalalignment="right", rotation_mode="anchor")
         axes.grid(visible=False, axis="x")
         if len(series) > 1:
             axes.legend()

@@ -1,0 +1,159 @@
+"""The page itself: one file that needs nothing else, styles and a small script inside."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from punie.evaluation.charts import can_draw
+from punie.evaluation.report import figures, head
+from punie.evaluation.report.changes import Case, case_of, changes, changes_table
+from punie.evaluation.report.items import STATES, Listed, Past, item_list
+from punie.evaluation.report.markup import Content, Html, element
+from punie.evaluation.results import Result, by_kind
+from punie.evaluation.run_record import RunRecord
+from punie.evaluation.suites.catalog import SUITES
+from punie.tools.wording import count
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of `punie eval`: its record and its results, in the order of the file."""
+
+    record: RunRecord
+    results: Sequence[Result]
+
+
+def report_page(run: Run, baseline: Run | None = None) -> str:
+    """Return a run's report, against a baseline if there is one."""
+    styles = (_FOLDER / "page.css").read_text(encoding="utf-8")
+    script = (_FOLDER / "page.js").read_text(encoding="utf-8")
+    title = f"Evaluation of {run.record.model.reference}"
+    # Whatever a model wrote: nothing runs but this script, and nothing is loaded.
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    known = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="content-security-policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", Html(styles)),
+    )
+    body = element("body", *_parts(title, run, baseline), element("script", Html(script)))
+    whole = element("html", Html("\n"), known, Html("\n"), body, lang="en")
+    return f"<!doctype html>\n{whole.text}\n"
+
+
+def _parts(title: str, run: Run, baseline: Run | None) -> list[Html]:
+    suites = figures.by_suite(run.results)
+    parts = [element("header", element("h1", title), head.facts(run.record, run.results))]
+    if not run.results:
+        parts.append(element("main", element("p", "There are no results yet.")))
+        return parts
+    past: Mapping[Case, Past] = {}
+    summary: list[Content] = [element("h2", "Solved"), head.summary_table(run.record, run.results)]
+    left = sum(not result.solved.strict for result in run.results)
+    told = f"{left} of {count(len(run.results), 'try', 'tries')} not solved strictly"
+    summary.append(element("p", element("a", told, href="#items"), "; these are listed first."))
+    chart = figures.solved_chart("Solved by suite", suites)
+    if chart is not None:
+        summary.append(chart)
+    elif not can_draw():
+        summary.append(element("p", figures.NO_CHARTS, class_="hint"))
+    sections = [element("section", *summary)]
+    if baseline is not None:
+        section, past = _comparison(run, baseline)
+        sections.append(section)
+    sections += [_suite(run.record, name, results) for name, results in suites.items()]
+    sections.append(
+        element(
+            "section",
+            element("h2", "Speed and work"),
+            figures.times_table(suites),
+            figures.work_table(suites),
+        )
+    )
+    sections.append(_items(run.results, past))
+    parts.append(element("main", *sections))
+    return parts
+
+
+def _suite(record: RunRecord, name: str, results: list[Result]) -> Html:
+    parts: list[Content] = [element("h2", name)]
+    version = next((each.version for each in record.suites if each.name == name), None)
+    suite = SUITES.get(name)
+    if suite is not None and suite.version == version:
+        parts.append(element("p", suite.about))
+    kinds = by_kind(results)
+    parts.append(figures.checks_table(results))
+    if len(kinds) > 1:
+        parts.append(figures.kinds_table(results))
+    chart = figures.solved_chart(f"{name}: solved by kind", kinds)
+    tables = [figures.tries_table(results), figures.measures_table(results), chart]
+    parts += [each for each in tables if each is not None]
+    return element("section", *parts, id=head.anchor(name))
+
+
+def _comparison(run: Run, baseline: Run) -> tuple[Html, Mapping[Case, Past]]:
+    found = changes(baseline.results, run.results)
+    other = baseline.record
+    against = " ".join(
+        filter(None, [other.model.reference, (other.model.weights or "")[:12], other.id])
+    )
+    parts: list[Content] = [element("h2", "Changes"), element("p", f"The baseline is {against}.")]
+    parts += [element("p", why, class_="warning") for why in head.unlike(run.record, other)]
+    if any(change.of for change in found.values()):
+        parts.append(changes_table(found))
+    else:
+        parts.append(element("p", "The two runs have no items in common."))
+    past: dict[Case, Past] = {}
+    for change in found.values():
+        past |= dict.fromkeys(change.gained, "gained")
+        past |= dict.fromkeys(change.lost, "lost")
+    return element("section", *parts), past
+
+
+def _items(results: Sequence[Result], past: Mapping[Case, Past]) -> Html:
+    listed = [
+        Listed(result, line, past.get(case_of(result), ""))
+        for line, result in enumerate(results, 1)
+    ]
+    return element(
+        "section", element("h2", "Items"), _filters(listed, bool(past)), item_list(listed)
+    )
+
+
+def _filters(listed: Sequence[Listed], has_past: bool) -> Html:
+    """Return what narrows the list down; the script shows it, since it works only by the script."""
+    results = [each.result for each in listed]
+    states = {each.state for each in listed}
+    fields = [
+        _choice("suite", {name: name for name in figures.by_suite(results)}),
+        _choice("kind", {name: name for name in by_kind(results)}),
+        _choice("outcome", {key: text for key, text in STATES.items() if key in states}),
+    ]
+    if has_past:
+        fields.append(_choice("change", {past: past for past in ("gained", "lost")}))
+    words = element("input", type="search", name="words", autocomplete="off", spellcheck="false")
+    return element(
+        "form",
+        *fields,
+        element("label", "words ", words),
+        element("output", aria_live="polite"),
+        id="filters",
+        hidden=True,
+    )
+
+
+def _choice(name: str, values: Mapping[str, str]) -> Html:
+    options = [element("option", text, value=value) for value, text in values.items()]
+    every = element("option", "all", value="")
+    return element("label", f"{name} ", element("select", every, *options, name=name))
