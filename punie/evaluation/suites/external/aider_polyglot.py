@@ -1,0 +1,76 @@
+"""Aider's polyglot benchmark, from a checkout of it.
+
+It is a copy of 225 of the harder exercises of six of Exercism's tracks, one folder a language.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from punie.evaluation.errors import EvaluationError
+from punie.evaluation.suite import Item
+from punie.evaluation.suites.external.exercises import (
+    PRACTICE,
+    content_of,
+    read_exercise,
+    track_exercises,
+)
+from punie.evaluation.suites.external.languages import LANGUAGES, NOT_RUN
+from punie.evaluation.suites.external.two_tries import exercise_item
+from punie.evaluation.suites.external.versions import checkout_version
+
+_RULES = 1
+
+
+@dataclass(frozen=True)
+class AiderPolyglot:
+    """The exercises of all languages, named `LANGUAGE/EXERCISE` and counted by language."""
+
+    checkout: Path
+    name: str = "aider-polyglot"
+    about: str = "Aider's polyglot exercises in up to six languages, each graded by its own tests."
+
+    @cached_property
+    def version(self) -> int:
+        """The rules and the exercises as they are in the checkout."""
+        found = (
+            (name, self._folders[name], LANGUAGES.get(_language(name))) for name in self.names()
+        )
+        return checkout_version(_RULES, content_of(found))
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all exercises, language by language."""
+        return tuple(self._folders)
+
+    async def item(self, name: str, folder: Path) -> Item:
+        """Return an exercise; raise `EvaluationError` if it is broken or cannot be graded here."""
+        found = self._folders.get(name)
+        if found is None:
+            raise EvaluationError(f"{self.checkout} has no exercise {name!r}.")
+        language = _language(name)
+        if language in NOT_RUN:
+            raise EvaluationError(f"The exercise {name} is not run: {NOT_RUN[language]}.")
+        return await exercise_item(read_exercise(name, found, LANGUAGES[language]), language)
+
+    @cached_property
+    def _folders(self) -> dict[str, Path]:
+        tracks = [
+            language
+            for language in sorted({*LANGUAGES, *NOT_RUN})
+            if (self.checkout / language / PRACTICE).is_dir()
+        ]
+        if not tracks:
+            raise EvaluationError(
+                f"{self.checkout} is not a checkout for the suite {self.name}: "
+                f"it has no folder such as python/{PRACTICE}."
+            )
+        return {
+            f"{language}/{folder.name}": folder
+            for language in tracks
+            for folder in track_exercises(self.checkout / language, self.name)
+        }
+
+
+def _language(name: str) -> str:
+    return name.partition("/")[0]
