@@ -1,0 +1,71 @@
+"""What a model has seen through its calls: an answer that it did not look up earns nothing."""
+
+import re
+from collections.abc import Collection, Iterable
+
+from punie.evaluation.work import Executed, Work
+from punie.tools.catalog import ALL_TOOLS
+from punie.training.data.example import Function
+
+RUN_CODE = "run_code"
+_SHOW = frozenset(
+    {tool.name for tool in ALL_TOOLS if tool.effect in ("read", "execute")} | {RUN_CODE, "lint"}
+) - {"update_plan", "ask_user", "explore"}
+"""Tools whose results show what is in the project; those of edits show what the model wrote.
+
+What `explore` answers is words of a model; the calls that it made for that count themselves.
+"""
+_ECHO = frozenset({RUN_CODE, "run_command", "command_output"})
+"""Tools that can say what they were told, so that only what they were not told counts as seen."""
+
+
+def looked(work: Work) -> bool:
+    """Tell whether any call ran that shows something of the project."""
+    return any(True for _ in showing(work))
+
+
+def showing(work: Work) -> Iterable[Executed]:
+    """Yield the calls that ran and whose results show something of the project."""
+    for executed in work.executed:
+        if executed.ran and executed.call.name in _SHOW:
+            yield executed
+
+
+def seen(work: Work, names: Collection[str]) -> frozenset[str]:
+    """Return which of some names stand whole in the result of a call that shows the project."""
+    found: set[str] = set()
+    for executed in showing(work):
+        told = _told(executed.call)
+        for name in names:
+            if is_in(name, executed.result) and not is_in(name, told):
+                found.add(name)
+    return frozenset(found)
+
+
+def is_in(name: str, text: str) -> bool:
+    """Tell whether a name, number or phrase stands in a text, and not only within a longer one."""
+    return (
+        re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)(?!\.\d)", text) is not None
+        if name[:1].isdigit()
+        else re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
+    )
+
+
+def texts_in(value: object) -> Iterable[str]:
+    """Yield every text within the arguments of a call."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from texts_in(each)
+        case list() | tuple():
+            for each in value:
+                yield from texts_in(each)
+        case _:
+            pass
+
+
+def _told(call: Function) -> str:
+    """Return what a call could have echoed."""
+    return "\n".join(texts_in(call.arguments)) if call.name in _ECHO else ""

@@ -1,0 +1,22 @@
+"""No item of a version ever changes: a new fingerprint needs a new version."""
+
+from pathlib import Path
+
+import pytest
+
+from punie.evaluation.suites.catalog import SUITES
+from punie.evaluation.suites.listed import fingerprint
+
+pytestmark = pytest.mark.anyio
+
+FROZEN = {
+    ("protocol-search", 1): "b40447f6165496bf",
+}
+
+
+@pytest.mark.parametrize(("name", "version"), FROZEN)
+async def test_a_version_stays_as_it_is(tmp_path: Path, name: str, version: int) -> None:
+    suite = SUITES[name]
+    assert suite.version == version
+    assert len(set(suite.names())) == len(suite.names())
+    assert await fingerprint(suite, tmp_path) == FROZEN[name, version]
