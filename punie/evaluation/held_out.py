@@ -4,15 +4,17 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from punie.evaluation.outcomes import Due
-from punie.evaluation.session import CONFINED, project_files
+from punie.evaluation.outcomes import Due, verdict
+from punie.evaluation.session import CONFINED, passes_tests, project_files
+from punie.evaluation.suite import Item, Needs, Say, Verdict
+from punie.evaluation.work import Work
 from punie.training.data.example import Function
 from punie.training.errors import TrainingError
 from punie.training.generator.attaching import add_context
@@ -33,15 +35,7 @@ _AGAIN = 5
 """How often a task is drawn again whose own teacher does not do what is due."""
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a task may take: model calls, and tokens of one answer."""
-
-    requests: int
-    tokens: int
-
-
-_USUAL_NEEDS = Needs(requests=24, tokens=2_048)
+_USUAL_NEEDS = Needs(seconds=900.0)
 _NEEDS = {"tiny": Needs(requests=6, tokens=400)}
 
 
@@ -97,7 +91,8 @@ class TaskOptions(BaseModel):
     def needs(self) -> Needs:
         """What a task may take."""
         usual = _NEEDS.get(self.preset, _USUAL_NEEDS)
-        return Needs(self.max_requests or usual.requests, self.max_tokens or usual.tokens)
+        requests = self.max_requests or usual.requests
+        return Needs(requests, self.max_tokens or usual.tokens, usual.seconds)
 
     @property
     def mix(self) -> Mix:
@@ -205,6 +200,38 @@ async def due_of(task: Task, root: Path, mix: Mix) -> Due:
         await workspace.aclose()
     calls = tuple(Function(name=call.tool, arguments=call.arguments) for call in transcript.calls)
     return Due(calls, transcript.answer, project_files(root))
+
+
+def task_item(
+    name: str, project: Project, task: Task, prompt: str, due: Due, mix: Mix, needs: Needs
+) -> Item:
+    """Return a task as an item, judged by what its teacher made of it.
+
+    Only what the teacher did may run where the user would be asked.
+    """
+
+    async def judged(work: Work, root: Path) -> Verdict:
+        if task.verified == "tests":
+            work = replace(work, tests=await passes_tests(root))
+        return verdict(task.steps, due, work)
+
+    def is_due(call: Function) -> bool:
+        return call in due.calls
+
+    return Item(
+        name=name,
+        kind=task.kind,
+        actions=(Say(prompt),),
+        prepare=lambda root: project.write(root, task.before),
+        judge=judged,
+        mode="auto",
+        allows=is_due,
+        unconfined=is_due,
+        tools=offered_tools(code=task.code),
+        limits=mix.limits,
+        code=task.code,
+        needs=needs,
+    )
 
 
 async def done_by_teacher(

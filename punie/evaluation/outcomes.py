@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from punie.agent.events import StopReason
 from punie.evaluation.intervals import Rate, rate
+from punie.evaluation.results import untime
+from punie.evaluation.suite import Check, Verdict
 from punie.evaluation.work import Work
 from punie.tools.catalog import ALL_TOOLS
 from punie.training.data.example import Function, Message
@@ -18,7 +20,6 @@ from punie.training.data.example import Function, Message
 _TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 _FACT = re.compile(r"`([^`]+)`|(?<![\w.])(\d+(?:\.\d+)?)(?![\w.]*\w)")
 _PRINTED = re.compile(r": (.+)\Z", re.DOTALL)
-_SECONDS = re.compile(r"\b\d+\.\d+ ?s\b")
 _NEGATION = re.compile(
     r"\b(?:no|not|none|nothing|never|cannot|empty|fail(?:s|ed|ure)?|\w+n't)\b", re.I
 )
@@ -97,7 +98,7 @@ def judge(number: int, attempt: int, kind: str, steps: int, due: Due, work: Work
         tool_soft=not work.calls if wanted is None else bool(alike),
         arguments=None if wanted is None else first is not None and _exact(first, wanted),
         arguments_soft=None if wanted is None else any(_means(call, wanted) for call in alike),
-        solved=same_files and _untimed(work.answer) == _untimed(due.answer),
+        solved=same_files and untime(work.answer) == untime(due.answer),
         solved_soft=(same_files if work.tests is None else work.tests and same_tests(due, work))
         and names_facts(work.answer, due.answer),
         due=due.calls,
@@ -111,6 +112,48 @@ def judge(number: int, attempt: int, kind: str, steps: int, due: Due, work: Work
         trouble=work.trouble,
         messages=work.messages,
     )
+
+
+def verdict(steps: int, due: Due, work: Work) -> Verdict:
+    """Judge what a model did by what was due."""
+    first = work.calls[0] if work.calls else None
+    wanted = due.calls[0] if due.calls else None
+    alike = [call for call in work.calls if wanted and call.name == wanted.name]
+    same_files = work.files == due.files
+    right_files = same_files
+    if work.tests is not None:
+        right_files = work.tests and same_tests(due, work)
+    strict = same_files and untime(work.answer) == untime(due.answer)
+    solved = Check(strict=strict, soft=right_files and names_facts(work.answer, due.answer))
+    checks = {
+        "solved": solved,
+        "tool": Check(
+            strict=(first and first.name) == (wanted and wanted.name),
+            soft=not work.calls if wanted is None else bool(alike),
+        ),
+    }
+    if wanted is not None:
+        exact = first is not None and _exact(first, wanted)
+        meant = any(_means(call, wanted) for call in alike)
+        checks["arguments"] = Check(strict=exact, soft=meant)
+    if steps == 2:
+        checks["two_steps"] = solved
+    return Verdict(
+        checks=checks,
+        due={"calls": [call.model_dump() for call in due.calls], "answer": due.answer},
+        note="" if strict else _note(same_files, right_files, solved, work, due),
+    )
+
+
+def _note(same_files: bool, right_files: bool, solved: Check, work: Work, due: Due) -> str:
+    """Say why a task is not solved."""
+    if not right_files:
+        return "The project's tests fail." if work.tests is False else "The files are not as due."
+    if not same_files:
+        return "The files are changed in another way than is due."
+    if solved.soft:
+        return "The answer says what is due in other words."
+    return "There is no answer." if not work.answer else "The answer is not what is due."
 
 
 def same_tests(due: Due, work: Work) -> bool:
@@ -133,7 +176,7 @@ def names_facts(answer: str, due: str) -> bool:
 
     One that says that something is not so must say so too. Without facts any answer will do.
     """
-    answer, due = _untimed(answer), _untimed(due)
+    answer, due = untime(answer), untime(due)
     facts = [code or number for code, number in _FACT.findall(due)]
     facts += [printed[1] for printed in [_PRINTED.search(due)] if printed]
     if not answer or not all(_names(answer, fact) for fact in facts):
@@ -147,11 +190,6 @@ def _names(answer: str, fact: str) -> bool:
     plain = re.escape(" ".join(fact.replace("`", "").split()).rstrip("."))
     whole = rf"(?<!\w)(?<!\d\.){plain}(?!\w)(?!\.\d)"
     return re.search(whole, " ".join(answer.replace("`", "").split())) is not None
-
-
-def _untimed(text: str) -> str:
-    """Return a text without how long a program took, which is never the same twice."""
-    return _SECONDS.sub("some time", text)
 
 
 def _exact(call: Function, wanted: Function) -> bool:

@@ -1,5 +1,7 @@
 """What is kept of each item, one JSON line each, and the rates over them."""
 
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,13 @@ from punie.evaluation.suite import Check, Verdict
 from punie.training.data.example import Function, Message
 
 RESULTS = "results.jsonl"
+_OF_THE_MOMENT = {"seconds", "first_token_seconds", "read_tokens", "peak_memory"}
+_SECONDS = re.compile(r"\b\d+\.\d+ ?s\b")
+
+
+def untime(text: str) -> str:
+    """Return a text without how long a program took, which is never the same twice."""
+    return _SECONDS.sub("some time", text)
 
 
 class Result(BaseModel):
@@ -26,10 +35,10 @@ class Result(BaseModel):
         attempt: which try at it, from 0.
         verdict: how it was judged.
         stop: why the last turn ended.
-        malformed, not_run, cut, requests, tokens, read_tokens: see `Work`.
+        malformed, not_run, cut, requests, tokens, read_tokens, peak_memory: see `Work`.
         trouble: what kept the model from working or the item from being judged, in a sentence; such
             an item counts as not solved.
-        seconds, first_token_seconds: how long it took; the only fields that differ between runs.
+        seconds, first_token_seconds: how long it took.
         messages: the whole conversation.
     """
 
@@ -48,6 +57,7 @@ class Result(BaseModel):
     requests: int = 0
     tokens: int = 0
     read_tokens: int = 0
+    peak_memory: int | None = None
     trouble: str = ""
     seconds: float = 0.0
     first_token_seconds: tuple[float, ...] = ()
@@ -65,8 +75,17 @@ class Result(BaseModel):
 
     @property
     def trajectory(self) -> dict[str, Any]:
-        """What is the same whenever the same model does the same item with the same seed."""
-        return self.model_dump(mode="json", exclude={"seconds", "first_token_seconds"})
+        """What is the same whenever the same model does the same item with the same seed.
+
+        That is all but how long things took, in results of tools too, and what the engine held.
+        """
+        plain = self.model_dump(mode="json", exclude=_OF_THE_MOMENT)
+        measures = plain["verdict"]["measures"]
+        plain["verdict"]["measures"] = {
+            name: value for name, value in measures.items() if name not in _OF_THE_MOMENT
+        }
+        untimed: dict[str, Any] = json.loads(untime(json.dumps(plain, ensure_ascii=False)))
+        return untimed
 
 
 class Score(BaseModel):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from punie.agent.events import Mode
 from punie.evaluation.work import Work
-from punie.tools.base import AnyTool
+from punie.tools.base import AnyTool, ToolLimits
 from punie.training.data.example import Function
 
 
@@ -121,7 +121,9 @@ class Item:
             tests; None ends the item. Asked again after each.
         mode: the session's permission mode.
         allows: answers what is asked about; the mode decides what that is.
+        unconfined: likewise for what would run outside the sandbox, or where none works.
         tools: the tools offered in place of the product's own, if any.
+        limits: of the tools, in place of the product's own.
         code: whether the session is in code mode.
         needs: what it may take; a run can allow less.
     """
@@ -134,7 +136,9 @@ class Item:
     more: Callable[[Work, Path], Awaitable[str | None]] = say_no_more
     mode: Mode = "accept_edits"
     allows: Answerer = allow_everything
+    unconfined: Answerer = allow_nothing
     tools: Sequence[AnyTool] | None = None
+    limits: ToolLimits | None = None
     code: bool = False
     needs: Needs = field(default_factory=Needs)
 

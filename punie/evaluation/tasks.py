@@ -21,15 +21,16 @@ from punie.evaluation.held_out import (
     fast_folder,
     held_out_task,
     project_folder,
+    task_item,
 )
 from punie.evaluation.outcomes import Outcome, judge, outcome_line, summarise
-from punie.evaluation.session import Conditions, let_model_work, passes_tests
+from punie.evaluation.session import Conditions, passes_tests, work_on
 from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
 from punie.models.options import EngineOptions
 from punie.models.streaming import ModelUse, StreamingModel
 from punie.training.errors import TrainingError
-from punie.training.generator.shards import command_environment, offered_tools
+from punie.training.generator.shards import command_environment
 from punie.training.output import output_folder, write_text
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
@@ -241,17 +242,13 @@ async def _solve(
     if options.temperature:
         seed = Random(f"{options.seed}:{number}:{attempt}:sampling").randrange(2**31)
     owner = f"evaluation-{number}-{attempt}"
-    conditions = Conditions(
-        tools=offered_tools(code=task.task.code),
-        limits=options.mix.limits,
-        max_requests=options.needs.requests,
-        max_tokens=options.needs.tokens,
-        temperature=options.temperature,
-        seed=seed,
+    item = task_item(
+        str(number), task.project, task.task, task.prompt, due, options.mix, options.needs
     )
+    conditions = Conditions(temperature=options.temperature, seed=seed)
     used = model.used_by(ModelUse(owner=owner, watched=False, guided=options.guided))
     async with project_folder(task.project, folder, task.task.before) as root:
-        work = await let_model_work(used, root, task.prompt, conditions, due.calls)
+        work = await work_on(item, used, root, conditions)
         if task.task.verified == "tests":
             work = replace(work, tests=await passes_tests(root))
     return judge(number, attempt, task.task.kind, task.task.steps, due, work)

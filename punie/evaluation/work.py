@@ -42,7 +42,9 @@ class Work:
         read_tokens: tokens that it was given and that no cache held.
         seconds: of all turns together, without what tests took.
         first_token_seconds: from each request to its first token, in order.
+        peak_memory: bytes that the engine held at most since it was opened; None if unknown.
         trouble: what kept it from working, such as a failed engine; "" for nothing.
+        model_failed: whether a request ended in an error of the model or its engine.
         tests: whether the project's own tests pass, where that was looked at; None elsewhere.
     """
 
@@ -58,7 +60,9 @@ class Work:
     read_tokens: int = 0
     seconds: float = 0.0
     first_token_seconds: tuple[float, ...] = ()
+    peak_memory: int | None = None
     trouble: str = ""
+    model_failed: bool = False
     tests: bool | None = None
 
     @property
@@ -69,5 +73,7 @@ class Work:
     @property
     def answer(self) -> str:
         """What was said behind the last call."""
-        last = self.messages[-1]
-        return "" if last.role != "assistant" or last.tool_calls else last.content.strip()
+        last = self.messages[-1] if self.messages else None
+        if last is None or last.role != "assistant" or last.tool_calls:
+            return ""
+        return last.content.strip()

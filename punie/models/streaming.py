@@ -75,6 +75,11 @@ class StreamingModel(Model[Any]):
     warnings: tuple[str, ...] = ()
     """What the person should know of how it runs: sentences with a cure."""
 
+    @property
+    def peak_memory(self) -> int | None:
+        """Bytes that its engine held at most since the process began; None if it does not tell."""
+        return None
+
     def used_by(self, use: ModelUse) -> "StreamingModel":
         """Return this model as one session uses it; for most models that is no difference."""
         return self

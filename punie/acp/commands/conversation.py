@@ -1,6 +1,7 @@
 """/compact, /plan, /export and /logs: what was said so far."""
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from anyio import to_thread
 
 from punie.acp.commands.context import CommandContext, number_in
 from punie.acp.heavy import import_turn
-from punie.agent.events import Compacted, PlanChanged, PlanEntry, UsageChanged
+from punie.agent.events import PlanChanged, PlanEntry
 from punie.agent.secret_values import SecretValues
 from punie.agent.title import title_from_events
 from punie.agent.transcript import conversation_markdown
@@ -24,46 +25,39 @@ if TYPE_CHECKING:
 _LOG_LINES = 20
 _MOST_LOG_LINES = 200
 _MOST_NAMES = 1_000
-_CHARS_PER_TOKEN = 3
 
 
 async def compact(context: CommandContext) -> str:
     """Leave older results and turns out of the model's context, with a summary of the turns."""
     await to_thread.run_sync(import_turn, abandon_on_cancel=True)
-    from punie.agent.compaction import plan_on_demand
+    from punie.agent.fitting import compact_on_demand
     from punie.agent.journal import PastTurns
 
     session = context.session
     past = session.past = session.past or PastTurns()
     past.catch_up(tuple(session.events))
-    before = past.history.usage
-    done = plan_on_demand(past.history, all_turns=bool(context.arguments))
+    sum_up = partial(_summary, context)
+    done = await compact_on_demand(past.history, sum_up, all_turns=bool(context.arguments))
     if done is None:
         return "There is nothing to leave out: the model's context holds only the latest turns."
-    summary = ""
-    if done.summed_up:
-        summary = await _summary(context, past.history.messages(), done.summed_up)
-    after = done.after + len(summary) // _CHARS_PER_TOKEN
-    window = 0 if before is None else before.context_size
     with context.cancel.hold():
-        await context.emit(Compacted(dropped=done.dropped, cleared=done.cleared, summary=summary))
-        if window:
-            await context.emit(UsageChanged(context_tokens=after, context_size=window))
-    gone = []
-    if done.repeated:
+        for event in done.events:
+            await context.emit(event)
+    plan, gone = done.plan, []
+    if plan.repeated:
         again = "tool result that came again later", "tool results that came again later"
-        gone.append(count(done.repeated, *again))
-    if done.old:
-        gone.append(count(done.old, "older tool result"))
-    if done.turns:
-        gone.append(f"{count(done.turns, 'older turn')} ({count(done.dropped, 'message')})")
+        gone.append(count(plan.repeated, *again))
+    if plan.old:
+        gone.append(count(plan.old, "older tool result"))
+    if plan.turns:
+        gone.append(f"{count(plan.turns, 'older turn')} ({count(plan.dropped, 'message')})")
     size = kept = ""
-    if done.summed_up:
-        kept = " A summary stays." if summary else " The model made no summary of them."
-    if window and before is not None:
+    if plan.summed_up:
+        kept = " A summary stays." if done.summary else " The model made no summary of them."
+    if done.window:
         size = (
-            f" The context goes from about {before.context_tokens:,} to about {after:,} "
-            f"of {window:,} tokens."
+            f" The context goes from about {done.before:,} to about {done.after:,} "
+            f"of {done.window:,} tokens."
         )
     return (
         f"Left out of the model's context: {' and '.join(gone)}.{kept}{size} "

@@ -112,6 +112,11 @@ class Engine:
         return self._prefilled + (0 if running is None else running.prefilled_tokens)
 
     @property
+    def peak_memory(self) -> int:
+        """Bytes that MLX held at most since the process began."""
+        return int(mx.get_peak_memory())
+
+    @property
     def is_asleep(self) -> bool:
         """Whether the weights were released and the next request loads them again."""
         return self.directory is not None and self._scheduler is None

@@ -99,6 +99,11 @@ class MlxModel(StreamingModel):
         """The engine that runs the model, for its counters."""
         return self._engine
 
+    @property
+    def peak_memory(self) -> int:
+        """Bytes that the engine held at most."""
+        return self._engine.peak_memory
+
     def used_by(self, use: ModelUse) -> "MlxModel":
         """Return this model as one session uses it."""
         view = copy.copy(self)

@@ -4,6 +4,7 @@ The real agent with the real tools works on the tasks of the generator. The file
 that the generator's own teacher comes to on the same task are the measure.
 """
 
+import math
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -16,9 +17,16 @@ from typing import Literal, Self
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from punie.evaluation.held_out import due_of, fast_folder, project_folder, teacher_failed
+from punie.evaluation.held_out import (
+    due_of,
+    fast_folder,
+    project_folder,
+    task_item,
+    teacher_failed,
+)
 from punie.evaluation.outcomes import Due, judge, same_tests
-from punie.evaluation.session import Conditions, let_model_work, passes_tests
+from punie.evaluation.session import Conditions, passes_tests, work_on
+from punie.evaluation.suite import Needs
 from punie.evaluation.work import Work
 from punie.models.catalog import resolve_model
 from punie.models.load import close_models, open_model
@@ -309,17 +317,17 @@ class _Stage:
 
     async def _let_work(self, posed: _Posed, root: Path, due: Due, attempt: int) -> Work:
         options = self._options
+        needs = Needs(options.max_requests, options.max_tokens, seconds=math.inf)
+        name = str(posed.number)
+        item = task_item(name, posed.project, posed.task, posed.prompt, due, self._mix, needs)
         conditions = Conditions(
-            tools=offered_tools(code=posed.code),
-            limits=self._limits,
-            max_requests=options.max_requests,
-            max_tokens=options.max_tokens,
             temperature=options.temperature,
             seed=_seed(options.seed, posed.number, attempt) if options.temperature else None,
         )
         owner = f"teacher-{posed.number}-{attempt}"
         used = self._model.used_by(ModelUse(owner=owner, watched=False))
-        return await let_model_work(used, root, posed.prompt, conditions, due.calls)
+        limited = replace(item, limits=self._limits)
+        return await work_on(limited, used, root, conditions)
 
     def _example(self, posed: _Posed, work: Work) -> Example:
         return Example(
