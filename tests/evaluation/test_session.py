@@ -17,11 +17,18 @@ pytestmark = pytest.mark.anyio
 LONG = "\n".join(f"line {number} of a long file" for number in range(40))
 
 
-def scripted(*responses: dict[str, object]) -> ScriptedModel:
+Response = dict[str, object]
+
+
+def scripted(*responses: Response) -> ScriptedModel:
     return ScriptedModel(Script.model_validate_json(json.dumps({"responses": responses})))
 
 
-def call(tool: str, **arguments: object) -> dict[str, object]:
+def says(text: str, delay: float = 0) -> Response:
+    return {"text": text, "delay": delay}
+
+
+def call(tool: str, **arguments: object) -> Response:
     return {"calls": [{"tool": tool, "arguments": arguments}]}
 
 
@@ -47,15 +54,13 @@ def root(tmp_path: Path) -> Path:
     return project
 
 
-async def work(
-    root: Path, responses: Sequence[dict[str, object]], *actions: Action, **more: object
-) -> Work:
+async def work(root: Path, responses: Sequence[Response], *actions: Action, **more: object) -> Work:
     return await work_on(item(*actions, **more), scripted(*responses), root)
 
 
 async def test_calls_are_kept_with_what_came_of_them(root: Path) -> None:
     edit = call("write_file", path=str(root / "b.py"), content="y = 2\n")
-    responses = [edit, call("read_file", path="none.py"), call("sing"), {"text": "Done."}]
+    responses = [edit, call("read_file", path="none.py"), call("sing"), says("Done.")]
     done = await work(root, responses, Say("Go on"))
     assert [(each.call.name, each.ran, each.failed) for each in done.executed] == [
         ("write_file", True, False),
@@ -79,7 +84,7 @@ async def test_what_the_person_answers_decides(root: Path) -> None:
         asked.append(function)
         return False
 
-    responses = [call("write_file", path="b.py", content="y = 2\n"), {"text": "Done."}]
+    responses = [call("write_file", path="b.py", content="y = 2\n"), says("Done.")]
     done = await work(root, responses, Say("Go on"), mode="ask", allows=refuses)
     assert [function.name for function in asked] == ["write_file"]
     assert "b.py" not in done.files
@@ -95,7 +100,7 @@ async def test_nothing_leaves_the_sandbox_unless_the_item_says_so(root: Path) ->
     responses = [
         call("run_command", command=f"echo out > {mark}", unsandboxed=True),
         call("write_file", path=".git/hooks/pre-commit", content="#!/bin/sh\n"),
-        {"text": "Done."},
+        says("Done."),
     ]
     done = await work(root, responses, Say("Go on"))
     assert [each.ran for each in done.executed] == [False, False]
@@ -107,10 +112,10 @@ async def test_nothing_leaves_the_sandbox_unless_the_item_says_so(root: Path) ->
 async def test_a_conversation_is_compacted_and_reopened(root: Path) -> None:
     responses = [
         call("read_file", path="long.txt"),
-        {"text": "It is long."},
-        {"text": "Still here."},
+        says("It is long."),
+        says("Still here."),
         call("read_file", path="a.py"),
-        {"text": "One."},
+        says("One."),
     ]
     actions = (Say("Read long.txt"), Say("Are you there?"), Compact(), Reload(), Say("And a.py?"))
     model = scripted(*responses)
@@ -138,21 +143,21 @@ async def test_what_is_said_next_may_depend_on_the_work(root: Path) -> None:
         answers = [message for message in work.messages if message.role == "assistant"]
         return None if len(answers) > 2 else f"Once more: {len(answers)}"
 
-    responses = [{"text": f"answer {number}"} for number in range(9)]
+    responses = [says(f"answer {number}") for number in range(9)]
     done = await work(root, responses, Say("Go on"), more=more)
     prompts = [message.content for message in done.messages if message.role == "user"]
     assert prompts == ["Go on", "Once more: 1", "Once more: 2"]
 
 
 async def test_an_item_that_hangs_ends(root: Path) -> None:
-    slow = [call("read_file", path="a.py"), {"text": "At last", "delay": 60}]
+    slow = [call("read_file", path="a.py"), says("At last", delay=60)]
     done = await work(root, slow, Say("Go on"), needs=Needs(seconds=0.3))
     assert done.trouble == "It was not done after 0.3 seconds."
     assert done.stop == "cancelled"
     assert [each.call.name for each in done.executed] == ["read_file"]
     assert not done.model_failed
     shorter = Conditions(seconds=0.2)
-    model = scripted({"text": "At last", "delay": 60})
+    model = scripted(says("At last", delay=60))
     assert "0.2 seconds" in (await work_on(item(Say("Go on")), model, root, shorter)).trouble
 
 
