@@ -132,8 +132,8 @@ def verdict(steps: int, due: Due, work: Work) -> Verdict:
         ),
     }
     if wanted is not None:
-        exact = first is not None and _exact(first, wanted)
-        meant = any(_means(call, wanted) for call in alike)
+        exact = first is not None and is_exactly(first, wanted)
+        meant = any(means_same(call, wanted) for call in alike)
         checks["arguments"] = Check(strict=exact, soft=meant)
     if steps == 2:
         checks["two_steps"] = solved
