@@ -1,23 +1,22 @@
 """How a model did on tasks: what counts as right, strictly and softly, and the rates of it."""
 
 import json
-import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from punie.agent.events import StopReason
+from punie.evaluation.calls import is_exactly, means_same
+from punie.evaluation.facts import names
 from punie.evaluation.intervals import Rate, rate
 from punie.evaluation.results import untime
 from punie.evaluation.suite import Check, Verdict
 from punie.evaluation.work import Work
-from punie.tools.catalog import ALL_TOOLS
 from punie.training.data.example import Function, Message
 
-_TOOLS = {tool.name: tool for tool in ALL_TOOLS}
 _FACT = re.compile(r"`([^`]+)`|(?<![\w.])(\d+(?:\.\d+)?)(?![\w.]*\w)")
 _PRINTED = re.compile(r": (.+)\Z", re.DOTALL)
 _NEGATION = re.compile(
@@ -96,8 +95,8 @@ def judge(number: int, attempt: int, kind: str, steps: int, due: Due, work: Work
         prompt=work.messages[0].content,
         tool=(first and first.name) == (wanted and wanted.name),
         tool_soft=not work.calls if wanted is None else bool(alike),
-        arguments=None if wanted is None else first is not None and _exact(first, wanted),
-        arguments_soft=None if wanted is None else any(_means(call, wanted) for call in alike),
+        arguments=None if wanted is None else first is not None and is_exactly(first, wanted),
+        arguments_soft=None if wanted is None else any(means_same(call, wanted) for call in alike),
         solved=same_files and untime(work.answer) == untime(due.answer),
         solved_soft=(same_files if work.tests is None else work.tests and same_tests(due, work))
         and names_facts(work.answer, due.answer),
@@ -133,8 +132,8 @@ def verdict(steps: int, due: Due, work: Work) -> Verdict:
         ),
     }
     if wanted is not None:
-        exact = first is not None and _exact(first, wanted)
-        meant = any(_means(call, wanted) for call in alike)
+        exact = first is not None and is_exactly(first, wanted)
+        meant = any(means_same(call, wanted) for call in alike)
         checks["arguments"] = Check(strict=exact, soft=meant)
     if steps == 2:
         checks["two_steps"] = solved
@@ -179,41 +178,10 @@ def names_facts(answer: str, due: str) -> bool:
     answer, due = untime(answer), untime(due)
     facts = [code or number for code, number in _FACT.findall(due)]
     facts += [printed[1] for printed in [_PRINTED.search(due)] if printed]
-    if not answer or not all(_names(answer, fact) for fact in facts):
+    if not answer or not all(names(answer, fact) for fact in facts):
         return False
     plain, due_plain = (re.sub(r"`[^`]*`", "", text) for text in (answer, due))
     return not _NEGATION.search(due_plain) or bool(_NEGATION.search(plain))
-
-
-def _names(answer: str, fact: str) -> bool:
-    """Tell whether a fact stands in an answer, and not only within a longer word or number."""
-    plain = re.escape(" ".join(fact.replace("`", "").split()).rstrip("."))
-    whole = rf"(?<!\w)(?<!\d\.){plain}(?!\w)(?!\.\d)"
-    return re.search(whole, " ".join(answer.replace("`", "").split())) is not None
-
-
-def _exact(call: Function, wanted: Function) -> bool:
-    given = {key: value for key, value in call.arguments.items() if value is not None}
-    return bool(call.name == wanted.name and given == wanted.arguments)
-
-
-def _means(call: Function, wanted: Function) -> bool:
-    return _meaning(call) == _meaning(wanted)
-
-
-def _meaning(call: Function) -> dict[str, Any]:
-    tool = _TOOLS.get(call.name)
-    given = call.arguments
-    if tool is not None:
-        try:
-            given = tool.arguments.model_validate(call.arguments).model_dump(mode="json")
-        except ValidationError:
-            given = call.arguments
-    return {
-        key: posixpath.normpath(value) if key == "path" and isinstance(value, str) else value
-        for key, value in given.items()
-        if value is not None
-    }
 
 
 def rates(outcomes: Sequence[Outcome]) -> dict[str, Rate]:
