@@ -225,7 +225,7 @@ async def test_a_model_that_fails_at_one_item_goes_on_and_one_that_always_fails_
             raise RuntimeError("out of order")
         return usual(messages, *rest)
 
-    model.request_stream = fails_at_some  # type: ignore[method-assign]
+    model.request_stream = fails_at_some  # type: ignore[method-assign, assignment]
     results = await run_suites(model, [suite(items(3))], ONE_BY_ONE)
     assert [each.trouble for each in results] == ["", "The model failed: out of order", ""]
     broken |= {f"Is it {number}?" for number in range(3, 12)}
