@@ -2,10 +2,12 @@
 
 import ast
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from punie.evaluation.suite import Check
 from punie.evaluation.work import Executed, Work
 from punie.tools.catalog import ALL_TOOLS
+from punie.training.data.example import Function
 
 _CHANGING = frozenset(tool.name for tool in ALL_TOOLS if tool.effect == "edit")
 
@@ -129,3 +131,14 @@ def both(*checks: Check) -> Check:
 def why_not(solved: bool, *reasons: tuple[bool, str]) -> str:
     """Return the first reason whose condition does not hold; "" if the item is solved."""
     return "" if solved else next((reason for holds, reason in reasons if not holds), "")
+
+
+@dataclass(frozen=True)
+class OnlyThese:
+    """Allows these calls and no other."""
+
+    calls: tuple[Function, ...]
+
+    def __call__(self, call: Function) -> bool:
+        """Tell whether the person allows this call once."""
+        return call in self.calls
