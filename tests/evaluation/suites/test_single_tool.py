@@ -1,6 +1,7 @@
 """One call is right by its tool, its arguments and what comes of it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_every_tool_has_three_items_or_more() -> None:
         assert written.change.of(written.project) != written.project or not written.change
 
 
-def find(**more: object) -> Executed:
+def find(**more: Any) -> Executed:
     return ran("search", "parcels/pricing.py:7:KILO_FEE = 0.65", pattern="KILO_FEE", **more)
 
 
