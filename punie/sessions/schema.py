@@ -1,8 +1,8 @@
 """The tables of the session store and the steps that bring an older file up to date."""
 
-import sqlite3
+from punie.database import Migrations
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+MIGRATIONS: Migrations = (
     (
         """
         CREATE TABLE sessions (
@@ -27,37 +27,3 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
     ),
 )
-"""One entry per version, oldest first; entries that were released are never changed."""
-
-
-class NewerSchemaError(Exception):
-    """The file was written by a newer program."""
-
-
-def migrate(
-    connection: sqlite3.Connection, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS
-) -> None:
-    """Apply the steps that are missing, all or none; several processes may try at once.
-
-    Raises `NewerSchemaError` if the file is ahead of the program, and `sqlite3.Error`.
-    """
-    if _version(connection) == len(migrations):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        version = _version(connection)
-        if version > len(migrations):
-            raise NewerSchemaError
-        for statements in migrations[version:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(migrations)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])

@@ -4,35 +4,27 @@ What `append` has acknowledged is there after the process was killed at any poin
 the whole machine may lose the last moments.
 """
 
-import fcntl
 import json
-import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from punie.sessions.schema import NewerSchemaError, migrate
+from punie.database import Database
+from punie.sessions.schema import MIGRATIONS
 
 Result = TypeVar("Result")
-
-_BUSY_SECONDS = 10.0
-_BUSY_STEP_SECONDS = 0.01
 
 
 class StoreError(Exception):
     """Sessions could not be saved or read; the message is one sentence for the person."""
-
-
-class _Damaged(Exception):  # noqa: N818 - never leaves this module
-    """The file is not a database, or a broken one."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +57,7 @@ class SessionStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._database = Database(path, "session history", MIGRATIONS, StoreError)
         self._one_thread = anyio.CapacityLimiter(1)
 
     async def create(self, session_id: str, cwd: str, meta: dict[str, Any]) -> None:
@@ -204,104 +194,19 @@ class SessionStore:
 
     async def close(self) -> None:
         """Close the file; the store opens it again if it is used again."""
-        await anyio.to_thread.run_sync(self._disconnect, limiter=self._one_thread)
+        await anyio.to_thread.run_sync(self._database.close, limiter=self._one_thread)
 
     async def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        # Not abandoned on cancel: what was begun is finished, so that no one is told less than
-        # the file holds.
-        return await anyio.to_thread.run_sync(self._work, work, True, limiter=self._one_thread)
+        return await self._work(work, writes=True)
 
     async def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        return await anyio.to_thread.run_sync(self._work, work, False, limiter=self._one_thread)
+        return await self._work(work, writes=False)
 
-    def _work(self, work: Callable[[sqlite3.Connection], Result], writes: bool) -> Result:
-        try:
-            with self._reported():
-                db = self._connect()
-                with _transaction(db, writes=writes):
-                    return work(db)
-        except _Damaged as error:
-            self._disconnect()
-            raise StoreError(self._set_aside()) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._connection is not None and self._file != _identity(self._path):
-            # Deleted, or set aside by another process: what went there now would be lost.
-            self._disconnect()
-        if self._connection is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # The history holds source code: for the owner only.
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            connection = _open(self._path)
-            try:
-                _write_ahead(connection)
-                connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute("PRAGMA foreign_keys = ON")
-                migrate(connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-            self._file = _identity(self._path)
-        return self._connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
-
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        """Say every trouble with the file in one sentence."""
-        try:
-            yield
-        except NewerSchemaError as error:
-            raise StoreError(
-                f"The session history {self._path} was written by a newer Punie; "
-                "update Punie to read it."
-            ) from error
-        except sqlite3.Error as error:
-            if _is_damage(error):
-                raise _Damaged from error
-            raise StoreError(self._explain(error)) from error
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"The session history {self._path} cannot be used: {_reason(error)}."
-            ) from error
-
-    def _explain(self, error: sqlite3.Error) -> str:
-        match _code(error):
-            case sqlite3.SQLITE_FULL:
-                return f"The session history {self._path} cannot be saved: the disk is full."
-            case sqlite3.SQLITE_READONLY:
-                return f"The session history {self._path} cannot be saved: it is read-only."
-            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-                return f"The session history {self._path} is locked by another program."
-            case _:
-                return f"The session history {self._path} cannot be used: {error}."
-
-    def _set_aside(self) -> str:
-        """Move a damaged file out of the way and return the sentence that tells of it."""
-        try:
-            with self._path.with_name(self._path.name + ".lock").open("a") as lock:
-                # Another process may have done it a moment ago; the new file is then sound.
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if _is_sound(self._path):
-                    return f"The session history {self._path} was damaged and begun anew."
-                number = 1
-                while (
-                    aside := self._path.with_name(f"{self._path.name}.corrupt-{number}")
-                ).exists():
-                    number += 1
-                for suffix in ("-wal", "-shm"):
-                    with suppress(FileNotFoundError):
-                        Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
-                self._path.rename(aside)
-        except OSError as error:
-            return f"The session history {self._path} is damaged and stays: {_reason(error)}."
-        return (
-            f"The session history was damaged; it was set aside as {aside} and a new one is begun."
+    async def _work(self, work: Callable[[sqlite3.Connection], Result], *, writes: bool) -> Result:
+        # Not abandoned on cancel: what was begun is finished, so that no one is told less than
+        # the file holds.
+        return await anyio.to_thread.run_sync(
+            partial(self._database.work, work, writes=writes), limiter=self._one_thread
         )
 
 
@@ -324,71 +229,3 @@ def _record(row: tuple[Any, ...]) -> SessionRecord:
         (updated, number),
         bool(prompted),
     )
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    # Transactions are written out by hand; the store lets one thread in at a time.
-    return sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
-
-
-def _write_ahead(db: sqlite3.Connection) -> None:
-    # SQLite does not wait by itself when another process is about to do the same.
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(_BUSY_STEP_SECONDS)
-        else:
-            return
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection, *, writes: bool) -> Iterator[None]:
-    # A transaction that writes takes its lock at once, where waiting for it is still possible.
-    db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-        raise
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _is_sound(path: Path) -> bool:
-    if not path.exists():
-        return True
-    try:
-        with closing(_open(path)) as db:
-            return bool(db.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
-    except sqlite3.Error as error:
-        return not _is_damage(error)
-
-
-def _code(error: sqlite3.Error) -> int | None:
-    extended: int | None = getattr(error, "sqlite_errorcode", None)
-    return None if extended is None else extended & 0xFF
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error)

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from punie.sessions import schema
+from punie.database import migrate
+from punie.sessions.schema import MIGRATIONS
 from punie.sessions.store import SessionStore, StoreError
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +27,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SessionStore]:
 
 
 def only_database(store: SessionStore) -> Path:
-    return store._path
+    return store._database.path
 
 
 async def test_events_come_back_in_order(store: SessionStore) -> None:
@@ -176,7 +177,7 @@ async def test_damage_seen_by_two_stores_costs_no_new_history(tmp_path: Path) ->
         await one.list()
     await one.create("a", "/project", {})
     await one.append("a", "text", "kept")
-    assert "anew" in two._set_aside()
+    assert "anew" in two._database._set_aside()
     assert await two.events("a") == ["kept"]
     await one.close()
     await two.close()
@@ -193,8 +194,8 @@ async def test_unusable_folder_is_one_sentence(tmp_path: Path) -> None:
 async def test_read_only_file_is_one_sentence(store: SessionStore) -> None:
     await store.create("a", "/project", {})
     # The pragma makes SQLite refuse to write just as a read-only disk does, for root too.
-    assert store._connection is not None
-    store._connection.execute("PRAGMA query_only = ON")
+    assert store._database._connection is not None
+    store._database._connection.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreError, match="read-only"):
         await store.append("a", "text", "{}")
     assert await store.events("a") == []
@@ -250,17 +251,17 @@ async def test_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_migrations_run_in_order_and_all_or_none(tmp_path: Path) -> None:
     path = tmp_path / "sessions.sqlite3"
     db = sqlite3.connect(path, isolation_level=None)
-    schema.migrate(db)
-    schema.migrate(db)
+    migrate(db, MIGRATIONS)
+    migrate(db, MIGRATIONS)
     step = ("ALTER TABLE sessions ADD COLUMN pinned INTEGER",)
     with pytest.raises(sqlite3.OperationalError):
-        schema.migrate(db, (*schema.MIGRATIONS, step, ("CREATE NONSENSE",)))
+        migrate(db, (*MIGRATIONS, step, ("CREATE NONSENSE",)))
     columns = [row[1] for row in db.execute("PRAGMA table_info(sessions)")]
     assert "pinned" not in columns
-    schema.migrate(db, (*schema.MIGRATIONS, step))
+    migrate(db, (*MIGRATIONS, step))
     columns = [row[1] for row in db.execute("PRAGMA table_info(sessions)")]
     assert "pinned" in columns
-    assert db.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS) + 1,)
+    assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
     db.close()
 
 
