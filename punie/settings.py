@@ -193,6 +193,11 @@ class Settings(BaseModel):
         """The database of all sessions."""
         return self.state_dir / "sessions.sqlite3"
 
+    @property
+    def tracker_file(self) -> Path:
+        """The database of all evaluations."""
+        return self.state_dir / "evaluation.sqlite3"
+
     def checkpoints_folder(self, session_id: str) -> Path:
         """Return the folder of what a session's changes replaced; any text may be its id."""
         name = session_id

@@ -44,6 +44,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("draft", "punie.cli.draft", "Make and measure draft models."),
     Command("pipeline", "punie.cli.pipeline", "Train models by recipes, gates included."),
     Command("study", "punie.cli.study", "Run an experiment on the bundled model, with a page."),
+    Command("track", "punie.cli.track", "Keep the runs of evaluations, and compare them."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),
     Command("undo", "punie.cli.undo", "Take back what the last turns did to files."),
     Command("redo", "punie.cli.redo", "Bring back what was taken back."),

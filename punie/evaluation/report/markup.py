@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -45,14 +45,29 @@ def joined(content: Iterable[Content]) -> Html:
 
 
 def table(
-    caption: str, head: Iterable[str], rows: Iterable[Iterable[Content]], *, note: str = ""
+    caption: str,
+    head: Iterable[str],
+    rows: Iterable[Iterable[Content]],
+    *,
+    note: str = "",
+    words: Collection[int] = (),
 ) -> Html:
-    """Return a table whose first column names the rows; cells of figures stand to the right."""
-    names = [element("th", name, scope="col") for name in head]
+    """Return a table whose first column names the rows; cells of figures stand to the right.
+
+    The columns whose numbers are in `words` hold words, which stand to the left.
+    """
+    columns = list(head)
+    sides = ["words" if at in words else None for at in range(len(columns))]
+    names = [
+        element("th", name, scope="col", class_=side)
+        for name, side in zip(columns, sides, strict=True)
+    ]
     lines = []
     for row in rows:
         first, *others = row
-        cells = [element("td", each) for each in others]
+        cells = [
+            element("td", each, class_=side) for each, side in zip(others, sides[1:], strict=True)
+        ]
         lines.append(element("tr", element("th", first, scope="row"), *cells))
     body = [
         element("caption", caption),

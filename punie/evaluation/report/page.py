@@ -1,14 +1,13 @@
 """The page itself: one file that needs nothing else, styles and a small script inside."""
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from punie.evaluation.charts import can_draw
 from punie.evaluation.report import figures, head
 from punie.evaluation.report.changes import Case, case_of, changes, changes_table
+from punie.evaluation.report.document import document
 from punie.evaluation.report.items import STATES, Listed, Past, item_list
 from punie.evaluation.report.markup import Content, Html, element
 from punie.evaluation.results import Result, by_kind
@@ -29,27 +28,9 @@ class Run:
 
 def report_page(run: Run, baseline: Run | None = None) -> str:
     """Return a run's report, against a baseline if there is one."""
-    styles = (_FOLDER / "page.css").read_text(encoding="utf-8")
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
     title = f"Evaluation of {run.record.model.reference}"
-    # Whatever a model wrote: nothing runs but this script, and nothing is loaded.
-    digest = b64encode(sha256(script.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-    known = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="content-security-policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", Html(styles)),
-    )
-    body = element("body", *_parts(title, run, baseline), element("script", Html(script)))
-    whole = element("html", Html("\n"), known, Html("\n"), body, lang="en")
-    return f"<!doctype html>\n{whole.text}\n"
+    return document(title, _parts(title, run, baseline), script)
 
 
 def _parts(title: str, run: Run, baseline: Run | None) -> list[Html]:

@@ -1,0 +1,117 @@
+"""How one figure of one model went over time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from punie.evaluation.charts import Axis, Line, line_chart
+from punie.evaluation.errors import EvaluationError
+from punie.evaluation.intervals import Rate
+from punie.evaluation.tracker.store import ALL_KINDS, ScoreKey, TrackedRun
+from punie.evaluation.tracker.tables import Table
+from punie.evaluation.tracker.views import INTERVALS, model_name, moment, share
+
+_WIDTH = 40
+_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run's rate in a suite of a version."""
+
+    run: str
+    started: datetime
+    weights: str
+    suite: str
+    version: int
+    rate: Rate
+
+
+def history(
+    runs: Iterable[TrackedRun],
+    model: str,
+    suite: str | None = None,
+    check: str = "solved",
+    kind: str = ALL_KINDS,
+    *,
+    soft: bool = False,
+) -> list[Point]:
+    """Return the rates of a model's runs, suite by suite, oldest first.
+
+    Raises:
+        EvaluationError: there is none with such a suite, kind or check.
+    """
+    runs = [run for run in runs if run.record.model.reference == model]
+    if not runs:
+        raise EvaluationError(f"There is no run of {model!r}; `punie track list` shows all.")
+    found = [
+        Point(
+            run.record.id,
+            run.record.started,
+            run.record.model.weights or "",
+            one.name,
+            one.version,
+            score.soft if soft else score.strict,
+        )
+        for run in runs
+        for one in run.record.suites
+        if suite in (None, one.name)
+        and (score := run.scores.get(ScoreKey(one.name, kind, check))) is not None
+    ]
+    if not found:
+        told = [f"the check {check!r}", f"the kind {kind!r}" if kind else ""]
+        raise EvaluationError(
+            f"No run of {model} has {' and '.join(filter(None, told))} in "
+            f"{'any suite' if suite is None else 'the suite ' + repr(suite)}; `punie track show` "
+            "lists what a run has."
+        )
+    return sorted(found, key=lambda point: (point.suite, point.started, point.run))
+
+
+def history_table(model: str, points: Sequence[Point], check: str) -> Table:
+    """Return the points as a table with a small chart in its last column."""
+    rows = [
+        (
+            f"{point.suite} {point.version}",
+            moment(point.started),
+            point.run,
+            point.weights[:12],
+            share(point.rate),
+            str(point.rate.of),
+            _interval_drawn(point.rate),
+        )
+        for point in points
+    ]
+    head = ("suite", "started", "run", "weights", check, "tries", "0 %".ljust(_WIDTH - 5) + "100 %")
+    return Table(f"{model_name(model)}: {check} over time", head, tuple(rows), INTERVALS)
+
+
+def _interval_drawn(found: Rate) -> str:
+    """Return a line from 0 to 1 with the interval and the rate in it."""
+    low, at, high = (round(value * (_WIDTH - 1)) for value in (found.low, found.value, found.high))
+    cells = ["·"] * _WIDTH
+    cells[low : high + 1] = "━" * (high + 1 - low)
+    cells[at] = "●"
+    return "".join(cells)
+
+
+def history_chart(title: str, points: Sequence[Point]) -> str:
+    """Draw the rates over time, one line for each version of each suite; return the SVG.
+
+    Raises `TrainingError` if matplotlib is not installed.
+    """
+    first = min(point.started for point in points)
+    lines = []
+    for name in dict.fromkeys((point.suite, point.version) for point in points):
+        some = [point for point in points if (point.suite, point.version) == name]
+        lines.append(
+            Line(
+                f"{name[0]} {name[1]}",
+                [(point.started - first).total_seconds() / _DAY for point in some],
+                [point.rate.value for point in some],
+                [point.rate.low for point in some],
+                [point.rate.high for point in some],
+            )
+        )
+    days = Axis(f"days since {moment(first)} UTC")
+    return line_chart(title, days, Axis("share", percent=True), lines)

@@ -1,0 +1,78 @@
+"""Runs and comparisons as plain data, for programs."""
+
+from dataclasses import asdict
+from typing import Any
+
+from punie.evaluation.intervals import Rate
+from punie.evaluation.results import Score
+from punie.evaluation.tracker.comparing import Change, Comparison
+from punie.evaluation.tracker.history import Point
+from punie.evaluation.tracker.store import TrackedRun
+
+
+def run_data(run: TrackedRun) -> dict[str, Any]:
+    """Return a run's record with its scores; the kind "" is all kinds together."""
+    scores = [
+        {"suite": key.suite, "kind": key.kind, "check": key.check, **_score(score)}
+        for key, score in run.scores.items()
+    ]
+    return {**run.record.model_dump(mode="json"), "scores": scores}
+
+
+def point_data(point: Point) -> dict[str, Any]:
+    """Return a run's place in a history."""
+    return {
+        "run": point.run,
+        "started": point.started.isoformat(),
+        "weights": point.weights,
+        "suite": point.suite,
+        "version": point.version,
+        **_rate(point.rate),
+    }
+
+
+def comparison_data(found: Comparison) -> dict[str, Any]:
+    """Return a comparison; the suite "" is all suites together."""
+    return {
+        "before": found.before.id,
+        "after": found.after.id,
+        "check": found.check,
+        "soft": found.soft,
+        "regressions": list(found.regressions),
+        "overall": _change(found.overall),
+        "suites": [_change(one) for one in found.suites],
+        "kinds": [_change(one) for one in found.kinds],
+        "ratios": {name: asdict(one) | {"ratio": one.value} for name, one in found.ratios.items()},
+        "warnings": list(found.warnings),
+    }
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "suite": change.suite,
+        "kind": change.kind,
+        "before": _rate(change.before),
+        "after": _rate(change.after),
+        "difference": change.paired.difference,
+        "low": change.paired.low,
+        "high": change.paired.high,
+        "p": change.p,
+        "is_worse": change.is_worse,
+        "is_better": change.is_better,
+        "gained": list(change.gained),
+        "lost": list(change.lost),
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {"strict": _rate(score.strict), "soft": _rate(score.soft)}
+
+
+def _rate(found: Rate) -> dict[str, Any]:
+    return {
+        "rate": found.value,
+        "low": found.low,
+        "high": found.high,
+        "hits": found.hits,
+        "of": found.of,
+    }

@@ -1,0 +1,367 @@
+"""What runs, comparisons and reported rows look like as tables and lines."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import PurePath
+
+from punie.evaluation.intervals import Rate, rate
+from punie.evaluation.report.figures import figure, seconds
+from punie.evaluation.run_record import MachineRecord, RunRecord
+from punie.evaluation.tracker.comparing import Change, Comparison
+from punie.evaluation.tracker.reported import AS_REPORTED, Reported
+from punie.evaluation.tracker.store import ALL_KINDS, SOLVED, TrackedRun
+from punie.evaluation.tracker.tables import NOTHING, Table, as_text
+
+INTERVALS = "In brackets: what holds the true share in 95 of 100 experiments (Wilson's interval)."
+_HASH = 12
+_GB = 1e9
+
+
+def share(found: Rate | None) -> str:
+    """Return a rate with its interval."""
+    if found is None or not found.of:
+        return NOTHING
+    return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+
+
+def model_name(reference: str) -> str:
+    """Return how a model is called where others read it: of a folder only the last part."""
+    is_path = reference.startswith(("/", "~", "./", "../"))
+    return (PurePath(reference).name or reference) if is_path else reference
+
+
+def machine_name(machine: MachineRecord) -> str:
+    """Return a machine in a few words."""
+    parts = [
+        machine.processor,
+        f"{machine.cores} cores",
+        gigabytes(machine.memory),
+        machine.system,
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def gigabytes(size: int | None) -> str:
+    """Return a size in thousands of millions of bytes."""
+    return NOTHING if size is None else f"{size / _GB:.3g} GB"
+
+
+def moment(when: datetime) -> str:
+    """Return a time to the minute, in UTC."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def solved_in_all(run: TrackedRun) -> Rate:
+    """Return how much was strictly solved in all suites together."""
+    found = [run.solved(suite.name).strict for suite in run.record.suites]
+    return rate(sum(each.hits for each in found), sum(each.of for each in found))
+
+
+def list_lines(run: TrackedRun) -> list[str]:
+    """Return a run in two lines."""
+    record = run.record
+    suites = [f"{suite.name} {suite.version}" for suite in record.suites]
+    named = ", ".join(suites) if len(suites) <= 3 else f"{len(suites)} suites"
+    figures = [
+        f"solved {solved_in_all(run)}",
+        "" if record.latency is None else f"{seconds(record.latency.p50)} an item",
+        "" if record.tokens_per_second is None else f"{record.tokens_per_second:.3g} tokens/s",
+        "" if record.peak_memory is None else gigabytes(record.peak_memory),
+    ]
+    return [
+        f"{record.id}  {moment(record.started)}  {record.model.reference}  {named}",
+        "    " + ", ".join(filter(None, figures)),
+    ]
+
+
+def facts(record: RunRecord) -> list[tuple[str, str]]:
+    """Return what is known of a run beside its scores, as names and values."""
+    model = record.model
+    found = [
+        ("model", model.reference),
+        ("weights", model.weights or ""),
+        ("quantisation", model.quantisation or ""),
+        ("adapter", model.adapter or ""),
+        ("recipe", model.recipe),
+        ("machine", machine_name(record.machine)),
+        ("options", ", ".join(f"{key} = {value}" for key, value in record.options.items())),
+        ("Punie", f"{record.punie} {record.revision}".strip()),
+        ("started", f"{moment(record.started)} UTC"),
+        ("worked for", seconds(record.seconds)),
+        ("item", _spread(record, "latency")),
+        ("first token", _spread(record, "first_token")),
+        (
+            "speed",
+            ""
+            if record.tokens_per_second is None
+            else f"{record.tokens_per_second:.4g} tokens/s, all sessions together",
+        ),
+        (
+            "memory",
+            "" if record.peak_memory is None else f"{gigabytes(record.peak_memory)} at most",
+        ),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def _spread(record: RunRecord, name: str) -> str:
+    found = record.latency if name == "latency" else record.first_token
+    if found is None:
+        return ""
+    return (
+        f"{seconds(found.p50)} in the median, {seconds(found.p90)} at 90 %, "
+        f"{seconds(found.p99)} at 99 %, {found.of} of them"
+    )
+
+
+def scores_table(run: TrackedRun) -> Table:
+    """Return all scores of a run."""
+    versions = {suite.name: suite.version for suite in run.record.suites}
+    rows = [
+        (
+            f"{key.suite} {versions[key.suite]}",
+            key.kind or "all",
+            key.check,
+            share(score.strict),
+            share(score.soft),
+            str(score.strict.of),
+        )
+        for key, score in run.scores.items()
+    ]
+    head = ("suite", "kind", "check", "strict", "soft", "tries")
+    return Table(f"Scores of {run.record.id}", head, tuple(rows), INTERVALS)
+
+
+def runs_table(runs: Iterable[TrackedRun]) -> Table:
+    """Return what runs were of."""
+    rows = [
+        (
+            run.record.id,
+            model_name(run.record.model.reference),
+            share(solved_in_all(run)),
+            run.record.model.quantisation or "",
+            (run.record.model.weights or "")[:_HASH],
+            (run.record.model.adapter or "")[:_HASH],
+            model_name(run.record.model.recipe),
+            machine_name(run.record.machine),
+            f"{run.record.punie} {run.record.revision}".strip(),
+        )
+        for run in runs
+    ]
+    head = (
+        "run",
+        "model",
+        "solved in all its suites",
+        "quantisation",
+        "weights",
+        "adapter",
+        "recipe",
+        "machine",
+        "Punie",
+    )
+    return Table("Runs", head, tuple(rows), INTERVALS)
+
+
+def speeds_table(runs: Iterable[TrackedRun]) -> Table:
+    """Return how fast and how large runs were."""
+    rows = [
+        (run.record.id, model_name(run.record.model.reference), *_speeds(run.record))
+        for run in runs
+    ]
+    head = (
+        "run",
+        "model",
+        "an item",
+        "90 % of items",
+        "99 % of items",
+        "first token",
+        "tokens/s",
+        "memory",
+    )
+    note = (
+        "Times are medians where nothing else is said. Tokens per second are those of all sessions "
+        "that ran at once."
+    )
+    return Table("Speed and memory", head, tuple(rows), note)
+
+
+def _speeds(record: RunRecord) -> tuple[str, ...]:
+    latency, first = record.latency, record.first_token
+    return (
+        *(
+            (NOTHING, NOTHING, NOTHING)
+            if latency is None
+            else tuple(map(seconds, (latency.p50, latency.p90, latency.p99)))
+        ),
+        NOTHING if first is None else seconds(first.p50),
+        NOTHING if record.tokens_per_second is None else figure(record.tokens_per_second),
+        gigabytes(record.peak_memory),
+    )
+
+
+def suite_table(suite: str, runs: Iterable[TrackedRun], check: str = SOLVED) -> Table:
+    """Return how a suite came out in each run that has it."""
+    rows = [
+        (
+            run.record.id,
+            model_name(run.record.model.reference),
+            run.record.model.quantisation or "",
+            str(version),
+            share(score.strict),
+            share(score.soft),
+            str(score.strict.of),
+        )
+        for run in runs
+        for name, version in ((one.name, one.version) for one in run.record.suites)
+        for key, score in run.scores.items()
+        if name == suite and (key.suite, key.kind, key.check) == (suite, ALL_KINDS, check)
+    ]
+    head = ("run", "model", "quantisation", "version", "strict", "soft", "tries")
+    return Table("Measured by punie eval", head, tuple(rows), INTERVALS)
+
+
+def reported_tables(rows: Iterable[Reported]) -> list[Table]:
+    """Return rows that others published, marked as such, one table for each of their benchmarks."""
+    parts: dict[tuple[str, ...], list[Reported]] = {}
+    for row in rows:
+        parts.setdefault((row.source, row.machine, row.benchmark, row.measured), []).append(row)
+    return [_reported_table(some) for some in parts.values()]
+
+
+def _reported_table(rows: Sequence[Reported]) -> Table:
+    shown = [
+        (
+            row.model,
+            row.condition,
+            "" if row.date is None else row.date.isoformat(),
+            _right(row),
+            "" if row.soft_hits is None or row.of is None else f"{row.soft_hits} of {row.of}",
+            _seconds(row.load_seconds),
+            _seconds(row.first_seconds),
+            _seconds(row.seconds),
+            "" if row.gigabytes is None else f"{row.gigabytes:g} GB",
+            "" if row.calls is None else str(row.calls),
+            row.standing,
+            row.note,
+        )
+        for row in rows
+    ]
+    head = (
+        "model",
+        "condition",
+        "date",
+        "right",
+        "softly right",
+        "to load",
+        "first query",
+        "a query",
+        "memory",
+        "calls",
+        "standing",
+        "note",
+    )
+    one = rows[0]
+    note = f"{AS_REPORTED.capitalize()}, not measured by Punie. What it measured: {one.measured}"
+    caption = f"{AS_REPORTED.capitalize()}: {one.benchmark} ({one.source}, {one.machine})"
+    return Table(caption, head, tuple(shown), note)
+
+
+def _right(row: Reported) -> str:
+    if row.share is not None:
+        return f"{row.share:.1%}"
+    found = row.right
+    if found is None:
+        return NOTHING
+    return f"{found.hits} of {found.of} ({found.low:.0%} to {found.high:.0%})"
+
+
+def _seconds(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:g} s"
+
+
+def comparison_lines(found: Comparison, most: int) -> list[str]:
+    """Return a comparison as lines, with at most so many of the gained and of the lost items."""
+    lines = [
+        f"first   {found.before.id}  {found.before.model.reference}",
+        f"second  {found.after.id}  {found.after.model.reference}",
+        *(f"note: {warning}" for warning in found.warnings),
+        "",
+        as_text(changes_table(found)),
+    ]
+    for title, items in (("lost", found.overall.lost), ("gained", found.overall.gained)):
+        if items and most:
+            left = f" (the first {most} of {len(items)})" if len(items) > most else ""
+            lines += ["", f"{title}{left}", *(f"  {item}" for item in items[:most])]
+    if found.kinds:
+        lines += ["", as_text(kinds_table(found))]
+    if found.ratios:
+        lines += ["", as_text(ratios_table(found))]
+    worse = [name for name in found.regressions if name]
+    if found.regressions:
+        where = f" in {', '.join(worse)}" if worse else " over all suites together"
+        lines += ["", f"The second run is worse than chance explains{where}."]
+    return lines
+
+
+def changes_table(found: Comparison) -> Table:
+    """Return what changed, suite by suite."""
+    changes = [*found.suites, found.overall] if len(found.suites) > 1 else list(found.suites)
+    rows = [
+        (
+            one.suite or "all",
+            f"{one.before.value:.1%}",
+            f"{one.after.value:.1%}",
+            _points(one),
+            str(one.paired.gained),
+            str(one.paired.lost),
+            f"{one.p:.2g}",
+            str(one.before.of),
+            "WORSE" if one.is_worse else "better" if one.is_better else "",
+        )
+        for one in changes
+    ]
+    head = ("suite", "first", "second", "change", "gained", "lost", "p", "items", "verdict")
+    column = "softly" if found.soft else "strictly"
+    note = (
+        "An item is right if more than half of its tries are. In brackets: what holds the true "
+        "change in 95 of 100 experiments (Newcombe's interval for pairs). p: how likely so uneven "
+        "a change is if neither run is better (McNemar's exact test; of suites adjusted for their "
+        "number by Holm's method). Below 0.05 the verdict is worse or better."
+    )
+    return Table(f"{found.check.capitalize()} {column}, on the same items", head, tuple(rows), note)
+
+
+def kinds_table(found: Comparison) -> Table:
+    """Return what changed, kind by kind; without verdicts, which so many would not bear."""
+    rows = [
+        (
+            one.suite,
+            one.kind,
+            f"{one.before.value:.1%}",
+            f"{one.after.value:.1%}",
+            _points(one),
+            str(one.before.of),
+        )
+        for one in found.kinds
+    ]
+    head = ("suite", "kind", "first", "second", "change", "items")
+    return Table("By kind", head, tuple(rows))
+
+
+def ratios_table(found: Comparison) -> Table:
+    """Return how fast and how large the second run is, in units of the first."""
+    rows = [
+        (
+            name,
+            figure(one.before),
+            figure(one.after),
+            NOTHING if one.value is None else f"{one.value:.2f}",
+        )
+        for name, one in found.ratios.items()
+    ]
+    return Table("Speed and memory", ("", "first", "second", "ratio"), tuple(rows))
+
+
+def _points(change: Change) -> str:
+    one = change.paired
+    return f"{one.difference * 100:+.1f} ({one.low * 100:+.1f} to {one.high * 100:+.1f}) points"
