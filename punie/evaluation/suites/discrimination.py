@@ -9,6 +9,7 @@ from punie.evaluation.suite import Check, Item, Needs, Say, Verdict
 from punie.evaluation.suites.judging import changed_files, ended_well, why_not
 from punie.evaluation.suites.listed import ListedSuite
 from punie.evaluation.suites.project import parcels, write_parcels
+from punie.evaluation.suites.seeing import shown
 from punie.evaluation.suites.written import Facts, WrittenItem, written_items
 from punie.evaluation.work import Work
 
@@ -20,6 +21,7 @@ class ToolPrompt(WrittenItem):
 
     first: tuple[str, ...]
     says: Facts
+    shows: Facts | None = None
     changes: tuple[str, ...] = ()
 
 
@@ -34,12 +36,14 @@ class NeedsTool:
     """Judges a prompt that needs a tool.
 
     Decided rightly: one of the tools was called first and ran; softly, any call ran. Solved: beyond
-    that, such a call came to a good end, the answer states the facts, and just those files differ
-    that are to; softly, any call did, and some of those files differ.
+    that, such a call came to a good end, calls showed the facts, the answer states them, and just
+    those files differ that are to; softly, another call may have shown them, and some of those
+    files differ. `shows` are the facts that a call must have shown.
     """
 
     first: Sequence[str]
     says: Facts
+    shows: Facts
     changes: Sequence[str] = ()
 
     async def __call__(self, work: Work, root: Path) -> Verdict:
@@ -52,10 +56,13 @@ class NeedsTool:
         states = states_all(work.answer, self.says)
         changed = changed_files(work, parcels().files)
         right = changed == set(self.changes)
+        seen = shown(work, self.shows)
         decided = Check(strict=first, soft=bool(ran))
         solved = Check(
-            strict=first and of_those and states.strict and right and ended_well(work),
+            strict=first and of_those and seen and states.strict and right and ended_well(work),
             soft=bool(good)
+            and seen
+            and (of_those or bool(self.shows or self.changes))
             and states.soft
             and (bool(changed & set(self.changes)) or not self.changes),
         )
@@ -72,6 +79,7 @@ class NeedsTool:
                 (first, f"It began with {head.call.name if head else 'nothing'}."),
                 (of_those, "No call of the right tools came to a good end."),
                 (ended_well(work), "It did not come to an answer."),
+                (seen, "No call showed what was asked for."),
                 (right, "Other files differ than those that should."),
                 (states.strict, "The answer does not state what was asked for."),
             ),
@@ -115,7 +123,9 @@ def _items() -> Sequence[Item]:
             kind=f"{each.kind}, tool",
             actions=(Say(each.prompt),),
             prepare=write_parcels,
-            judge=NeedsTool(each.first, each.says, each.changes),
+            judge=NeedsTool(
+                each.first, each.says, each.says if each.shows is None else each.shows, each.changes
+            ),
             needs=_NEEDS,
         )
         for each in written_items("discrimination", ToolPrompt, "tool")

@@ -9,6 +9,9 @@ from punie.evaluation.work import Executed, Work
 from punie.tools.catalog import ALL_TOOLS
 from punie.training.data.example import Function
 
+_STRETCH = 1_500
+"""Characters; a whole small file or a commit may be shown to who asks for it."""
+
 _CHANGING = frozenset(tool.name for tool in ALL_TOOLS if tool.effect == "edit")
 
 
@@ -37,8 +40,21 @@ def since_last_prompt(work: Work) -> list[Executed]:
 
 
 def ended_well(work: Work) -> bool:
-    """Tell whether the model came to an end of its own and said something."""
-    return work.stop == "end_turn" and not work.cut and bool(work.answer)
+    """Tell whether the model came to an end of its own and said something itself."""
+    said = bool(work.answer) and not _repeats(work)
+    return work.stop == "end_turn" and not work.cut and said
+
+
+def _repeats(work: Work) -> bool:
+    """Tell whether the answer repeats a long stretch of what a call returned.
+
+    Who says all that was seen has said what was asked for too, but has not answered.
+    """
+    return any(
+        each.result[start : start + _STRETCH] in work.answer
+        for each in work.executed
+        for start in range(0, len(each.result) - _STRETCH + 1, _STRETCH // 4)
+    )
 
 
 def shown_after(work: Work, texts: Sequence[str | Sequence[str]]) -> int | None:

@@ -1,8 +1,9 @@
 """What a model has seen through its calls: an answer that it did not look up earns nothing."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
+from punie.evaluation.facts import Fact, stated
 from punie.evaluation.work import Executed, Work
 from punie.tools.catalog import ALL_TOOLS
 from punie.training.data.example import Function
@@ -40,6 +41,17 @@ def seen(work: Work, names: Collection[str]) -> frozenset[str]:
             if is_in(name, executed.result) and not is_in(name, told):
                 found.add(name)
     return frozenset(found)
+
+
+def shown(work: Work, facts: Sequence[Fact]) -> bool:
+    """Tell whether every fact stands in the result of a call that came to a good end."""
+    results = [
+        (executed.result, _told(executed.call)) for executed in showing(work) if not executed.failed
+    ]
+    return all(
+        any(stated(result, fact).soft and not stated(told, fact).soft for result, told in results)
+        for fact in facts
+    )
 
 
 def is_in(name: str, text: str) -> bool:

@@ -92,7 +92,7 @@ def always_calls(now: Situation) -> ScriptedResponse:
 
 def never_calls(now: Situation) -> ScriptedResponse:
     """Talk."""
-    return says("That depends on the project; in general it is so, and I would leave it as it is.")
+    return says("That depends. In general it is so, and I would leave it as it is.")
 
 
 def memorised(now: Situation) -> ScriptedResponse:

@@ -1,39 +1,66 @@
-"""Lets planted agents do items of real suites."""
+"""Lets planted agents do items of real suites, by the real runner."""
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from punie.evaluation.session import project_files, work_on
-from punie.evaluation.suite import Item, Say, Suite, Verdict
+from punie.evaluation.results import Result
+from punie.evaluation.runner import RunOptions, run_suites
+from punie.evaluation.session import project_files
+from punie.evaluation.suite import Item, Say, Suite
 from punie.evaluation.work import Work
 from punie.training.data.example import Message
 from tests.evaluation.planted.agents import Habit, Known, Planted
 from tests.evaluation.planted.solutions import turns_of
 
+_ONE_BY_ONE = RunOptions(parallel=1)
 
-async def verdict_of(suite: Suite, name: str, habit: Habit, folder: Path) -> Verdict:
-    """Let an agent do an item that it knows, and return how it is judged."""
-    item = await suite.item(name, folder)
+
+@dataclass(frozen=True)
+class _Betrayed:
+    """Some items of a suite, each told to the model before it begins."""
+
+    suite: Suite
+    chosen: Sequence[str]
+    model: Planted
+
+    @property
+    def name(self) -> str:
+        return self.suite.name
+
+    @property
+    def version(self) -> int:
+        return self.suite.version
+
+    @property
+    def about(self) -> str:
+        return self.suite.about
+
+    def names(self) -> Sequence[str]:
+        return self.chosen
+
+    async def item(self, name: str, folder: Path) -> Item:
+        item = await self.suite.item(name, folder)
+        self.model.known = Known(await due_of(item, folder), turns_of(self.suite, item))
+        return item
+
+
+async def results_of(suite: Suite, chosen: Sequence[str], habit: Habit) -> list[Result]:
+    """Let an agent do items that it knows, and return how each came out."""
     model = Planted(habit)
-    model.known = Known(await due_of(item, folder), turns_of(suite, item))
-    root = folder / "project"
-    root.mkdir()
-    item.prepare(root)
-    work = await work_on(item, model, root)
-    assert not work.trouble, work.trouble
-    found = await item.judge(work, root)
-    for each in folder.iterdir():
-        shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
-    return found
+    results = await run_suites(model, [_Betrayed(suite, chosen, model)], _ONE_BY_ONE)
+    assert not [result.trouble for result in results if result.trouble]
+    return results
 
 
 async def due_of(item: Item, folder: Path) -> object:
     """Return what an item's judge calls due, by letting it judge that nothing was done."""
-    root = folder / "untouched"
-    root.mkdir()
+    root = folder / "untouched" / "project"
+    root.mkdir(parents=True)
     item.prepare(root)
     said = tuple(Message(role="user", content=a.text) for a in item.actions if isinstance(a, Say))
     nothing = Work(messages=said, files=project_files(root), stop="end_turn")
     due = (await item.judge(nothing, root)).due
-    shutil.rmtree(root)
+    shutil.rmtree(root.parent)
     return due

@@ -22,7 +22,8 @@ RIGHT, SOFT, WRONG = (
 PROTOCOLS = "tool/close/protocols"
 GENERAL = "direct/close/protocols"
 TIMEOUT = "tool/change/timeout"
-FOUND = "parcels/storage.py:8:class Store(Protocol):"
+FOUND = """parcels/storage.py:8:class Store(Protocol):
+parcels/notify.py:8:class Notifier(Protocol):"""
 ANSWER = "There are `Store` and `Notifier`."
 
 
@@ -57,6 +58,8 @@ async def test_both_kinds_are_balanced_and_about_tools_that_there_are() -> None:
         (work(([ran("run_command", FOUND)], ANSWER)), SOFT, SOFT),
         (work(([ran("search", FOUND)], "There is `Store`.")), RIGHT, WRONG),
         (work(([ran("search", FOUND)], "")), RIGHT, WRONG),
+        (work(([ran("search", "no matches")], ANSWER)), RIGHT, WRONG),
+        (work(([ran("search", FOUND * 30)], ANSWER + FOUND * 30)), RIGHT, SOFT),
         (work(([failed("search")], ANSWER)), RIGHT, WRONG),
         (work(([denied("search")], ANSWER)), WRONG, WRONG),
         (work(([], ANSWER)), WRONG, WRONG),
