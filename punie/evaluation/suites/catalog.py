@@ -4,10 +4,16 @@ from collections.abc import Mapping
 
 from punie.evaluation.suite import Suite
 from punie.evaluation.suites.discrimination import DISCRIMINATION
+from punie.evaluation.suites.edits import EDITS
 from punie.evaluation.suites.protocol_search import PROTOCOL_SEARCH
 from punie.evaluation.suites.single_tool import SINGLE_TOOL
 
-_ALL: tuple[Suite, ...] = (DISCRIMINATION, SINGLE_TOOL, PROTOCOL_SEARCH)
+_ALL: tuple[Suite, ...] = (
+    DISCRIMINATION,
+    SINGLE_TOOL,
+    PROTOCOL_SEARCH,
+    EDITS,
+)
 
 SUITES: Mapping[str, Suite] = {suite.name: suite for suite in _ALL}
 """In the order in which they are listed."""

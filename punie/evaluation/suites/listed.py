@@ -69,6 +69,8 @@ async def fingerprint(suite: Suite, folder: Path) -> str:
                 "judge": _decision(item.judge),
                 "more": _decision(item.more),
                 "allows": _decision(item.allows),
+                "unconfined": _decision(item.unconfined),
+                "limits": repr(item.limits),
                 "mode": item.mode,
                 "code": item.code,
                 "tools": None if item.tools is None else [tool.name for tool in item.tools],

@@ -66,9 +66,11 @@ class NamesDue:
             ),
             "solved": Check(strict=is_complete and not wrong, soft=is_complete and not bad),
         }
+        memory = {} if work.peak_memory is None else {"peak_memory": float(work.peak_memory)}
         return Verdict(
             checks=checks,
             measures={
+                **memory,
                 "recall": len(right) / len(self.due),
                 "precision": len(right) / max(1, len(right) + len(bad)),
                 "false_positives": float(len(bad)),

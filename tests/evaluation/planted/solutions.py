@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from punie.evaluation.suite import Item, Suite
+from punie.evaluation.suites.edits import TestsDecide
 from punie.evaluation.suites.protocol_search import NamesDue
 from punie.models.scripted import ScriptedCall
 from tests.evaluation.planted.agents import Turn
@@ -21,8 +22,22 @@ def _protocol_search(item: Item) -> Sequence[Turn]:
     return [Turn(looks, "\n".join(f"- `{name}`" for name in due))]
 
 
+def _edits(item: Item) -> Sequence[Turn]:
+    """Write every file that the right change touches."""
+    assert isinstance(item.judge, TestsDecide)
+    before = item.judge.edit.files
+    after = item.judge.edit.solution.of(before)
+    made: list[ScriptedCall] = []
+    for path, text in after.items():
+        if before.get(path) != text:
+            made += [call("read_file", path=path)] if path in before else []
+            made.append(call("write_file", path=path, content=text))
+    return [Turn(made, "Done.")]
+
+
 SOLUTIONS: Mapping[str, Callable[[Item], Sequence[Turn]]] = {
     "protocol-search": _protocol_search,
+    "edits": _edits,
 }
 """By suite; one returns no turns for an item whose solution nobody wrote down."""
 

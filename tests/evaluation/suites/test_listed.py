@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from punie.evaluation.errors import EvaluationError
-from punie.evaluation.suite import Check, Item, Needs, Say, Verdict, allow_nothing
+from punie.evaluation.suite import Check, Item, Needs, Say, Verdict, allow_everything, allow_nothing
 from punie.evaluation.suites.frozen import write_files
 from punie.evaluation.suites.listed import ListedSuite, fingerprint
 from punie.evaluation.work import Work
+from punie.tools.base import ToolLimits
 
 pytestmark = pytest.mark.anyio
 
@@ -51,6 +52,8 @@ async def test_items_are_found_by_name(tmp_path: Path) -> None:
         replace(ITEM, prepare=writes("x = 2\n")),
         replace(ITEM, judge=Judge("2")),
         replace(ITEM, allows=allow_nothing),
+        replace(ITEM, unconfined=allow_everything),
+        replace(ITEM, limits=ToolLimits(result_chars=100)),
         replace(ITEM, mode="ask"),
         replace(ITEM, code=True),
         replace(ITEM, needs=Needs(requests=2)),

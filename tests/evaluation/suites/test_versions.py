@@ -10,7 +10,8 @@ from punie.evaluation.suites.listed import fingerprint
 pytestmark = pytest.mark.anyio
 
 FROZEN = {
-    ("protocol-search", 1): "b40447f6165496bf",
+    ("protocol-search", 1): "118317d3c3bc5eef",
+    ("edits", 1): "0af93288fdbb2941",
 }
 
 
