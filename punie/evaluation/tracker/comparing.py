@@ -9,6 +9,8 @@ from punie.evaluation.results import Result
 from punie.evaluation.run_record import RunRecord, percentiles
 
 _LEVEL = 0.05
+_AT_ONCE = "parallel"
+"""The option that changes only how fast a run goes."""
 _Key = tuple[str, str]
 """Suite and name of an item."""
 
@@ -71,7 +73,7 @@ class Comparison:
         kinds: one for each kind of each suite that has several; not tested for significance, as
             they are too many.
         ratios: by name, over the compared items; tokens per second and memory over whole runs.
-        warnings: what makes the runs less comparable, in sentences.
+        warnings: what makes the runs less comparable or explains a change, in sentences.
     """
 
     before: RunRecord
@@ -243,16 +245,21 @@ def _cautions(before: RunRecord, after: RunRecord, alone: int, check: str) -> li
     if alone:
         items = "1 item is" if alone == 1 else f"{alone} items are"
         found.append(f"{items} left out: checked for {check!r} in only one of the runs.")
-    names = sorted({*before.options, *after.options})
-    differing = [
-        f"{name} {before.options.get(name)} and {after.options.get(name)}"
-        for name in names
+    differing = {
+        name: f"{before.options.get(name)} and {after.options.get(name)}"
+        for name in sorted({*before.options, *after.options})
         if before.options.get(name) != after.options.get(name)
-    ]
+    }
+    at_once = differing.pop(_AT_ONCE, None)
     if differing:
-        found.append(f"The options differ: {'; '.join(differing)}.")
+        told = "; ".join(f"{name} {values}" for name, values in differing.items())
+        found.append(f"The options differ: {told}.")
+    if at_once is not None:
+        found.append(f"{at_once} sessions ran at once, so the ratios of times tell of that too.")
     if before.machine != after.machine:
-        found.append("The machines differ, so the ratios tell of them as well.")
+        found.append("The machines differ, so the ratios tell of them too.")
+    if before.model.weights is not None and before.model.weights == after.model.weights:
+        found.append("The weights are the same in both.")
     return found
 
 

@@ -282,8 +282,8 @@ def _seconds(value: float | None) -> str:
 def comparison_lines(found: Comparison, most: int) -> list[str]:
     """Return a comparison as lines, with at most so many of the gained and of the lost items."""
     lines = [
-        f"first   {found.before.id}  {found.before.model.reference}",
-        f"second  {found.after.id}  {found.after.model.reference}",
+        f"first   {_in_a_line(found.before)}",
+        f"second  {_in_a_line(found.after)}",
         *(f"note: {warning}" for warning in found.warnings),
         "",
         as_text(changes_table(found)),
@@ -301,6 +301,16 @@ def comparison_lines(found: Comparison, most: int) -> list[str]:
         where = f" in {', '.join(worse)}" if worse else " over all suites together"
         lines += ["", f"The second run is worse than chance explains{where}."]
     return lines
+
+
+def _in_a_line(record: RunRecord) -> str:
+    model = record.model
+    about = [
+        "" if model.quantisation in (None, "none") else model.quantisation,
+        "" if model.weights is None else f"weights {model.weights[:_HASH]}",
+        f"Punie {record.punie} {record.revision}".strip(),
+    ]
+    return f"{record.id}  {model.reference} ({'; '.join(filter(None, about))})"
 
 
 def changes_table(found: Comparison) -> Table:

@@ -100,7 +100,7 @@ def test_other_versions_are_left_out_and_other_options_are_told() -> None:
         made_record(
             2,
             suites=suites({"edits": 1, "safety": 3, "field-access": 1}),
-            options={"temperature": 0.7, "seeds": [0]},
+            options={"temperature": 0.7, "seeds": [0], "parallel": 4},
             machine=made_record().machine.model_copy(update={"cores": 8}),
         ),
         results,
@@ -110,7 +110,11 @@ def test_other_versions_are_left_out_and_other_options_are_told() -> None:
     assert "safety is left out: version 2 in the first run and 3 in the second." in told
     assert "Only one of the runs has field-access." in told
     assert "The options differ: temperature 0.0 and 0.7." in told
+    assert "None and 4 sessions ran at once" in told
     assert "The machines differ" in told
+    assert "weights" not in told
+    same = _compared([True], [True], model=made_record(1).model)
+    assert same.warnings == ("The weights are the same in both.",)
     with pytest.raises(EvaluationError, match=r"cannot be compared\. edits is left out"):
         _compared([True], [True], suites=suites({"edits": 2}))
     with pytest.raises(EvaluationError, match=r"They have no suite in common\."):
