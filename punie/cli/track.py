@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _Run = Annotated[
     str,
     typer.Argument(
-        metavar="RUN", help="Its id or the beginning of it, a model for its latest run, or last."
+        metavar="RUN", help="Its id or its beginning or end, a model for its latest run, or last."
     ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
@@ -85,27 +85,42 @@ def list_runs(
             print("There are no runs yet; `punie eval` makes them.")
 
 
-def show(run: _Run, as_json: _Json = False) -> None:
+def show(
+    run: _Run,
+    suite: Annotated[
+        str | None, typer.Option("--suite", metavar="NAME", help="Only it, by kinds of items.")
+    ] = None,
+    items: Annotated[bool, typer.Option("--items", help="Also how each item came out.")] = False,
+    as_json: _Json = False,
+) -> None:
     """Show all that is known of a run."""
     with _tracker() as tracker:
+        from punie.evaluation.errors import EvaluationError
+        from punie.evaluation.tracker import views
         from punie.evaluation.tracker.plain import run_data
         from punie.evaluation.tracker.tables import as_text
-        from punie.evaluation.tracker.views import facts, reported_tables, scores_table
 
         found = tracker.run(run)
-        suites = {suite.name for suite in found.record.suites}
-        beside = [row for row in tracker.reported() if row.suite in suites]
+        names = [one.name for one in found.record.suites if suite in (None, one.name)]
+        if not names:
+            raise EvaluationError(f"The run {found.record.id} has no suite {suite!r}.")
+        measures = [one for one in tracker.measures(found.record.id) if one.suite in names]
+        results = tracker.results(found.record.id) if items else []
+        results = [one for one in results if one.suite in names]
+        beside = [row for row in tracker.reported() if row.suite in names]
         if as_json:
-            _print_json(
-                run_data(found) | {"reported": [row.model_dump(mode="json") for row in beside]}
-            )
+            _print_json(run_data(found, measures, results if items else None, beside))
             return
         print(f"run {found.record.id}")
-        for name, value in facts(found.record):
+        for name, value in views.facts(found.record):
             print(f"  {name:<13} {value}")
-        print(f"\n{as_text(scores_table(found))}")
-        for table in reported_tables(beside):
+        print(f"\n{as_text(views.scores_table(found, suite))}")
+        if measures:
+            print(f"\n{as_text(views.measures_table(measures))}")
+        for table in views.reported_tables(beside):
             print(f"\n{as_text(table)}\n  {table.note}")
+        if items:
+            print("\n" + "\n".join(["Items", *views.item_lines(results)]))
 
 
 def compare(
@@ -196,23 +211,25 @@ def export(
         if runs:
             wanted = {tracker.run(name).record.id for name in runs}
             chosen = [run for run in chosen if run.record.id in wanted]
-        rows = tracker.reported()
+        measures = [tracker.measures(run.record.id) for run in chosen]
+        given = exporting.Exported(chosen, measures, tracker.reported())
         charts: list[exporting.Chart] = []
         match form:
             case Format.CSV:
-                text = exporting.as_csv(chosen, rows)
+                text = exporting.as_csv(given)
             case Format.HTML:
-                text = exporting.as_page(chosen, rows)
+                text = exporting.as_page(given)
             case Format.MARKDOWN:
                 prefix = None if out is None else out.stem
-                text, charts = exporting.as_markdown_page(chosen, rows, prefix=prefix)
+                text, charts = exporting.as_markdown_page(given, prefix=prefix)
         if out is None:
             sys.stdout.write(text)
             return
         for chart in charts:
             write_text(out.with_name(f"{out.stem}-{chart.name}.svg"), chart.svg)
         write_text(out, text)
-        print(f"{out} holds {_count(len(chosen), 'run')} and {_count(len(rows), 'reported row')}.")
+        reported = _count(len(given.rows), "reported row")
+        print(f"{out} holds {_count(len(chosen), 'run')} and {reported}.")
 
 
 def import_reported(

@@ -92,7 +92,18 @@ def test_list_and_show(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> 
     shown = capsys.readouterr().out
     for told in ("punie-tiny", "02" * 32, "AMD EPYC", "1.5 GB", "0123456789ab", "66.7% (48.8%"):
         assert told in shown
+    assert "kind 0" not in shown
     assert "diary" not in shown
+    assert main(["show", IDS[2], "--suite", "edits", "--items"]) == 0
+    shown = capsys.readouterr().out
+    assert "kind 0" in shown
+    assert "discrimination" not in shown
+    assert "  softly edits item/020: The file was not changed.\n" in shown
+    whole = _json(capsys, "show", IDS[2], "--items")
+    assert len(whole["items"]) == 40
+    assert {"suite": "edits", "name": "recall"}.items() <= whole["measures"][0].items()
+    assert main(["show", IDS[2], "--suite", "nope"]) == 1
+    assert "has no suite 'nope'" in capsys.readouterr().err
     assert main(["import-reported"]) == 0
     assert main(["show", IDS[2]]) == 0
     shown = capsys.readouterr().out
@@ -175,6 +186,7 @@ def test_markdown_with_charts_beside_it(runs: list[Path], tmp_path: Path) -> Non
     assert IDS[2] in text
     assert IDS[3] not in text
     assert "| edits" not in text  # A suite has a section of its own.
+    assert "Measures, in the mean" in text
 
 
 def test_csv_tells_origins_apart(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

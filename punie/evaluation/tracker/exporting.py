@@ -12,7 +12,7 @@ from punie.evaluation.report.figures import NO_CHARTS, picture
 from punie.evaluation.report.markup import Content, Html, element
 from punie.evaluation.tracker.history import history, history_chart
 from punie.evaluation.tracker.reported import AS_REPORTED, Reported
-from punie.evaluation.tracker.store import TrackedRun
+from punie.evaluation.tracker.store import Measure, TrackedRun
 from punie.evaluation.tracker.tables import Table, as_html, as_markdown
 from punie.evaluation.tracker.views import (
     machine_name,
@@ -20,6 +20,7 @@ from punie.evaluation.tracker.views import (
     reported_tables,
     runs_table,
     speeds_table,
+    suite_measures_table,
     suite_table,
 )
 
@@ -47,14 +48,23 @@ class _Section:
     content: tuple[Table | Chart, ...]
 
 
-def as_page(runs: Sequence[TrackedRun], rows: Sequence[Reported]) -> str:
+@dataclass(frozen=True)
+class Exported:
+    """What is exported: runs, latest first, the measures of each, and reported rows."""
+
+    runs: Sequence[TrackedRun]
+    measures: Sequence[Sequence[Measure]]
+    rows: Sequence[Reported]
+
+
+def as_page(given: Exported) -> str:
     """Return a page that opens offline, with its charts in it."""
     parts: list[Html] = [
         element("header", element("h1", TITLE), element("p", _MADE_BY.replace("`", "")))
     ]
     if not can_draw():
         parts.append(element("p", NO_CHARTS, class_="hint"))
-    for section in _sections(runs, rows):
+    for section in _sections(given):
         shown: list[Content] = [element("h2", section.title)]
         for part in section.content:
             shown.append(as_html(part) if isinstance(part, Table) else picture(part.svg, part.told))
@@ -62,16 +72,14 @@ def as_page(runs: Sequence[TrackedRun], rows: Sequence[Reported]) -> str:
     return document(TITLE, parts)
 
 
-def as_markdown_page(
-    runs: Sequence[TrackedRun], rows: Sequence[Reported], *, prefix: str | None
-) -> tuple[str, list[Chart]]:
+def as_markdown_page(given: Exported, *, prefix: str | None) -> tuple[str, list[Chart]]:
     """Return a page in Markdown and the charts that are to lie beside it.
 
     `prefix` begins the names of their files; with None there are none.
     """
     parts = [f"# {TITLE}", _MADE_BY]
     charts: list[Chart] = []
-    for section in _sections(runs, rows):
+    for section in _sections(given):
         parts.append(f"## {section.title}")
         for part in section.content:
             if isinstance(part, Table):
@@ -82,7 +90,7 @@ def as_markdown_page(
     return "\n\n".join(parts) + "\n", charts
 
 
-def as_csv(runs: Sequence[TrackedRun], rows: Sequence[Reported]) -> str:
+def as_csv(given: Exported) -> str:
     """Return one line for each score of each run, and one for each reported row.
 
     The column `origin` tells them apart. Times are in seconds, sizes in bytes.
@@ -90,24 +98,26 @@ def as_csv(runs: Sequence[TrackedRun], rows: Sequence[Reported]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, _COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
-    for run in runs:
+    for run in given.runs:
         writer.writerows(_score_lines(run))
-    writer.writerows(map(_reported_line, rows))
+    writer.writerows(map(_reported_line, given.rows))
     return out.getvalue()
 
 
-def _sections(runs: Sequence[TrackedRun], rows: Sequence[Reported]) -> Iterator[_Section]:
+def _sections(given: Exported) -> Iterator[_Section]:
+    runs = given.runs
     if runs:
         chart = _solved_chart(runs)
         drawn = () if chart is None else (chart,)
         yield _Section("All runs", (runs_table(runs), *drawn, speeds_table(runs)))
-    left = list(rows)
+    left = list(given.rows)
     for suite in dict.fromkeys(one.name for run in runs for one in run.record.suites):
-        content: list[Table | Chart] = [suite_table(suite, runs), *_history_charts(suite, runs)]
-        beside = [row for row in rows if row.suite == suite]
-        if beside:
-            content += reported_tables(beside)
-            left = [row for row in left if row not in beside]
+        content: list[Table | Chart] = [suite_table(suite, runs)]
+        measured = suite_measures_table(suite, zip(runs, given.measures, strict=True))
+        content += [] if measured is None else [measured]
+        content += _history_charts(suite, runs)
+        content += reported_tables(row for row in left if row.suite == suite)
+        left = [row for row in left if row.suite != suite]
         yield _Section(suite, tuple(content))
     if left:
         yield _Section("What others reported", tuple(reported_tables(left)))

@@ -1,22 +1,39 @@
 """Runs and comparisons as plain data, for programs."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from punie.evaluation.intervals import Rate
-from punie.evaluation.results import Score
+from punie.evaluation.results import Result, Score
 from punie.evaluation.tracker.comparing import Change, Comparison
 from punie.evaluation.tracker.history import Point
-from punie.evaluation.tracker.store import TrackedRun
+from punie.evaluation.tracker.reported import Reported
+from punie.evaluation.tracker.store import Measure, TrackedRun
 
 
-def run_data(run: TrackedRun) -> dict[str, Any]:
-    """Return a run's record with its scores; the kind "" is all kinds together."""
+def run_data(
+    run: TrackedRun,
+    measures: Iterable[Measure] = (),
+    results: Iterable[Result] | None = None,
+    reported: Iterable[Reported] = (),
+) -> dict[str, Any]:
+    """Return a run's record with its scores, and what else is given.
+
+    The kind "" is all kinds together.
+    """
     scores = [
         {"suite": key.suite, "kind": key.kind, "check": key.check, **_score(score)}
         for key, score in run.scores.items()
     ]
-    return {**run.record.model_dump(mode="json"), "scores": scores}
+    found = {**run.record.model_dump(mode="json"), "scores": scores}
+    if one := list(map(asdict, measures)):
+        found["measures"] = one
+    if results is not None:
+        found["items"] = [each.model_dump(mode="json", exclude={"messages"}) for each in results]
+    if rows := [row.model_dump(mode="json", exclude_none=True) for row in reported]:
+        found["reported"] = rows
+    return found
 
 
 def point_data(point: Point) -> dict[str, Any]:

@@ -33,6 +33,18 @@ class ScoreKey:
 
 
 @dataclass(frozen=True)
+class Measure:
+    """A figure of a suite's items, such as the recall: its mean over `of` tries."""
+
+    suite: str
+    name: str
+    mean: float
+    least: float
+    most: float
+    of: int
+
+
+@dataclass(frozen=True)
 class TrackedRun:
     """A run with its scores; those of suites as a whole come first, suites as in the record."""
 
@@ -115,9 +127,9 @@ class Tracker:
         ]
 
     def run(self, name: str) -> TrackedRun:
-        """Return one run by its id, the beginning of it, `last`, or a model (its latest run).
+        """Return one run by its id, its beginning or end, `last`, or a model (its latest run).
 
-        Raises `EvaluationError` if there is none, or if the beginning fits several.
+        Raises `EvaluationError` if there is none, or if a part of an id fits several.
         """
         run = self._named(name)
 
@@ -142,6 +154,20 @@ class Tracker:
             return [Result.model_validate_json(text) for text in texts]
         except ValidationError as error:
             raise EvaluationError(_newer(run)) from error
+
+    def measures(self, run: str) -> list[Measure]:
+        """Return the figures of a run's items, suites in its order; `run` is its whole id."""
+
+        def work(db: Connection) -> list[Measure]:
+            rows = db.execute(
+                "SELECT suite, key, avg(value), min(value), max(value), count(*) FROM results, "
+                "json_each(result, '$.verdict.measures') WHERE run = ? "
+                "GROUP BY suite, key ORDER BY min(place), key",
+                (run,),
+            )
+            return [Measure(*row) for row in rows]
+
+        return self._database.work(work, writes=False)
 
     def remove(self, name: str) -> RunRecord:
         """Remove a run, named as for `run`, and return its record."""
@@ -192,7 +218,9 @@ class Tracker:
                 rows = (
                     rows
                     or db.execute(
-                        "SELECT id FROM runs WHERE substr(id, 1, length(?1)) = ?1", (name,)
+                        "SELECT id FROM runs WHERE substr(id, 1, length(?1)) = ?1 "
+                        "OR substr(id, -length(?1)) = ?1 ORDER BY id",
+                        (name,),
                     ).fetchall()
                 )
             return [row[0] for row in rows]

@@ -6,15 +6,16 @@ from pathlib import PurePath
 
 from punie.evaluation.intervals import Rate, rate
 from punie.evaluation.report.figures import figure, seconds
+from punie.evaluation.results import Result
 from punie.evaluation.run_record import MachineRecord, RunRecord
 from punie.evaluation.tracker.comparing import Change, Comparison
 from punie.evaluation.tracker.reported import AS_REPORTED, Reported
-from punie.evaluation.tracker.store import ALL_KINDS, SOLVED, TrackedRun
+from punie.evaluation.tracker.store import ALL_KINDS, SOLVED, Measure, TrackedRun
 from punie.evaluation.tracker.tables import NOTHING, Table, as_text
 
 INTERVALS = "In brackets: what holds the true share in 95 of 100 experiments (Wilson's interval)."
 _HASH = 12
-_GB = 1e9
+_GB, _MB = 1e9, 1e6
 
 
 def share(found: Rate | None) -> str:
@@ -35,15 +36,17 @@ def machine_name(machine: MachineRecord) -> str:
     parts = [
         machine.processor,
         f"{machine.cores} cores",
-        gigabytes(machine.memory),
+        size(machine.memory),
         machine.system,
     ]
     return ", ".join(filter(None, parts))
 
 
-def gigabytes(size: int | None) -> str:
-    """Return a size in thousands of millions of bytes."""
-    return NOTHING if size is None else f"{size / _GB:.3g} GB"
+def size(number: int | None) -> str:
+    """Return a number of bytes in millions or thousands of millions."""
+    if number is None:
+        return NOTHING
+    return f"{number / _GB:.3g} GB" if number >= _GB else f"{number / _MB:.3g} MB"
 
 
 def moment(when: datetime) -> str:
@@ -66,7 +69,7 @@ def list_lines(run: TrackedRun) -> list[str]:
         f"solved {solved_in_all(run)}",
         "" if record.latency is None else f"{seconds(record.latency.p50)} an item",
         "" if record.tokens_per_second is None else f"{record.tokens_per_second:.3g} tokens/s",
-        "" if record.peak_memory is None else gigabytes(record.peak_memory),
+        "" if record.peak_memory is None else size(record.peak_memory),
     ]
     return [
         f"{record.id}  {moment(record.started)}  {record.model.reference}  {named}",
@@ -98,7 +101,7 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
         ),
         (
             "memory",
-            "" if record.peak_memory is None else f"{gigabytes(record.peak_memory)} at most",
+            "" if record.peak_memory is None else f"{size(record.peak_memory)} at most",
         ),
     ]
     return [(name, value) for name, value in found if value]
@@ -114,9 +117,9 @@ def _spread(record: RunRecord, name: str) -> str:
     )
 
 
-def scores_table(run: TrackedRun) -> Table:
-    """Return all scores of a run."""
-    versions = {suite.name: suite.version for suite in run.record.suites}
+def scores_table(run: TrackedRun, suite: str | None = None) -> Table:
+    """Return the scores of a run's suites as wholes, or all of one suite by kind."""
+    versions = {one.name: one.version for one in run.record.suites}
     rows = [
         (
             f"{key.suite} {versions[key.suite]}",
@@ -127,9 +130,33 @@ def scores_table(run: TrackedRun) -> Table:
             str(score.strict.of),
         )
         for key, score in run.scores.items()
+        if (key.kind == ALL_KINDS if suite is None else key.suite == suite)
     ]
     head = ("suite", "kind", "check", "strict", "soft", "tries")
     return Table(f"Scores of {run.record.id}", head, tuple(rows), INTERVALS)
+
+
+def measures_table(measures: Iterable[Measure]) -> Table:
+    """Return the figures of a run's items."""
+    rows = [
+        (one.suite, one.name, *map(figure, (one.mean, one.least, one.most)), str(one.of))
+        for one in measures
+    ]
+    return Table("Measures", ("suite", "measure", "mean", "least", "most", "tries"), tuple(rows))
+
+
+def item_lines(results: Iterable[Result]) -> list[str]:
+    """Return how each item came out, one line each."""
+    lines = []
+    for result in results:
+        solved = result.solved
+        state = "solved" if solved.strict else "softly" if solved.soft else "not"
+        told = result.trouble or result.verdict.note
+        seed = "" if result.seed is None else f" seed {result.seed}"
+        attempt = f" attempt {result.attempt}" if result.attempt else ""
+        line = f"  {state:<6} {result.suite} {result.item}{seed}{attempt}"
+        lines.append(f"{line}: {' '.join(told.split())}" if told else line)
+    return lines
 
 
 def runs_table(runs: Iterable[TrackedRun]) -> Table:
@@ -195,7 +222,7 @@ def _speeds(record: RunRecord) -> tuple[str, ...]:
         ),
         NOTHING if first is None else seconds(first.p50),
         NOTHING if record.tokens_per_second is None else figure(record.tokens_per_second),
-        gigabytes(record.peak_memory),
+        size(record.peak_memory),
     )
 
 
@@ -218,6 +245,24 @@ def suite_table(suite: str, runs: Iterable[TrackedRun], check: str = SOLVED) -> 
     ]
     head = ("run", "model", "quantisation", "version", "strict", "soft", "tries")
     return Table("Measured by punie eval", head, tuple(rows), INTERVALS)
+
+
+def suite_measures_table(
+    suite: str, runs: Iterable[tuple[TrackedRun, Sequence[Measure]]]
+) -> Table | None:
+    """Return the mean figures of a suite's items in each run; None if there are none."""
+    own = [(run, {one.name: one for one in found if one.suite == suite}) for run, found in runs]
+    own = [(run, found) for run, found in own if found]
+    names = list(dict.fromkeys(name for _, found in own for name in found))
+    rows = [
+        (
+            run.record.id,
+            model_name(run.record.model.reference),
+            *(figure(found[name].mean) if name in found else NOTHING for name in names),
+        )
+        for run, found in own
+    ]
+    return Table("Measures, in the mean", ("run", "model", *names), tuple(rows)) if rows else None
 
 
 def reported_tables(rows: Iterable[Reported]) -> list[Table]:

@@ -7,7 +7,7 @@ import pytest
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.run_record import write_run
 from punie.evaluation.tracker.reported import read_reported
-from punie.evaluation.tracker.store import ALL_KINDS, ScoreKey, Tracker, record_run
+from punie.evaluation.tracker.store import ALL_KINDS, Measure, ScoreKey, Tracker, record_run
 from tests.evaluation.tracker.made_runs import (
     made_record,
     made_results,
@@ -43,6 +43,7 @@ def test_a_run_is_kept_with_its_scores_and_outcomes_but_not_its_conversations(
     assert [each.solved for each in kept] == [each.solved for each in results]
     assert [each.verdict.note for each in kept] == [each.verdict.note for each in results]
     assert all(each.messages == () and each.verdict.due is None for each in kept)
+    assert tracker.measures(run.record.id) == [Measure("edits", "recall", 0.5, 0.5, 0.5, 4)]
     tracker.close()
 
 
@@ -59,6 +60,7 @@ def test_runs_are_named_by_id_by_its_beginning_by_model_and_as_the_last(file: Pa
         ("punie-tiny", 3),
         ("org/other", 2),
         ("20261101", 1),
+        ("0a02", 2),
         (made_record(1).id, 1),
     ):
         assert tracker.run(name).record.id == made_record(number).id
