@@ -90,7 +90,11 @@ RUST = Language(
 GO = Language(
     name="go",
     suffixes=(".go",),
-    command="GOCACHE=$PWD/.cache GOFLAGS=-mod=mod GOPROXY=off go test ./...",
+    # With what is built of the standard library already, where that can be had in the sandbox.
+    command=(
+        'c=${XDG_CACHE_HOME:-$HOME/.cache}/go-build; mkdir -p "$c" 2>/dev/null && [ -w "$c" ] '
+        "|| c=$PWD/.cache; GOCACHE=$c GOFLAGS=-mod=mod GOPROXY=off go test ./..."
+    ),
     passed=r"(?m)^ok\s",
     programs=("go",),
 )
@@ -105,9 +109,9 @@ CPP = Language(
 JAVASCRIPT = Language(
     name="javascript",
     suffixes=(".js",),
-    command="npm run --silent test",
+    command="node node_modules/jest/bin/jest.js --ci",
     passed=r"Tests:.*\b[1-9]\d* passed",
-    programs=("node", "npm"),
+    programs=("node",),
     switched_off=(r"\bx(test|it|describe)\b", r"\1"),
     packages="node_modules",
 )

@@ -6,15 +6,18 @@ from pathlib import Path
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.suite import Suite
 from punie.evaluation.suites.external.aider_polyglot import AiderPolyglot
+from punie.evaluation.suites.external.bfcl import Bfcl
 from punie.evaluation.suites.external.exercism import Exercism
 
 _MAKERS: Mapping[str, Callable[[Path], Suite]] = {
     "aider-polyglot": AiderPolyglot,
+    "bfcl": Bfcl,
     "exercism": Exercism,
 }
 
 EXTERNAL: Mapping[str, str] = {
     "aider-polyglot": "Aider-AI/polyglot-benchmark",
+    "bfcl": "ShishirPatil/gorilla",
     "exercism": "exercism/python",
 }
 """Names of the suites, with the GitHub repository that each needs a checkout of."""

@@ -3,6 +3,7 @@
 So does Aider's benchmark: a first try counts strictly, the second one softly.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class TwoTries:
         is_first = root not in self.told
         note = "The tests passed in the second try only."
         if not graded.passed:
-            note = _last_line(graded.output)
+            note = _failure(graded.output)
         return Verdict(
             checks={"solved": Check(strict=graded.passed and is_first, soft=graded.passed)},
             due={"tests": list(self.exercise.tests)},
@@ -100,7 +101,8 @@ def _named(exercise: Exercise) -> str:
     return ", ".join(exercise.solution)
 
 
-def _last_line(output: str) -> str:
-    """Return what the tests say in the end, which names how many failed."""
-    lines = output.splitlines() or ["they print nothing"]
-    return f"The tests do not pass: {lines[-1].strip()[:200]}"
+def _failure(output: str) -> str:
+    """Return what the tests say in the end of how many failed, where that can be seen."""
+    lines = [line.strip() for line in output.splitlines()] or ["they print nothing"]
+    counted = [line for line in lines if re.search(r"\d+ (tests? )?failed|FAILED", line)]
+    return f"The tests do not pass: {(counted or lines)[-1][:200]}"

@@ -92,7 +92,7 @@ async def test_what_is_not_installed_is_named(
     spec = exercise(["fare.js"], ["fare.spec.js"], {"fare.js": "", "fare.spec.js": ""})
     write_exercise(checkout / "javascript", "fare", spec)
     tools = tmp_path / "bin"
-    for name in ("bash", "node", "npm"):
+    for name in ("bash", "node"):
         write_files(tools, {name: "#!/bin/sh\n"})
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
