@@ -13,10 +13,10 @@ from punie.evaluation.suite import Item
 from punie.evaluation.suites.external.exercises import (
     PRACTICE,
     content_of,
-    read_exercise,
     track_exercises,
 )
 from punie.evaluation.suites.external.languages import LANGUAGES, NOT_RUN
+from punie.evaluation.suites.external.not_done import item_not_done
 from punie.evaluation.suites.external.two_tries import exercise_item
 from punie.evaluation.suites.external.versions import checkout_version
 
@@ -44,14 +44,15 @@ class AiderPolyglot:
         return tuple(self._folders)
 
     async def item(self, name: str, folder: Path) -> Item:
-        """Return an exercise; raise `EvaluationError` if it is broken or cannot be graded here."""
+        """Return an exercise; raise `EvaluationError` if no exercise can be graded here."""
         found = self._folders.get(name)
         if found is None:
             raise EvaluationError(f"{self.checkout} has no exercise {name!r}.")
         language = _language(name)
         if language in NOT_RUN:
-            raise EvaluationError(f"The exercise {name} is not run: {NOT_RUN[language]}.")
-        return await exercise_item(read_exercise(name, found, LANGUAGES[language]), language)
+            reason = f"The exercise {name} is not run: {NOT_RUN[language]}."
+            return item_not_done(name, language, reason)
+        return await exercise_item(name, found, LANGUAGES[language], language)
 
     @cached_property
     def _folders(self) -> dict[str, Path]:

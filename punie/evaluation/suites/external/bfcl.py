@@ -12,9 +12,10 @@ from typing import assert_never
 
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.suite import Check, Item, Needs, Say, Verdict
-from punie.evaluation.suites.external.bfcl_entries import Question, read_questions
+from punie.evaluation.suites.external.bfcl_entries import Broken, Question, read_questions
 from punie.evaluation.suites.external.bfcl_functions import function_tools
 from punie.evaluation.suites.external.bfcl_scoring import called_name, fault_of_calls
+from punie.evaluation.suites.external.not_done import item_not_done
 from punie.evaluation.suites.external.versions import checkout_version
 from punie.evaluation.work import Work
 from punie.training.data.example import Function
@@ -41,16 +42,16 @@ class Bfcl:
         return tuple(self._questions)
 
     async def item(self, name: str, folder: Path) -> Item:
-        """Return a question; raise `EvaluationError` if its line or its answer is broken."""
+        """Return a question; one whose line or answer is broken says so when it is run."""
         found = self._questions.get(name)
         if found is None:
             raise EvaluationError(f"{self.checkout} has no question {name!r}.")
-        if isinstance(found, EvaluationError):
-            raise found
+        if isinstance(found, Broken):
+            return item_not_done(name, found.category, found.reason)
         return question_item(found)
 
     @cached_property
-    def _questions(self) -> dict[str, Question | EvaluationError]:
+    def _questions(self) -> dict[str, Question | Broken]:
         return read_questions(self.checkout)
 
 
@@ -101,14 +102,19 @@ class CallJudge:
 
 
 def question_item(question: Question) -> Item:
-    """Return a question as an item; raise `EvaluationError` if its functions are not described."""
+    """Return a question as an item."""
+    name, kind = question.entry.id, question.category
+    try:
+        tools = function_tools(question.entry.function, question.language)
+    except EvaluationError as error:
+        return item_not_done(name, kind, f"{name}: {error}")
     return Item(
-        name=question.entry.id,
-        kind=question.category,
+        name=name,
+        kind=kind,
         actions=(Say(_asked(question)),),
         prepare=_nothing,
         judge=CallJudge(question).judge,
-        tools=function_tools(question.entry.function, question.language),
+        tools=tools,
         needs=_NEEDS,
     )
 

@@ -74,6 +74,14 @@ class Question:
     due: tuple[Mapping[str, Any], ...] = ()
 
 
+@dataclass(frozen=True)
+class Broken:
+    """What stands in place of a question that cannot be asked, and why, in a sentence."""
+
+    category: str
+    reason: str
+
+
 class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -81,7 +89,7 @@ class _Answer(BaseModel):
     ground_truth: tuple[dict[str, dict[str, Any]], ...] = Field(min_length=1)
 
 
-def read_questions(checkout: Path) -> dict[str, Question | EvaluationError]:
+def read_questions(checkout: Path) -> dict[str, Question | Broken]:
     """Return all questions of the categories that are scored, by id.
 
     In place of one that is broken stands why; it is named by its line if it has no id.
@@ -89,7 +97,7 @@ def read_questions(checkout: Path) -> dict[str, Question | EvaluationError]:
     Raises:
         EvaluationError: the checkout has no such category, or a file cannot be read.
     """
-    found: dict[str, Question | EvaluationError] = {}
+    found: dict[str, Question | Broken] = {}
     for category, file in _files(checkout).items():
         judged, language = _SCORED[category]
         answers = _answers(file.parent / _ANSWERS / file.name) if judged == "calls" else {}
@@ -99,8 +107,8 @@ def read_questions(checkout: Path) -> dict[str, Question | EvaluationError]:
                 entry = Entry.model_validate_json(line)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"]
-                found[f"{category}/line-{number}"] = EvaluationError(
-                    f"{where}: not a question ({reason})."
+                found[f"{category}/line-{number}"] = Broken(
+                    category, f"{where}: not a question ({reason})."
                 )
                 continue
             question = Question(category, judged, language, entry)
@@ -113,10 +121,11 @@ def read_questions(checkout: Path) -> dict[str, Question | EvaluationError]:
 
 def _with_answer(
     question: Question, answers: Mapping[str, _Answer | str], where: str
-) -> Question | EvaluationError:
+) -> Question | Broken:
     answer = answers.get(question.entry.id, "there is none")
     if isinstance(answer, str):
-        return EvaluationError(f"{where}: no possible answer for {question.entry.id} ({answer}).")
+        reason = f"{where}: no possible answer for {question.entry.id} ({answer})."
+        return Broken(question.category, reason)
     return Question(
         question.category, question.judged, question.language, question.entry, answer.ground_truth
     )

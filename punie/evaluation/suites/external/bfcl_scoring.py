@@ -129,7 +129,7 @@ def _is_right(
     due = _type_due(right)
     if type(value) is not expected:
         return type(value) is due and value in right
-    if inner is not None and not _elements_fit(value, right, inner):
+    if isinstance(value, list) and inner is not None and not _elements_fit(value, right, inner):
         return False
     # Right values of another type are names of variables, which are compared as they are.
     return _is_among(value, right, inner) if due in (None, expected) else value in right
@@ -177,13 +177,16 @@ def _keys_are_right(value: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
 
 def _dicts_are_right(value: Sequence[Any], right: Sequence[Any]) -> bool:
     """Tell whether a list of objects is one of the right lists, in the same order."""
+    lists = [each for each in right if isinstance(each, list)]
+    if LEFT_OUT in right:
+        lists.append([])
     return any(
-        len(value) == len(_plain_all(each))
+        len(value) == len(each)
         and all(
             isinstance(one, Mapping) and _dict_is_right(one, [other])
             for one, other in zip(value, each, strict=True)
         )
-        for each in right
+        for each in lists
     )
 
 

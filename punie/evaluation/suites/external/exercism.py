@@ -8,11 +8,7 @@ from pathlib import Path
 
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.suite import Item
-from punie.evaluation.suites.external.exercises import (
-    content_of,
-    read_exercise,
-    track_exercises,
-)
+from punie.evaluation.suites.external.exercises import content_of, track_exercises
 from punie.evaluation.suites.external.languages import PYTHON
 from punie.evaluation.suites.external.two_tries import exercise_item
 from punie.evaluation.suites.external.versions import checkout_version
@@ -46,12 +42,11 @@ class Exercism:
         return tuple(self._folders)
 
     async def item(self, name: str, folder: Path) -> Item:
-        """Return an exercise; raise `EvaluationError` if it is broken or cannot be graded here."""
+        """Return an exercise; raise `EvaluationError` if no exercise can be graded here."""
         found = self._folders.get(name)
         if found is None:
             raise EvaluationError(f"{self.checkout} has no exercise {name!r}.")
-        exercise = read_exercise(name, found, PYTHON)
-        return await exercise_item(exercise, _group(self._difficulties.get(name)))
+        return await exercise_item(name, found, PYTHON, _group(self._difficulties.get(name)))
 
     @cached_property
     def _folders(self) -> dict[str, Path]:

@@ -39,22 +39,31 @@ class Graded:
 
 
 async def missing_for(exercise: Exercise) -> str:
-    """Return what is not installed that the exercise's tests need, as a clause; "" if nothing."""
+    """Return what is not installed that the exercise's tests need, as a clause; "" if nothing.
+
+    Raises:
+        EvaluationError: no tests at all can be run here.
+    """
     workspace = LocalWorkspace([exercise.folder], CONFINED)
     try:
         confinement = await workspace.confinement()
         if not confinement.active:
-            return f"a sandbox, which does not work here ({confinement.missing})"
+            raise EvaluationError(
+                f"Tests of exercises run in a sandbox only, and none works: {confinement.missing}."
+            )
+        if exercise.language is PYTHON and await _python(workspace) is None:
+            raise EvaluationError(
+                "The tests of Python exercises need pytest, which neither Punie's Python nor "
+                "python3 has; install it."
+            )
         for program in exercise.language.programs:
             if await workspace.find_program(program, "trusted") is None:
                 return f"{program}, which is not installed"
         packages = exercise.language.packages
         if packages and _packages(exercise) is None:
             return f"{packages} in {exercise.folder} or in a folder above it; install them there"
-        if exercise.language is PYTHON and await _python(workspace) is None:
-            return "pytest, which neither Punie's Python nor python3 has"
     except WorkspaceError as error:
-        return f"what cannot be looked for ({error})"
+        raise EvaluationError(f"{exercise.name} cannot be prepared: {error}.") from error
     finally:
         await workspace.aclose()
     return ""

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.suite import Check, Item, Needs, Say, Verdict, allow_nothing
-from punie.evaluation.suites.external.exercises import Exercise
+from punie.evaluation.suites.external.exercises import Exercise, read_exercise
 from punie.evaluation.suites.external.grading import grade, missing_for
+from punie.evaluation.suites.external.languages import Language
+from punie.evaluation.suites.external.not_done import item_not_done
 from punie.evaluation.work import Work
 
 _NEEDS = Needs(requests=24, tokens=4_096, seconds=900.0)
@@ -66,25 +68,28 @@ class TwoTries:
         )
 
 
-async def exercise_item(exercise: Exercise, kind: str) -> Item:
-    """Return an exercise as an item.
+async def exercise_item(name: str, folder: Path, language: Language, kind: str) -> Item:
+    """Return an exercise as an item; one that is broken or lacks a program says so when it is run.
 
     Raises:
-        EvaluationError: its tests cannot be run here.
+        EvaluationError: no tests at all can be run here.
     """
+    try:
+        exercise = read_exercise(name, folder, language)
+    except EvaluationError as error:
+        return item_not_done(name, kind, str(error))
     missing = await missing_for(exercise)
     if missing:
-        raise EvaluationError(f"The exercise {exercise.name} needs {missing}.")
+        return item_not_done(name, kind, f"The exercise {name} needs {missing}.")
     tries = TwoTries(exercise)
-    language = exercise.language.name
     asked = _ASK.format(
         instructions=exercise.instructions,
-        language=_LANGUAGES.get(language, language.capitalize()),
+        language=_LANGUAGES.get(language.name, language.name.capitalize()),
         files=_named(exercise),
     )
 
     return Item(
-        name=exercise.name,
+        name=name,
         kind=kind,
         actions=(Say(asked),),
         prepare=tries.prepare,

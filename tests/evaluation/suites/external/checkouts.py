@@ -62,3 +62,29 @@ def write_track(track: Path, difficulties: Mapping[str, Any]) -> None:
         track,
         {"config.json": json.dumps({"slug": "python", "exercises": {"practice": practice}})},
     )
+
+
+def function(name: str, properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    """Return a function as BFCL describes them."""
+    parameters = {"type": "dict", "properties": properties, "required": list(required)}
+    return {"name": name, "description": f"Does {name}.", "parameters": parameters}
+
+
+def question(name: str, text: str, *functions: Mapping[str, Any]) -> dict[str, Any]:
+    said = [[{"role": "user", "content": text}]]
+    return {"id": name, "question": said, "function": list(functions)}
+
+
+def write_bfcl(
+    folder: Path, category: str, questions: Sequence[Any], answers: Sequence[Any] | None = None
+) -> None:
+    """Write a category; a string is a line as it is."""
+    name = f"BFCL_v4_{category}.json"
+    write_files(folder, {name: _lines(questions)})
+    if answers is not None:
+        write_files(folder / "possible_answer", {name: _lines(answers)})
+
+
+def _lines(values: Sequence[Any]) -> str:
+    lines = [value if isinstance(value, str) else json.dumps(value) for value in values]
+    return "\n".join(lines) + "\n"

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from punie.evaluation.errors import EvaluationError
+from punie.evaluation.runner import run_suites
 from punie.evaluation.suite import Check, Item, Say
 from punie.evaluation.suites.external.exercism import Exercism
 from punie.evaluation.suites.external.opening import open_suite
 from punie.evaluation.work import Work
+from punie.models.scripted import Script, ScriptedCall, ScriptedModel, ScriptedResponse
 from punie.training.data.example import Message
 from punie.workspace.sandbox.detect import NoSandbox, find_sandbox
 from tests.evaluation.suites.external.checkouts import (
@@ -143,8 +145,10 @@ async def test_a_broken_exercise_says_what_is_wrong_and_others_go_on(
     assert list(suite.names()) == ["cut", "far", "lost", "mute", "no-task", "no-test", "tram-fare"]
     said = {}
     for name in suite.names()[:-1]:
+        item = await suite.item(name, tmp_path)
+        assert (item.name, item.actions) == (name, ())
         with pytest.raises(EvaluationError) as caught:
-            await suite.item(name, tmp_path)
+            await item.judge(DONE, tmp_path)
         said[name] = str(caught.value)
     assert said["cut"].startswith("The exercise cut has a broken .meta/config.json (")
     assert said["far"] == "The exercise far lists ../../a.py, which is outside of it."
@@ -176,3 +180,26 @@ def test_the_version_tells_checkouts_apart(track: Path) -> None:
     assert before // 10**8 == 1
     write_exercise(track, "tram-fare", {"tram_fare_test.py": "# other\n"})
     assert Exercism(track).version != before
+
+
+def writes(text: str) -> ScriptedResponse:
+    arguments = {"path": "tram_fare.py", "content": text}
+    return ScriptedResponse(calls=(ScriptedCall(tool="write_file", arguments=arguments),))
+
+
+async def test_a_model_that_learns_from_the_tests_solves_it_softly(track: Path) -> None:
+    write_exercise(track, "no-test", exercise(["a.py"], [], {"a.py": ""}))
+    done = ScriptedResponse(text="All tests pass.")
+    model = ScriptedModel(Script(responses=(writes(WRONG), done, writes(RIGHT), done)))
+    broken, solved = await run_suites(model, [open_suite("exercism", track)])
+    assert solved.solved == Check(strict=False, soft=True)
+    assert [m.role for m in solved.messages].count("user") == 2
+    assert "AssertionError: 3 != 6" in solved.messages[4].content
+    assert (broken.item, broken.solved, broken.messages) == ("no-test", FAILED, ())
+    assert "The exercise no-test has no tests" in broken.trouble
+
+
+async def test_a_model_that_only_says_so_does_not_solve_it(track: Path) -> None:
+    model = ScriptedModel(Script(responses=(ScriptedResponse(text="All tests pass."),)))
+    (result,) = await run_suites(model, [open_suite("exercism", track)])
+    assert (result.solved, result.trouble) == (FAILED, "")
