@@ -34,6 +34,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("stop", "punie.cli.stop", "Stop the server; turns that run are cancelled."),
     Command("models", "punie.cli.models", "List, download, choose and remove models."),
     Command("bench", "punie.cli.bench", "Measure the engine with a model on this machine."),
+    Command("eval", "punie.cli.eval", "Measure how well a model does the agent's work."),
     Command("dataset", "punie.cli.dataset", "Make, check and change training data."),
     Command("train", "punie.cli.train", "Let a model learn from a dataset."),
     Command("fuse", "punie.cli.fuse", "Make an adapter part of its model's weights."),

@@ -1,6 +1,7 @@
 """Runs suites: a model works on their items as the agent, several at a time on one engine."""
 
 import errno
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -132,7 +133,7 @@ class _Run:
         """Do what is left of the run."""
         self._tell()
         left = len(self._attempts) - len(self._kept.results)
-        with run_folder() as base, command_environment():
+        with run_folder() as base, _environment():
             async with anyio.create_task_group() as group:
                 group.start_soon(self._watch, group.cancel_scope)
                 async with anyio.create_task_group() as workers:
@@ -230,6 +231,14 @@ class _Run:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(_remove, folder)
         return _result(attempt, item, work, verdict, trouble), work.model_failed
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Make commands the same everywhere and every time."""
+    with command_environment():
+        os.environ["PYTEST_PLUGINS"] = "punie.evaluation.steady_pytest"
+        yield
 
 
 def _remove(folder: Path) -> None:
