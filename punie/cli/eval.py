@@ -69,8 +69,8 @@ def evaluate(
     thinking: Annotated[
         str | None, typer.Option(metavar="ON|OFF|LEVEL", help="The model's own if left out.")
     ] = None,
-    no_grammar: Annotated[
-        bool, typer.Option("--no-grammar", help="Calls are not held by the grammar.")
+    free_calls: Annotated[
+        bool, typer.Option("--free-calls", help="Calls are not held by the grammar.")
     ] = False,
     draft: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A draft model that is to go along.")
@@ -110,7 +110,7 @@ def evaluate(
                 "seconds": seconds,
                 "max_tokens": max_tokens,
                 "thinking": {"on": True, "off": False}.get(thinking or "", thinking),
-                "guided": not no_grammar,
+                "guided": not free_calls,
                 "draft_model": draft,
             },
         )
