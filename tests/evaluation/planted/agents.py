@@ -110,7 +110,9 @@ def wrong_arguments(now: Situation) -> ScriptedResponse:
     turn = _turn(now)
     if len(now.results) < len(turn.calls):
         right = turn.calls[len(now.results)]
-        return calls(right.tool, **{name: _wrong(value) for name, value in right.arguments.items()})
+        # What needs no argument can be called with one that is wrong still.
+        arguments = right.arguments or {"path": "nothing"}
+        return calls(right.tool, **{name: _wrong(value) for name, value in arguments.items()})
     return says(now.known.words)
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from punie.evaluation.facts import Fact
 from punie.evaluation.suite import Item, Suite
+from punie.evaluation.suites.discrimination import NeedsNone, NeedsTool
 from punie.evaluation.suites.edits import TestsDecide
 from punie.evaluation.suites.protocol_search import NamesDue
+from punie.evaluation.suites.single_tool import single_tool_items
 from punie.models.scripted import ScriptedCall
+from punie.training.data.example import Function
 from tests.evaluation.planted.agents import Turn
 
 
@@ -35,7 +39,41 @@ def _edits(item: Item) -> Sequence[Turn]:
     return [Turn(made, "Done.")]
 
 
+def _discrimination(item: Item) -> Sequence[Turn]:
+    """Say what is due; where that lies in files, look for it first."""
+    match item.judge:
+        case NeedsNone(says=says):
+            return [Turn((), sentences(says))]
+        case NeedsTool(first=first, says=says, shows=shows, changes=()) if "search" in first:
+            looks = [call("search", pattern=one(fact)) for fact in shows]
+            # The names of files are in no file.
+            if not any("." in look.arguments["pattern"] for look in looks):
+                return [Turn(looks, sentences(says))]
+    return ()
+
+
+def _single_tool(item: Item) -> Sequence[Turn]:
+    written = next(each for each in single_tool_items() if each.name == item.name)
+    before = [] if written.earlier is None else [Turn([made(written.earlier.call)], "Done.")]
+    return [*before, Turn([made(written.call)], sentences(written.says))]
+
+
+def made(function: Function) -> ScriptedCall:
+    return call(function.name, **function.arguments)
+
+
+def one(fact: Fact) -> str:
+    """Return a way to say a fact."""
+    return fact if isinstance(fact, str) else fact[0]
+
+
+def sentences(facts: Sequence[Fact]) -> str:
+    return "Done. " + " ".join(f"{one(fact)}." for fact in facts)
+
+
 SOLUTIONS: Mapping[str, Callable[[Item], Sequence[Turn]]] = {
+    "discrimination": _discrimination,
+    "single-tool": _single_tool,
     "protocol-search": _protocol_search,
     "edits": _edits,
 }
