@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from punie.cli.help import run_group, say
+from punie.cli.terminal import printable
 
 if TYPE_CHECKING:
     from punie.evaluation.tracker.store import Tracker
@@ -61,7 +62,7 @@ def add(
 
         for folder in folders:
             is_new = record_run(folder.expanduser())
-            print(f"{folder}: {'kept' if is_new else 'kept again, in place of what was there'}.")
+            _print(f"{folder}: {'kept' if is_new else 'kept again, in place of what was there'}.")
 
 
 def list_runs(
@@ -80,9 +81,9 @@ def list_runs(
             _print_json([run_data(run) for run in runs])
             return
         for run in runs:
-            print("\n".join(list_lines(run)))
+            _print("\n".join(list_lines(run)))
         if not runs:
-            print("There are no runs yet; `punie eval` makes them.")
+            _print("There are no runs yet; `punie eval` makes them.")
 
 
 def show(
@@ -111,16 +112,16 @@ def show(
         if as_json:
             _print_json(run_data(found, measures, results if items else None, beside))
             return
-        print(f"run {found.record.id}")
+        _print(f"run {found.record.id}")
         for name, value in views.facts(found.record):
-            print(f"  {name:<13} {value}")
-        print(f"\n{as_text(views.scores_table(found, suite))}")
+            _print(f"  {name:<13} {value}")
+        _print(f"\n{as_text(views.scores_table(found, suite))}")
         if measures:
-            print(f"\n{as_text(views.measures_table(measures))}")
+            _print(f"\n{as_text(views.measures_table(measures))}")
         for table in views.reported_tables(beside):
-            print(f"\n{as_text(table)}\n  {table.note}")
+            _print(f"\n{as_text(table)}\n  {table.note}")
         if items:
-            print("\n" + "\n".join(["Items", *views.item_lines(results)]))
+            _print("\n" + "\n".join(["Items", *views.item_lines(results)]))
 
 
 def compare(
@@ -151,7 +152,7 @@ def compare(
         if as_json:
             _print_json(comparison_data(found))
             return
-        print("\n".join(comparison_lines(found, items)))
+        _print("\n".join(comparison_lines(found, items)))
 
 
 def history(
@@ -189,7 +190,7 @@ def history(
         if as_json:
             _print_json([point_data(point) for point in points])
             return
-        print(as_text(over_time.history_table(model, points, check)))
+        _print(as_text(over_time.history_table(model, points, check)))
 
 
 def export(
@@ -229,7 +230,7 @@ def export(
             write_text(out.with_name(f"{out.stem}-{chart.name}.svg"), chart.svg)
         write_text(out, text)
         reported = _count(len(given.rows), "reported row")
-        print(f"{out} holds {_count(len(chosen), 'run')} and {reported}.")
+        _print(f"{out} holds {_count(len(chosen), 'run')} and {reported}.")
 
 
 def import_reported(
@@ -245,7 +246,7 @@ def import_reported(
         rows = read_reported(file)
         tracker.import_reported(rows)
         sources = ", ".join(sorted({row.source for row in rows}))
-        print(f"{_count(len(rows), 'row')} kept as reported there ({sources}).")
+        _print(f"{_count(len(rows), 'row')} kept as reported there ({sources}).")
 
 
 def rm(
@@ -260,12 +261,12 @@ def rm(
             if not sys.stdin.isatty():
                 say("nobody is there to ask; use --yes to do it without a question.")
                 raise typer.Exit(1)
-            print("\n".join(list_lines(found)))
+            _print("\n".join(list_lines(found)))
             if not typer.confirm("Take this run off the list?"):
-                print("Nothing was changed.")
+                _print("Nothing was changed.")
                 return
         tracker.remove(found.record.id)
-        print(f"{found.record.id} is off the list.")
+        _print(f"{found.record.id} is off the list.")
 
 
 @contextmanager
@@ -290,6 +291,11 @@ def _told() -> Iterator[None]:
     except (EvaluationError, TrainingError, SettingsError) as error:
         say(str(error))
         raise typer.Exit(1) from None
+
+
+def _print(text: str) -> None:
+    """Print what may hold words of a model, which are not to steer the terminal."""
+    print(printable(text))
 
 
 def _print_json(found: object) -> None:

@@ -206,6 +206,20 @@ def test_csv_tells_origins_apart(runs: list[Path], capsys: pytest.CaptureFixture
     assert (edits["strict_hits"], edits["tries"], edits["version"]) == ("20", "30", "1")
 
 
+def test_words_of_a_model_do_not_steer_the_terminal(
+    state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (result,) = made_results("edits", [False])
+    verdict = result.verdict.model_copy(update={"note": "It said \x1b[2J\x9b31m\nand more."})
+    result = result.model_copy(update={"verdict": verdict, "kind": "\x1b]0;title\x07"})
+    folder = write_made_run(tmp_path / "run", made_record(1), [result])
+    assert main(["add", str(folder)]) == 0
+    assert main(["show", "last", "--suite", "edits", "--items"]) == 0
+    shown = capsys.readouterr().out
+    assert "It said \ufffd[2J\ufffd31m and more." in shown
+    assert not {"\x1b", "\x9b", "\x07"} & set(shown)
+
+
 def test_rm(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rm", "last"]) == 1  # Nobody is there to ask.
     assert main(["rm", "last", "--yes"]) == 0

@@ -26,7 +26,7 @@ def as_text(table: Table) -> str:
     """Return a table with aligned columns; columns that hold nothing are left out."""
     kept = _told_columns(table)
     lines = [tuple(table.head[at] for at in kept)]
-    lines += [tuple(row[at] for at in kept) for row in table.rows]
+    lines += [tuple(" ".join(row[at].split()) for at in kept) for row in table.rows]
     widths = [max(len(line[at]) for line in lines) for at in range(len(kept))]
     shown = [
         "  ".join(
