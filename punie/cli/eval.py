@@ -128,6 +128,7 @@ def evaluate(
             results = anyio.run(run)
         finally:
             close_log()
+        _track(folder, settings)
         _tell(folder, results, as_json)
 
 
@@ -200,6 +201,17 @@ def _own_folder(settings: Settings, chosen: "Sequence[Suite]", options: "RunOpti
     while (folder := base / f"{slug}-{value_hash(asked)[:8]}-{number}").exists():
         number += 1
     return folder
+
+
+def _track(folder: Path, settings: Settings) -> None:
+    """Keep a run in the tracker; what hinders that does not take the run from the person."""
+    from punie.evaluation.errors import EvaluationError
+    from punie.evaluation.tracker.store import record_run
+
+    try:
+        record_run(folder, settings.tracker_file)
+    except EvaluationError as error:
+        say(f"{error} The run is whole all the same; keep it with `punie track add {folder}`.")
 
 
 def _tell(folder: Path, results: "Sequence[Result]", as_json: bool) -> None:

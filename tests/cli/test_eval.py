@@ -8,6 +8,7 @@ import pytest
 
 from punie.cli.eval import main
 from punie.evaluation.results import RESULTS, read_results
+from punie.evaluation.run_record import RUN
 from punie.evaluation.suites.catalog import SUITES
 from tests.cli.conftest import Command
 
@@ -81,3 +82,20 @@ def test_a_run_has_a_table_a_report_and_a_folder_of_its_own(
     one, other = (read_results(folder / RESULTS) for folder in (first, second))
     assert [each.trajectory for each in one] == [each.trajectory for each in other]
     assert read_results(first / RESULTS)[0].messages[-1].content == "Good morning."
+    tracked = punie(
+        "track", "compare", told["run"]["id"], json.loads((first / RUN).read_text())["id"]
+    )
+    assert tracked.returncode == 0, tracked.stderr
+    assert "1 and 8 sessions ran at once" in tracked.stdout
+
+
+def test_a_run_is_whole_even_if_the_tracker_cannot_keep_it(
+    punie: Command, script: Callable[..., str]
+) -> None:
+    punie.state.mkdir()
+    (punie.state / "evaluation.sqlite3").mkdir()
+    asked = ("eval", "--suite", "discrimination", "--limit", "1")
+    done = punie(*asked, "--model", script({"text": "Good morning."}))
+    assert done.returncode == 0, done.stderr
+    assert "discrimination, 1 item" in done.stdout
+    assert "keep it with `punie track add" in done.stderr
