@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from punie.evaluation.suite import Suite
+from punie.evaluation.suites.conversation import CONVERSATION
 from punie.evaluation.suites.discrimination import DISCRIMINATION
 from punie.evaluation.suites.edits import EDITS
 from punie.evaluation.suites.protocol_search import PROTOCOL_SEARCH
@@ -13,6 +14,7 @@ _ALL: tuple[Suite, ...] = (
     SINGLE_TOOL,
     PROTOCOL_SEARCH,
     EDITS,
+    CONVERSATION,
 )
 
 SUITES: Mapping[str, Suite] = {suite.name: suite for suite in _ALL}

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from punie.evaluation.facts import Fact
-from punie.evaluation.suite import Item, Suite
+from punie.evaluation.suite import Item, Say, Suite
+from punie.evaluation.suites.conversation import FilesDecide, project
 from punie.evaluation.suites.discrimination import NeedsNone, NeedsTool
 from punie.evaluation.suites.edits import TestsDecide
 from punie.evaluation.suites.protocol_search import NamesDue
@@ -30,13 +31,24 @@ def _edits(item: Item) -> Sequence[Turn]:
     """Write every file that the right change touches."""
     assert isinstance(item.judge, TestsDecide)
     before = item.judge.edit.files
-    after = item.judge.edit.solution.of(before)
+    return [Turn(_writes(before, item.judge.edit.solution.of(before)), "Done.")]
+
+
+def _conversation(item: Item) -> Sequence[Turn]:
+    """Make the change when the last prompt asks for it."""
+    assert isinstance(item.judge, FilesDecide)
+    prompts = sum(isinstance(action, Say) for action in item.actions)
+    made = _writes(project(), item.judge.conversation.due.of(project()))
+    return [*[Turn((), "I see.")] * (prompts - 1), Turn(made, "Done.")]
+
+
+def _writes(before: Mapping[str, str], after: Mapping[str, str]) -> list[ScriptedCall]:
     made: list[ScriptedCall] = []
     for path, text in after.items():
         if before.get(path) != text:
             made += [call("read_file", path=path)] if path in before else []
             made.append(call("write_file", path=path, content=text))
-    return [Turn(made, "Done.")]
+    return made
 
 
 def _discrimination(item: Item) -> Sequence[Turn]:
@@ -76,6 +88,7 @@ SOLUTIONS: Mapping[str, Callable[[Item], Sequence[Turn]]] = {
     "single-tool": _single_tool,
     "protocol-search": _protocol_search,
     "edits": _edits,
+    "conversation": _conversation,
 }
 """By suite; one returns no turns for an item whose solution nobody wrote down."""
 

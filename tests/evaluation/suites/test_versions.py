@@ -12,6 +12,7 @@ pytestmark = pytest.mark.anyio
 FROZEN = {
     ("protocol-search", 1): "118317d3c3bc5eef",
     ("edits", 1): "0af93288fdbb2941",
+    ("conversation", 1): "84dc8df782e0e4f1",
 }
 
 
