@@ -125,8 +125,8 @@ def _java_plain(text: str) -> Any:
 
 
 def _javascript_array(text: str, element: str | None) -> Any:
-    if text.startswith("[") and text.endswith("]"):
-        inner = text[1:-1]
+    if text.startswith("[") and "]" in text:
+        inner = text[1 : text.rindex("]")]
     elif re.fullmatch(r"new\s+Array\(.*\)", text, re.DOTALL):
         inner = text[text.index("(") + 1 : -1]
     else:

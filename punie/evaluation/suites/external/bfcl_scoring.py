@@ -198,7 +198,5 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_all(values: Any) -> list[Any]:
-    """Return a list of right values as they are compared; of "" there are none."""
-    if values == LEFT_OUT:
-        return []
-    return [_plain(each) for each in (values if isinstance(values, list) else [values])]
+    """Return right values as they are compared; a bare string counts letter by letter, as there."""
+    return [_plain(each) for each in (values if isinstance(values, list | str) else [values])]
