@@ -45,6 +45,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("draft", "punie.cli.draft", "Make and measure draft models."),
     Command("pipeline", "punie.cli.pipeline", "Train models by recipes, gates included."),
     Command("study", "punie.cli.study", "Run an experiment on the bundled model, with a page."),
+    Command("report", "punie.cli.report", "Write the page of an evaluation, or of two compared."),
     Command("track", "punie.cli.track", "Keep the runs of evaluations, and compare them."),
     Command("mcp", "punie.cli.mcp", "List the MCP servers and tools that a session got."),
     Command("undo", "punie.cli.undo", "Take back what the last turns did to files."),

@@ -76,11 +76,15 @@ class Bar:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis tells; `percent` for shares from 0 to 1, `log` for a logarithmic scale."""
+    """What an axis tells; `percent` for shares from 0 to 1, `log` for a logarithmic scale.
+
+    It ends a little above `top` if that is given, else where the data do.
+    """
 
     label: str
     percent: bool = False
     log: bool = False
+    top: float | None = None
 
 
 def can_draw() -> bool:
@@ -183,6 +187,9 @@ def _axes(title: str, x: Axis, y: Axis) -> Iterator[tuple["Axes", io.BytesIO]]:
                 formatted.set_major_formatter(PercentFormatter(1.0))
         axes.set(xlabel=x.label, ylabel=y.label)
         yield axes, out
+        if y.top is not None:
+            # With room for the ends of error bars.
+            axes.set_ylim(0, y.top * 1.03)
         figure.savefig(
             out, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
         )

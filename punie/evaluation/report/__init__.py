@@ -20,7 +20,8 @@ def write_report(folder: Path, baseline: Path | None = None) -> Path:
     With a `baseline`, the folder of another run, it also tells what changed since.
 
     Raises:
-        EvaluationError: a folder holds no run, or the page cannot be written.
+        EvaluationError: a folder holds no run, the runs cannot be compared, or the page cannot be
+            written.
     """
     run = _read(folder)
     text = report_page(run, None if baseline is None else _read(baseline))

@@ -149,9 +149,14 @@ def work_table(suites: dict[str, list[Result]]) -> Html:
     return table("Work", head, rows, note=note)
 
 
-def solved_chart(title: str, groups: dict[str, list[Result]]) -> Html | None:
-    """Draw how much of each group is solved, strictly and softly; None for too few or many."""
+def solved_chart(title: str, groups: dict[str, list[Result]], usual: int = 1) -> Html | None:
+    """Draw how much of each group is solved, strictly and softly.
+
+    None for too few or many of them, or if groups do not usually hold so many results.
+    """
     if not can_draw() or not 1 < len(groups) <= _MOST_BARS:
+        return None
+    if median(map(len, groups.values())) < usual:
         return None
     found = {name: scores(results)["solved"] for name, results in groups.items()}
     series = [
@@ -162,7 +167,7 @@ def solved_chart(title: str, groups: dict[str, list[Result]]) -> Html | None:
         f"{name}: {score.strict.value:.0%} strictly, {score.soft.value:.0%} softly"
         for name, score in found.items()
     )
-    drawn = bar_chart(title, Axis("solved", percent=True), list(found), series)
+    drawn = bar_chart(title, Axis("solved", percent=True, top=1.0), list(found), series)
     return picture(drawn, f"Bars: {title}. {told}.")
 
 

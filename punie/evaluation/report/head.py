@@ -9,7 +9,7 @@ from punie.evaluation.report.markup import Content, Html, element, table
 from punie.evaluation.results import Result, scores
 from punie.evaluation.run_record import RunRecord
 
-_GIB = 1 << 30
+_MIB, _GIB = 1 << 20, 1 << 30
 
 
 def facts(record: RunRecord, results: Sequence[Result]) -> Html:
@@ -74,22 +74,6 @@ def anchor(suite: str) -> str:
     return "suite-" + "".join(letter if letter.isalnum() else "-" for letter in suite)
 
 
-def unlike(record: RunRecord, baseline: RunRecord) -> list[str]:
-    """Return in sentences why two runs should not be compared, if so."""
-    before = {suite.name: suite.version for suite in baseline.suites}
-    found = [
-        f"The suite {suite.name} has version {suite.version} here and {before[suite.name]} in the "
-        "baseline: what changed may be its items."
-        for suite in record.suites
-        if suite.name in before and before[suite.name] != suite.version
-    ]
-    here, there = record.options, baseline.options
-    other = [key for key in sorted({*here, *there}) if here.get(key) != there.get(key)]
-    if other:
-        found.append(f"The options differ ({', '.join(other)}): what changed may be due to them.")
-    return found
-
-
 def _machine(record: RunRecord) -> str:
     machine = record.machine
     parts = [machine.processor, machine.system, f"{machine.cores} cores", _memory(machine.memory)]
@@ -97,7 +81,9 @@ def _machine(record: RunRecord) -> str:
 
 
 def _memory(size: int | None) -> str:
-    return "" if size is None else f"{size / _GIB:.1f} GiB"
+    if size is None:
+        return ""
+    return f"{size / _GIB:.1f} GiB" if size >= _GIB else f"{size / _MIB:.0f} MiB"
 
 
 def _speed(record: RunRecord, results: Sequence[Result]) -> str:
@@ -116,7 +102,9 @@ def _first_token(record: RunRecord) -> str:
 
 
 def _options(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} = {value}" for key, value in options.items())
+    """Return the options that were given; what is None or empty was left to others."""
+    given = {name: value for name, value in options.items() if value not in (None, [], ())}
+    return ", ".join(f"{name} = {value}" for name, value in given.items())
 
 
 def _moment(moment: datetime) -> str:

@@ -6,14 +6,18 @@ from pathlib import Path
 
 from punie.evaluation.charts import can_draw
 from punie.evaluation.report import figures, head
-from punie.evaluation.report.changes import Case, case_of, changes, changes_table
+from punie.evaluation.report.changes import changes_tables
 from punie.evaluation.report.document import document
 from punie.evaluation.report.items import STATES, Listed, Past, item_list
 from punie.evaluation.report.markup import Content, Html, element
 from punie.evaluation.results import Result, by_kind
 from punie.evaluation.run_record import RunRecord
 from punie.evaluation.suites.catalog import SUITES
+from punie.evaluation.tracker.comparing import compare
 from punie.tools.wording import count
+
+_USUAL_OF_KIND = 3
+"""With fewer results of a kind its bar would tell nothing."""
 
 _FOLDER = Path(__file__).parent
 
@@ -27,7 +31,10 @@ class Run:
 
 
 def report_page(run: Run, baseline: Run | None = None) -> str:
-    """Return a run's report, against a baseline if there is one."""
+    """Return a run's report, against a baseline if there is one.
+
+    Raises `EvaluationError` if they cannot be compared.
+    """
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
     title = f"Evaluation of {run.record.model.reference}"
     return document(title, _parts(title, run, baseline), script)
@@ -39,7 +46,7 @@ def _parts(title: str, run: Run, baseline: Run | None) -> list[Html]:
     if not run.results:
         parts.append(element("main", element("p", "There are no results yet.")))
         return parts
-    past: Mapping[Case, Past] = {}
+    past: Mapping[str, Past] = {}
     summary: list[Content] = [element("h2", "Solved"), head.summary_table(run.record, run.results)]
     left = sum(not result.solved.strict for result in run.results)
     told = f"{left} of {count(len(run.results), 'try', 'tries')} not solved strictly"
@@ -77,34 +84,33 @@ def _suite(record: RunRecord, name: str, results: list[Result]) -> Html:
     parts.append(figures.checks_table(results))
     if len(kinds) > 1:
         parts.append(figures.kinds_table(results))
-    chart = figures.solved_chart(f"{name}: solved by kind", kinds)
+    chart = figures.solved_chart(f"{name}: solved by kind", kinds, _USUAL_OF_KIND)
     tables = [figures.tries_table(results), figures.measures_table(results), chart]
     parts += [each for each in tables if each is not None]
     return element("section", *parts, id=head.anchor(name))
 
 
-def _comparison(run: Run, baseline: Run) -> tuple[Html, Mapping[Case, Past]]:
-    found = changes(baseline.results, run.results)
+def _comparison(run: Run, baseline: Run) -> tuple[Html, Mapping[str, Past]]:
     other = baseline.record
+    strict, soft = (
+        compare(other, baseline.results, run.record, run.results, soft=column)
+        for column in (False, True)
+    )
     against = " ".join(
         filter(None, [other.model.reference, (other.model.weights or "")[:12], other.id])
     )
     parts: list[Content] = [element("h2", "Changes"), element("p", f"The baseline is {against}.")]
-    parts += [element("p", why, class_="warning") for why in head.unlike(run.record, other)]
-    if any(change.of for change in found.values()):
-        parts.append(changes_table(found))
-    else:
-        parts.append(element("p", "The two runs have no items in common."))
-    past: dict[Case, Past] = {}
-    for change in found.values():
+    parts += [element("p", warning, class_="warning") for warning in strict.warnings]
+    past: dict[str, Past] = {}
+    for change in strict.suites:
         past |= dict.fromkeys(change.gained, "gained")
         past |= dict.fromkeys(change.lost, "lost")
-    return element("section", *parts), past
+    return element("section", *parts, *changes_tables(strict, soft)), past
 
 
-def _items(results: Sequence[Result], past: Mapping[Case, Past]) -> Html:
+def _items(results: Sequence[Result], past: Mapping[str, Past]) -> Html:
     listed = [
-        Listed(result, line, past.get(case_of(result), ""))
+        Listed(result, line, past.get(f"{result.suite} {result.item}", ""))
         for line, result in enumerate(results, 1)
     ]
     return element(

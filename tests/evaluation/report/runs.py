@@ -70,7 +70,7 @@ def run_folder(
     for each in {(each.suite, each.item) for each in results}:
         suites[each[0]] += 1
     record = RunRecord(
-        id="20260102-0304-beef",
+        id=f"20260102-0304-{folder.name}",
         model=ModelRecord(reference=reference, weights="0" * 64, quantisation="none"),
         machine=MachineRecord(
             system="Linux x86_64", processor="A <processor>", cores=2, memory=8 << 30

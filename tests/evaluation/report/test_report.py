@@ -103,11 +103,9 @@ def test_it_needs_nothing_else_and_is_named_throughout(plain: Path) -> None:
     page = report(plain)
     assert [each.attributes for each in page.all("script")] == [{}]
     assert not page.all("link")
-    pictures = page.all("img")
-    assert len(pictures) == 2
-    for each in pictures:
-        assert (each.attributes["src"] or "").startswith("data:image/svg+xml,")
-        assert "strictly" in (each.attributes["alt"] or "")
+    (picture,) = page.all("img")
+    assert (picture.attributes["src"] or "").startswith("data:image/svg+xml,")
+    assert "reading: 50% strictly, 75% softly" in (picture.attributes["alt"] or "")
     assert all(each.all("caption")[0].text for each in page.all("table"))
     assert [each.text for each in page.all("h1")] == ["Evaluation of some-model"]
     # Links lead to what is there, and nowhere else.
@@ -128,6 +126,18 @@ def test_without_what_draws_there_are_tables_and_a_sentence(
     assert not page.all("img")
     assert page.rows("All suites")
     assert "matplotlib draws them" in text_of(page)
+
+
+def test_kinds_are_drawn_where_they_hold_more_than_a_few_results(tmp_path: Path) -> None:
+    results = [
+        result(f"{kind}{number}", number > 0, kind=kind)
+        for kind in ("long", "short")
+        for number in range(3)
+    ]
+    (picture,) = report(run_folder(tmp_path / "run", results)).all("img")
+    assert "short: 67% strictly" in (picture.attributes["alt"] or "")
+    few = report(run_folder(tmp_path / "few", [*results[:2], *results[3:5]]))
+    assert not few.all("img")
 
 
 def test_items_with_several_tries_are_counted_by_item_too(tmp_path: Path) -> None:
@@ -175,41 +185,46 @@ def test_what_a_model_wrote_is_never_markup(tmp_path: Path) -> None:
 def test_long_work_is_cut_and_says_where_the_whole_is(tmp_path: Path) -> None:
     def chatter(item: str, solved: bool) -> Result:
         messages = tuple(
-            Message(role="assistant", content=f"<{number}>" + "x" * 9_000) for number in range(100)
+            Message(role="assistant", content=f"<{number}>" + "x" * 3_000) for number in range(40)
         )
         return result(item, solved, messages=messages)
 
-    results = [chatter(f"{number:03}", number % 2 == 0) for number in range(200)]
+    results = [chatter(f"{number:03}", number % 2 == 0) for number in range(100)]
     folder = run_folder(tmp_path / "run", results)
     page = report(folder)
-    assert (folder / RESULTS).stat().st_size > 100_000_000
+    assert (folder / RESULTS).stat().st_size > 10_000_000
     assert (folder / REPORT).stat().st_size < 4_000_000
-    assert len(items(page)) == 200
+    assert len(items(page)) == 100
     first, last = (page.all("details", class_="item")[at] for at in (0, -1))
-    assert "80 messages left out" in first.text
+    assert "20 messages left out" in first.text
     assert "<0>" in first.text
-    assert "<99>" in first.text
-    assert "<50>" not in first.text
-    assert "7,403 characters left out" in first.text
+    assert "<39>" in first.text
+    assert "<20>" not in first.text
+    assert "1,403 characters left out" in first.text
     assert "The conversation is left out to keep this page small." in last.text
-    assert "Line 199 of results.jsonl" in last.text
+    assert "Line 99 of results.jsonl" in last.text
 
 
 def test_against_another_run_it_says_what_changed(tmp_path: Path) -> None:
     many = [f"{number:02}" for number in range(20)]
     before = [result(item, True) for item in many] + [result("odd", False, suite="old")]
-    after = [result(item, int(item) >= 12) for item in many] + [result("extra", True)]
+    after = [result(item, int(item) >= 12, seconds=4.0) for item in many] + [result("extra", True)]
     baseline = run_folder(tmp_path / "before", before)
-    run = run_folder(tmp_path / "after", after, versions={"reading": 2}, options={"seeds": [2]})
+    run = run_folder(tmp_path / "after", after, options={"seeds": [2]})
     page = report(run, baseline)
     (row,) = page.rows("Solved, against the baseline")
     assert row[0] == "reading"
     assert row[1].startswith("-60.0 points")
     assert row[1].endswith("worse")
     assert row[2:5] == ["0", "12", "0.00049"]
-    assert row[6:] == ["20", "1"]
-    assert "has version 2 here and 1 in the baseline" in page.text
-    assert "The options differ (seeds, temperature)" in page.text
+    assert row[6] == "20"
+    assert page.rows("Time and memory, against")[0] == [
+        "seconds of an item, median",
+        *("2", "4", "2.00"),
+    ]
+    warnings = [each.text for each in page.all("p", class_="warning")]
+    assert "Only one of the runs has old." in warnings
+    assert "The options differ: seeds [1] and [2]; temperature 0.0 and None." in warnings
     lost = page.all("details", class_="item", data_change="lost")
     assert len(lost) == 12
     assert all("lost" in each.all("summary")[0].text for each in lost)
@@ -219,10 +234,27 @@ def test_against_another_run_it_says_what_changed(tmp_path: Path) -> None:
     assert back.rows("Solved, against the baseline")[0][1].endswith("better")
 
 
-def test_runs_with_nothing_in_common(tmp_path: Path) -> None:
+def test_several_suites_are_compared_together_too(tmp_path: Path) -> None:
+    def run(name: str, solved: bool) -> Path:
+        results = [result("a", solved, suite=suite) for suite in ("reading", "writing")]
+        return run_folder(tmp_path / name, results)
+
+    rows = report(run("after", True), run("before", False)).rows("Solved, against the baseline")
+    assert [row[0] for row in rows] == ["reading", "writing", "all suites"]
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     one = run_folder(tmp_path / "one", [result("a", True)])
     other = run_folder(tmp_path / "other", [result("a", True, suite="writing")])
-    assert "The two runs have no items in common." in report(one, other).text
+    later = run_folder(tmp_path / "later", [result("a", True)], versions={"reading": 2})
+    for baseline, reason in (
+        (other, "no suite in common"),
+        (later, "version 2"),
+        (one, "name two"),
+    ):
+        with pytest.raises(EvaluationError, match=reason):
+            write_report(one, baseline)
+    assert not (one / REPORT).exists()
 
 
 def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
