@@ -59,16 +59,14 @@ def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-def test_the_installed_command_keeps_lists_and_compares(punie: Command, tmp_path: Path) -> None:
-    done = punie("track", "list")
-    assert (done.returncode, done.stdout) == (
-        0,
-        "There are no runs yet; `punie eval` makes them.\n",
-    )
+def test_the_installed_command_keeps_and_compares(punie: Command, tmp_path: Path) -> None:
+    folders = []
     for number, right in ((1, [True] * 20), (2, [True] * 10 + [False] * 10)):
-        folder = tmp_path / f"run{number}"
-        write_made_run(folder, made_record(number), made_results("edits", right))
-        assert punie("track", "add", str(folder)).returncode == 0
+        results = made_results("edits", right)
+        folders.append(str(write_made_run(tmp_path / f"run{number}", made_record(number), results)))
+    done = punie("track", "add", *folders)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{folders[0]}: kept.\n{folders[1]}: kept.\n"
     assert (punie.state / "evaluation.sqlite3").is_file()
     done = punie("track", "compare", IDS[1], IDS[2], "--items", "1")
     assert done.returncode == 0, done.stderr
@@ -111,6 +109,13 @@ def test_list_and_show(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> 
     assert "5 of 5 (57% to 100%)" in shown
 
 
+def test_without_runs_it_says_where_they_come_from(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out == "There are no runs yet; `punie eval` makes them.\n"
+
+
 def test_compare_as_json(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     found = _json(capsys, "compare", IDS[1], IDS[2])
     assert found["regressions"] == ["edits", ""]
@@ -135,6 +140,7 @@ def test_history(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
     assert [(point["run"], point["hits"]) for point in found] == [(IDS[1], 30), (IDS[2], 20)]
     words = "".join(ElementTree.parse(chart).getroot().itertext())
     assert "punie-tiny: solved over time" in words
+    assert "days since 2026-11-30 12:00 UTC" in words
     assert main(["history", "punie-tiny", "--check", "tool"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + 4

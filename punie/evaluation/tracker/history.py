@@ -12,7 +12,7 @@ from punie.evaluation.tracker.tables import Table
 from punie.evaluation.tracker.views import INTERVALS, model_name, moment, share
 
 _WIDTH = 40
-_DAY = 86_400.0
+_UNITS = (("days", 86_400.0), ("hours", 3_600.0), ("minutes", 60.0))
 
 
 @dataclass(frozen=True)
@@ -101,17 +101,19 @@ def history_chart(title: str, points: Sequence[Point]) -> str:
     Raises `TrainingError` if matplotlib is not installed.
     """
     first = min(point.started for point in points)
+    span = (max(point.started for point in points) - first).total_seconds()
+    unit, length = next((one for one in _UNITS if span >= one[1]), _UNITS[-1])
     lines = []
     for name in dict.fromkeys((point.suite, point.version) for point in points):
         some = [point for point in points if (point.suite, point.version) == name]
         lines.append(
             Line(
                 f"{name[0]} {name[1]}",
-                [(point.started - first).total_seconds() / _DAY for point in some],
+                [(point.started - first).total_seconds() / length for point in some],
                 [point.rate.value for point in some],
                 [point.rate.low for point in some],
                 [point.rate.high for point in some],
             )
         )
-    days = Axis(f"days since {moment(first)} UTC")
-    return line_chart(title, days, Axis("share", percent=True), lines)
+    since = Axis(f"{unit} since {moment(first)} UTC")
+    return line_chart(title, since, Axis("share", percent=True), lines)
