@@ -6,12 +6,16 @@ from punie.evaluation.suite import Suite
 from punie.evaluation.suites.conversation import CONVERSATION
 from punie.evaluation.suites.discrimination import DISCRIMINATION
 from punie.evaluation.suites.edits import EDITS
+from punie.evaluation.suites.field_access import FIELD_ACCESS
+from punie.evaluation.suites.multi_step import MULTI_STEP
 from punie.evaluation.suites.protocol_search import PROTOCOL_SEARCH
 from punie.evaluation.suites.single_tool import SINGLE_TOOL
 
 _ALL: tuple[Suite, ...] = (
     DISCRIMINATION,
     SINGLE_TOOL,
+    MULTI_STEP,
+    FIELD_ACCESS,
     PROTOCOL_SEARCH,
     EDITS,
     CONVERSATION,

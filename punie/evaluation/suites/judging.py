@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from punie.evaluation.suite import Check
+from punie.evaluation.suites.seeing import shows, told
+from punie.evaluation.suites.written import Facts
 from punie.evaluation.work import Executed, Work
 from punie.tools.catalog import ALL_TOOLS
 from punie.training.data.example import Function
@@ -57,30 +59,32 @@ def _repeats(work: Work) -> bool:
     )
 
 
-def shown_after(work: Work, texts: Sequence[str | Sequence[str]]) -> int | None:
-    """Return after how many calls everything had stood in results of calls that ran.
-
-    Of several texts one is enough. None if something never did. A change that the model made
-    itself shows nothing.
-    """
+def shown_after(work: Work, texts: Facts) -> int | None:
+    """Return after how many calls everything had been shown; None if something never was."""
     last = 0
     for text in texts:
-        wanted = [text] if isinstance(text, str) else text
-        place = next(
-            (
-                number
-                for number, each in enumerate(work.executed, 1)
-                if each.ran
-                and not each.failed
-                and not changes(each)
-                and any(one in each.result for one in wanted)
-            ),
-            None,
-        )
+        places = (n for n, each in enumerate(work.executed, 1) if has_shown(each, text))
+        place = next(places, None)
         if place is None:
             return None
         last = max(last, place)
     return last
+
+
+def has_shown(executed: Executed, text: str | Sequence[str]) -> bool:
+    """Tell whether a call came to a good end and showed a text, or one of several.
+
+    What it was told itself it has not shown.
+    """
+    own = told(executed.call)
+    return (
+        shows(executed)
+        and not executed.failed
+        and any(
+            each in executed.result and each not in own
+            for each in ([text] if isinstance(text, str) else text)
+        )
+    )
 
 
 def changes(executed: Executed) -> bool:

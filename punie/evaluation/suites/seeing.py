@@ -27,18 +27,21 @@ def looked(work: Work) -> bool:
 
 def showing(work: Work) -> Iterable[Executed]:
     """Yield the calls that ran and whose results show something of the project."""
-    for executed in work.executed:
-        if executed.ran and executed.call.name in _SHOW:
-            yield executed
+    return filter(shows, work.executed)
+
+
+def shows(executed: Executed) -> bool:
+    """Tell whether a call ran whose result shows something of the project."""
+    return executed.ran and executed.call.name in _SHOW
 
 
 def seen(work: Work, names: Collection[str]) -> frozenset[str]:
     """Return which of some names stand whole in the result of a call that shows the project."""
     found: set[str] = set()
     for executed in showing(work):
-        told = _told(executed.call)
+        own = told(executed.call)
         for name in names:
-            if is_in(name, executed.result) and not is_in(name, told):
+            if is_in(name, executed.result) and not is_in(name, own):
                 found.add(name)
     return frozenset(found)
 
@@ -46,10 +49,10 @@ def seen(work: Work, names: Collection[str]) -> frozenset[str]:
 def shown(work: Work, facts: Sequence[Fact]) -> bool:
     """Tell whether every fact stands in the result of a call that came to a good end."""
     results = [
-        (executed.result, _told(executed.call)) for executed in showing(work) if not executed.failed
+        (executed.result, told(executed.call)) for executed in showing(work) if not executed.failed
     ]
     return all(
-        any(stated(result, fact).soft and not stated(told, fact).soft for result, told in results)
+        any(stated(result, fact).soft and not stated(own, fact).soft for result, own in results)
         for fact in facts
     )
 
@@ -78,6 +81,6 @@ def texts_in(value: object) -> Iterable[str]:
             pass
 
 
-def _told(call: Function) -> str:
+def told(call: Function) -> str:
     """Return what a call could have echoed."""
     return "\n".join(texts_in(call.arguments)) if call.name in _ECHO else ""

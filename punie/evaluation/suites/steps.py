@@ -11,6 +11,7 @@ from punie.evaluation.suite import Check, Item, Needs, Say, Verdict
 from punie.evaluation.suites.judging import (
     OnlyThese,
     ended_well,
+    has_shown,
     last_change,
     left,
     shown_after,
@@ -66,11 +67,8 @@ def seen(work: Work, shown: Facts, after: Facts) -> Seen:
 
 
 def _shown_behind(work: Work, texts: Facts, change: int) -> bool:
-    behind = [each.result for each in work.executed[change:] if each.ran and not each.failed]
-    return all(
-        any(one in result for result in behind for one in ([text] if isinstance(text, str) else text))
-        for text in texts
-    )
+    behind = work.executed[change:]
+    return all(any(has_shown(each, text) for each in behind) for text in texts)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from punie.evaluation.suite import Item, Say, Suite
 from punie.evaluation.suites.conversation import FilesDecide, project
 from punie.evaluation.suites.discrimination import NeedsNone, NeedsTool
 from punie.evaluation.suites.edits import TestsDecide
+from punie.evaluation.suites.field_access import field_access_items
+from punie.evaluation.suites.multi_step import multi_step_items
 from punie.evaluation.suites.protocol_search import NamesDue
 from punie.evaluation.suites.single_tool import single_tool_items
 from punie.models.scripted import ScriptedCall
@@ -83,12 +85,26 @@ def sentences(facts: Sequence[Fact]) -> str:
     return "Done. " + " ".join(f"{one(fact)}." for fact in facts)
 
 
+def _multi_step(item: Item) -> Sequence[Turn]:
+    """Do what is written down."""
+    written = next(each for each in multi_step_items() if each.name == item.name)
+    return [Turn(list(map(made, written.solution.calls)), written.solution.answer)]
+
+
+def _field_access(item: Item) -> Sequence[Turn]:
+    """Run the code that is written down."""
+    written = next(each for each in field_access_items() if each.name == item.name)
+    return [Turn([made(written.call)], written.answer)]
+
+
 SOLUTIONS: Mapping[str, Callable[[Item], Sequence[Turn]]] = {
     "discrimination": _discrimination,
     "single-tool": _single_tool,
     "protocol-search": _protocol_search,
     "edits": _edits,
     "conversation": _conversation,
+    "multi-step": _multi_step,
+    "field-access": _field_access,
 }
 """By suite; one returns no turns for an item whose solution nobody wrote down."""
 

@@ -9,7 +9,6 @@ from punie.evaluation.suites.catalog import SUITES
 from punie.evaluation.suites.field_access import FIELD_ACCESS, field_access_items
 from punie.evaluation.work import Executed, Work
 from punie.tools.catalog import ALL_TOOLS
-from punie.training.data.example import Function
 from tests.evaluation.suites.made_work import failed, ran, work
 from tests.evaluation.suites.played import played
 
@@ -39,7 +38,9 @@ def test_items_are_about_functions_that_there_are() -> None:
     assert len(WRITTEN) >= 20
     names = {tool.name for tool in ALL_TOOLS}
     for written in WRITTEN.values():
-        assert {one for use in written.uses for one in ([use] if isinstance(use, str) else use)} <= names
+        assert {
+            one for use in written.uses for one in ([use] if isinstance(use, str) else use)
+        } <= names
         assert all(f'"{field}"' in written.code for field in written.fields), written.name
 
 
@@ -83,6 +84,5 @@ async def test_saying_that_it_was_written_is_not_enough() -> None:
 async def test_what_is_due_can_be_done(tmp_path: Path) -> None:
     written = WRITTEN[WORST]
     item = await FIELD_ACCESS.item(WORST, tmp_path)
-    call = Function(name="run_code", arguments={"code": written.code})
-    _, verdict = await played(item, tmp_path, call, written.answer)
+    _, verdict = await played(item, tmp_path, written.call, written.answer)
     assert set(verdict.checks.values()) == {RIGHT}, verdict.note

@@ -35,9 +35,8 @@ def test_what_is_asked_for_cannot_be_known_from_the_prompt() -> None:
     for written in WRITTEN.values():
         assert written.shown
         assert len(written.solution.calls) >= 2
-        for text in (*written.shown, *written.after):
-            one = [text] if isinstance(text, str) else text
-            assert not any(each in written.prompt for each in one) or written.change, written.name
+        first = [text if isinstance(text, str) else text[0] for text in written.shown]
+        assert any(text not in written.prompt for text in first), written.name
         assert bool(written.change) or not written.after
 
 
