@@ -112,7 +112,8 @@ def _subscripts(codes: Sequence[Executed]) -> set[str]:
                     func=ast.Name(id="itemgetter") | ast.Attribute(attr="itemgetter"),
                     args=[*names],
                 ):
-                    found |= {each.value for each in names if isinstance(each, ast.Constant)}
+                    constants = (each.value for each in names if isinstance(each, ast.Constant))
+                    found |= {value for value in constants if isinstance(value, str)}
                 case _:
                     pass
     return found
