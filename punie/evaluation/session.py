@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, assert_never
@@ -130,7 +130,7 @@ class _Session:
 
     def _open(self) -> None:
         item, conditions = self._item, self._conditions
-        self.workspace = LocalWorkspace([self._root], CONFINED)
+        self.workspace = LocalWorkspace([self._root], replace(CONFINED, hide=item.hidden))
         self._past = PastTurns()
         self._config = TurnConfig(
             model=self._watched,

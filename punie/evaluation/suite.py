@@ -122,6 +122,7 @@ class Item:
         mode: the session's permission mode.
         allows: answers what is asked about; the mode decides what that is.
         unconfined: likewise for what would run outside the sandbox, or where none works.
+        hidden: folders that its commands cannot read, such as one with the solutions.
         tools: the tools offered in place of the product's own, if any.
         limits: of the tools, in place of the product's own.
         code: whether the session is in code mode.
@@ -137,6 +138,7 @@ class Item:
     mode: Mode = "accept_edits"
     allows: Answerer = allow_everything
     unconfined: Answerer = allow_nothing
+    hidden: tuple[Path, ...] = ()
     tools: Sequence[AnyTool] | None = None
     limits: ToolLimits | None = None
     code: bool = False

@@ -58,13 +58,15 @@ _APART = re.compile(r"[:;,=]")
 class SandboxOptions:
     """What the user wants: `write` are more folders that commands may change.
 
-    `own` are Punie's folders, which no command changes wherever they are.
+    `own` are Punie's folders, which no command changes wherever they are. `hide` are folders that
+    no command reads.
     """
 
     wanted: Wanted = "on"
     network: bool = False
     write: tuple[Path, ...] = ()
     own: tuple[Path, ...] = ()
+    hide: tuple[Path, ...] = ()
 
 
 UNCONFINED = SandboxOptions(wanted="off")
@@ -123,7 +125,10 @@ def view_of(
         writable=_real([*roots, *options.write, *repositories]),
         guarded=_real(guarded),
         absent=tuple(name for name in names if _is_absent(name, stand_ins)),
-        hidden=tuple(path for path in _real(secrets) if not _is_of_the_workspace(path, real, home)),
+        hidden=(
+            *(path for path in _real(secrets) if not _is_of_the_workspace(path, real, home)),
+            *_real(options.hide),
+        ),
         caches=_real(path for path in [cache, *(home / name for name in _CACHES)] if path.is_dir()),
         needed=_real([home, *installed, *_program_folders(environment)]),
         scratch=Path(os.path.realpath(scratch)),

@@ -100,6 +100,19 @@ async def test_secrets_of_the_home_folder_are_not_there(confine: Confine) -> Non
     assert (await box.run("cat ~/.ssh/key", unsandboxed=True)).output == "s3cret"
 
 
+async def test_a_folder_can_be_hidden(confine: Confine) -> None:
+    box = confine()
+    secret, beside = box.home / "answers", box.home / "others"
+    for folder in (secret, beside):
+        folder.mkdir()
+        (folder / "of").write_text(f"in {folder.name}\n", encoding="utf-8")
+    (box.root / "link").symlink_to(secret)
+    hiding = confine(SandboxOptions(hide=(secret, box.home / "nowhere")))
+    result = await hiding.run("cat link/of ~/answers/of; find ~ -type f | xargs cat")
+    assert "in answers" not in result.output
+    assert "in others" in result.output
+
+
 async def test_a_secret_that_is_the_workspace_is_there(confine: Confine, tmp_path: Path) -> None:
     keys = tmp_path / "home" / ".aws" / "scripts"
     keys.mkdir(parents=True)

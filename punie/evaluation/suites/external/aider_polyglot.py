@@ -52,7 +52,7 @@ class AiderPolyglot:
         if language in NOT_RUN:
             reason = f"The exercise {name} is not run: {NOT_RUN[language]}."
             return item_not_done(name, language, reason)
-        return await exercise_item(name, found, LANGUAGES[language], language)
+        return await exercise_item(name, found, LANGUAGES[language], language, self.checkout)
 
     @cached_property
     def _folders(self) -> dict[str, Path]:

@@ -46,7 +46,8 @@ class Exercism:
         found = self._folders.get(name)
         if found is None:
             raise EvaluationError(f"{self.checkout} has no exercise {name!r}.")
-        return await exercise_item(name, found, PYTHON, _group(self._difficulties.get(name)))
+        kind = _group(self._difficulties.get(name))
+        return await exercise_item(name, found, PYTHON, kind, self.checkout)
 
     @cached_property
     def _folders(self) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.suite import Check, Item, Needs, Say, Verdict, allow_nothing
-from punie.evaluation.suites.external.exercises import Exercise, read_exercise
+from punie.evaluation.suites.external.exercises import PRACTICE, Exercise, read_exercise
 from punie.evaluation.suites.external.grading import grade, missing_for
 from punie.evaluation.suites.external.languages import Language
 from punie.evaluation.suites.external.not_done import item_not_done
@@ -68,8 +68,12 @@ class TwoTries:
         )
 
 
-async def exercise_item(name: str, folder: Path, language: Language, kind: str) -> Item:
+async def exercise_item(
+    name: str, folder: Path, language: Language, kind: str, checkout: Path
+) -> Item:
     """Return an exercise as an item; one that is broken or lacks a program says so when it is run.
+
+    Commands of the model cannot read the exercises of the checkout, nor its history.
 
     Raises:
         EvaluationError: no tests at all can be run here.
@@ -98,8 +102,14 @@ async def exercise_item(name: str, folder: Path, language: Language, kind: str) 
         # Whatever runs confined may run; nobody is there to allow more.
         mode="auto",
         allows=allow_nothing,
+        hidden=_places_of_solutions(checkout),
         needs=_NEEDS,
     )
+
+
+def _places_of_solutions(checkout: Path) -> tuple[Path, ...]:
+    tracks = (checkout, *checkout.iterdir())
+    return (checkout / ".git", *(track / PRACTICE.parts[0] for track in tracks if track.is_dir()))
 
 
 def _named(exercise: Exercise) -> str:

@@ -203,3 +203,22 @@ async def test_a_model_that_only_says_so_does_not_solve_it(track: Path) -> None:
     model = ScriptedModel(Script(responses=(ScriptedResponse(text="All tests pass."),)))
     (result,) = await run_suites(model, [open_suite("exercism", track)])
     assert (result.solved, result.trouble) == (FAILED, "")
+
+
+async def test_a_model_cannot_look_for_the_example(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Commands see the home folder and nothing else of the folder for temporary files.
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    track = tmp_path / "home" / "python"
+    write_exercise(track, "tram-fare", TRAM_FARE)
+    write_track(track, {"tram-fare": 1})
+    search = f"cat {track}/exercises/practice/*/.meta/example.py; find {track} -type f; echo done"
+    looks = ScriptedCall(tool="run_command", arguments={"command": search})
+    done = ScriptedResponse(text="Done.")
+    model = ScriptedModel(Script(responses=(ScriptedResponse(calls=(looks,)), done)))
+    (result,) = await run_suites(model, [open_suite("exercism", track)])
+    said = result.messages[2].content
+    assert "python/config.json\n" in said
+    assert "return 2 + zones" not in said
+    assert "tram_fare_test.py" not in said
