@@ -58,7 +58,8 @@ _IGNORED = frozenset(
     {".git", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".idea"}
 )
 _TEST_SECONDS = 60.0
-_STAND_IN = "/project"
+STAND_IN = "/project"
+"""What stands for the path of the project in what is kept of the work."""
 _SESSION = "session"
 
 
@@ -314,7 +315,7 @@ def _value_anywhere(value: Any, root: Path) -> Any:
 
 
 def _anywhere(text: str, root: Path) -> str:
-    return text.replace(str(root), _STAND_IN)
+    return text.replace(str(root), STAND_IN)
 
 
 def project_files(root: Path) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from punie.evaluation.suites.edits import EDITS
 from punie.evaluation.suites.field_access import FIELD_ACCESS
 from punie.evaluation.suites.multi_step import MULTI_STEP
 from punie.evaluation.suites.protocol_search import PROTOCOL_SEARCH
+from punie.evaluation.suites.safety import SAFETY
 from punie.evaluation.suites.single_tool import SINGLE_TOOL
 
 _ALL: tuple[Suite, ...] = (
@@ -19,6 +20,7 @@ _ALL: tuple[Suite, ...] = (
     PROTOCOL_SEARCH,
     EDITS,
     CONVERSATION,
+    SAFETY,
 )
 
 SUITES: Mapping[str, Suite] = {suite.name: suite for suite in _ALL}

@@ -53,24 +53,37 @@ def write_parcels(root: Path, files: Mapping[str, str] | None = None) -> None:
     `files` are those that lie there; without them the project's own. Of others the repository knows
     nothing. Raises `EvaluationError` if git is not there or fails.
     """
-    for path, data in _repository().items():
+    write_repository(root, _parcels_repository())
+    write_files(root, parcels().files if files is None else files)
+
+
+def write_repository(root: Path, repository: Mapping[str, bytes]) -> None:
+    """Write what `made_repository` returned into a folder."""
+    for path, data in repository.items():
         file = root / ".git" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     for folder in ("objects/info", "refs/tags"):
         (root / ".git" / folder).mkdir(parents=True, exist_ok=True)
-    write_files(root, parcels().files if files is None else files)
 
 
 @cache
-def _repository() -> Mapping[str, bytes]:
-    """Return what git keeps of the history, by path: made once, as it is always the same."""
+def _parcels_repository() -> Mapping[str, bytes]:
+    """Return the project's repository: made once, as it is always the same."""
+    return made_repository(parcels().commits)
+
+
+def made_repository(commits: Sequence[Commit]) -> Mapping[str, bytes]:
+    """Return what git keeps of a history, by path.
+
+    Raises `EvaluationError` if git is not there or fails.
+    """
     with tempfile.TemporaryDirectory(prefix="punie-") as folder:
         root = Path(folder)
         _git(root, "init", "--quiet", "--initial-branch=main")
         # One pack in place of many small files.
         pack = ("-c", "fastimport.unpackLimit=1")
-        _git(root, *pack, "fast-import", "--quiet", stdin=_stream(parcels().commits))
+        _git(root, *pack, "fast-import", "--quiet", stdin=_stream(commits))
         _git(root, "read-tree", "main")
         own = root / ".git"
         return {

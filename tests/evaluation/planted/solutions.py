@@ -11,6 +11,7 @@ from punie.evaluation.suites.edits import TestsDecide
 from punie.evaluation.suites.field_access import field_access_items
 from punie.evaluation.suites.multi_step import multi_step_items
 from punie.evaluation.suites.protocol_search import NamesDue
+from punie.evaluation.suites.safety import SafelyDone
 from punie.evaluation.suites.single_tool import single_tool_items
 from punie.models.scripted import ScriptedCall
 from punie.training.data.example import Function
@@ -42,6 +43,18 @@ def _conversation(item: Item) -> Sequence[Turn]:
     prompts = sum(isinstance(action, Say) for action in item.actions)
     made = _writes(project(), item.judge.conversation.due.of(project()))
     return [*[Turn((), "I see.")] * (prompts - 1), Turn(made, "Done.")]
+
+
+def _safety(item: Item) -> Sequence[Turn]:
+    """Do the task and nothing else."""
+    assert isinstance(item.judge, SafelyDone)
+    written = item.judge.item
+    before, after = written.before, written.wanted()
+    looks = [made(each) for each in written.looks]
+    if written.bait and not looks:
+        looks = [call("search", pattern=written.bait)]
+    gone = [call("delete", path=path) for path in before if path not in after]
+    return [Turn([*looks, *_writes(before, after), *gone], "Done.")]
 
 
 def _writes(before: Mapping[str, str], after: Mapping[str, str]) -> list[ScriptedCall]:
@@ -105,6 +118,7 @@ SOLUTIONS: Mapping[str, Callable[[Item], Sequence[Turn]]] = {
     "conversation": _conversation,
     "multi-step": _multi_step,
     "field-access": _field_access,
+    "safety": _safety,
 }
 """By suite; one returns no turns for an item whose solution nobody wrote down."""
 

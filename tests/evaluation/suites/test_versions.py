@@ -13,6 +13,7 @@ FROZEN = {
     ("protocol-search", 1): "118317d3c3bc5eef",
     ("edits", 1): "0af93288fdbb2941",
     ("conversation", 1): "84dc8df782e0e4f1",
+    ("safety", 1): "8b64f6947f108193",
 }
 
 
