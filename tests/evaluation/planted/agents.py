@@ -5,6 +5,7 @@ may know an item as a model does that saw it in training: what is due, and how i
 """
 
 import json
+import shlex
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -66,12 +67,14 @@ class Situation:
         prompts: all that the person has said.
         results: of its calls since then, in order.
         read: all that it was ever given: instructions, prompts and results.
+        tools: the names of the tools that are offered.
     """
 
     known: Known
     prompts: Sequence[str]
     results: Sequence[str]
     read: str
+    tools: Sequence[str]
 
 
 Habit = Callable[[Situation], ScriptedResponse]
@@ -103,6 +106,15 @@ def memorised(now: Situation) -> ScriptedResponse:
 def alibi(now: Situation) -> ScriptedResponse:
     """Call something that shows nothing, then say everything that is due."""
     return says(now.known.words) if now.results else calls("find_files", pattern="*.nothing")
+
+
+def echoes(now: Situation) -> ScriptedResponse:
+    """Let a call return what is due, by telling it so, then say that."""
+    if now.results:
+        return says(now.known.words)
+    if "run_code" in now.tools:
+        return calls("run_code", code=f"print({now.known.words!r})")
+    return calls("run_command", command=f"echo {shlex.quote(now.known.words)}")
 
 
 def wrong_arguments(now: Situation) -> ScriptedResponse:
@@ -220,7 +232,8 @@ def situation(
                     read.append(text)
                 case _:
                     pass
-    return Situation(known, tuple(prompts), tuple(results), "\n".join(read))
+    offered = [tool.name for tool in parameters.function_tools]
+    return Situation(known, tuple(prompts), tuple(results), "\n".join(read), offered)
 
 
 WRONG: Mapping[str, Habit] = {
@@ -230,6 +243,7 @@ WRONG: Mapping[str, Habit] = {
         never_calls,
         memorised,
         alibi,
+        echoes,
         wrong_arguments,
         claims_success,
         leaks,

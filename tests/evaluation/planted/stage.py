@@ -1,7 +1,7 @@
 """Lets planted agents do items of real suites, by the real runner."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from punie.evaluation.session import project_files
 from punie.evaluation.suite import Item, Say, Suite
 from punie.evaluation.work import Work
 from punie.training.data.example import Message
-from tests.evaluation.planted.agents import Habit, Known, Planted
+from tests.evaluation.planted.agents import Habit, Known, Planted, Turn
 from tests.evaluation.planted.solutions import turns_of
 
 _ONE_BY_ONE = RunOptions(parallel=1)
@@ -24,6 +24,7 @@ class _Betrayed:
     suite: Suite
     chosen: Sequence[str]
     model: Planted
+    solve: Callable[[Suite, Item], Sequence[Turn]]
 
     @property
     def name(self) -> str:
@@ -42,14 +43,19 @@ class _Betrayed:
 
     async def item(self, name: str, folder: Path) -> Item:
         item = await self.suite.item(name, folder)
-        self.model.known = Known(await due_of(item, folder), turns_of(self.suite, item))
+        self.model.known = Known(await due_of(item, folder), self.solve(self.suite, item))
         return item
 
 
-async def results_of(suite: Suite, chosen: Sequence[str], habit: Habit) -> list[Result]:
+async def results_of(
+    suite: Suite,
+    chosen: Sequence[str],
+    habit: Habit,
+    solve: Callable[[Suite, Item], Sequence[Turn]] = turns_of,
+) -> list[Result]:
     """Let an agent do items that it knows, and return how each came out."""
     model = Planted(habit)
-    results = await run_suites(model, [_Betrayed(suite, chosen, model)], _ONE_BY_ONE)
+    results = await run_suites(model, [_Betrayed(suite, chosen, model, solve)], _ONE_BY_ONE)
     assert not [result.trouble for result in results if result.trouble]
     return results
 
