@@ -36,6 +36,8 @@ _MOST_FAILURES = 5
 _STOP_SECONDS = 0.2
 _JUDGE_SECONDS = 600.0
 _NAMED = 3
+_PLUGINS = Path(__file__).with_name("pytest_plugins")
+"""Has no `__init__.py`: it is a folder of modules for the Python of others."""
 
 
 async def run_suites(
@@ -237,7 +239,9 @@ class _Run:
 def _environment() -> Iterator[None]:
     """Make commands the same everywhere and every time."""
     with command_environment():
-        os.environ["PYTEST_PLUGINS"] = "punie.evaluation.steady_pytest"
+        # The Python of commands is not Punie's own and does not know Punie, but sees its folder.
+        os.environ["PYTHONPATH"] = str(_PLUGINS)
+        os.environ["PYTEST_PLUGINS"] = "punie_steady"
         yield
 
 

@@ -22,7 +22,7 @@ from punie.evaluation.suites.listed import ListedSuite
 from punie.evaluation.work import Work
 from punie.models.catalog import BUNDLED_ID
 from punie.models.load import close_models
-from punie.models.scripted import Script, ScriptedModel
+from punie.models.scripted import Script, ScriptedCall, ScriptedModel, ScriptedResponse
 from punie.training.errors import TrainingError
 from punie.training.progress import Interrupted, Progress
 
@@ -133,6 +133,23 @@ async def test_what_is_to_be_done(tmp_path: Path) -> None:
         plan(made * 2, RunOptions())
     with pytest.raises(ValidationError, match="all the same"):
         RunOptions(seeds=(1, 2))
+
+
+async def test_the_python_of_commands_runs_tests_and_tells_no_time() -> None:
+    def one_test(root: Path) -> None:
+        (root / "test_a.py").write_text("import time\n\ndef test():\n    time.sleep(0.02)\n")
+
+    command = ScriptedCall(tool="run_command", arguments={"command": "python3 -m pytest -q"})
+    responses = (
+        ScriptedResponse(calls=(ScriptedCall(tool="run_tests"),)),
+        ScriptedResponse(calls=(command,)),
+        ScriptedResponse(text="Yes."),
+    )
+    model = ScriptedModel(Script(responses=responses))
+    (result,) = await run_suites(model, [suite(items(1, prepare=one_test))], ONE_BY_ONE)
+    told = [message.content for message in result.messages if message.role == "tool"]
+    assert told[0] == "1 passed"
+    assert "1 passed in 0.00s" in told[1]
 
 
 async def test_an_item_that_hangs_or_cannot_be_judged_counts_as_failed() -> None:
