@@ -8,6 +8,7 @@ from punie.evaluation.errors import EvaluationError
 from punie.evaluation.runner import run_suites
 from punie.evaluation.suite import Check, Item, Say
 from punie.evaluation.suites.external.exercism import Exercism
+from punie.evaluation.suites.external.languages import PYTHON
 from punie.evaluation.suites.external.opening import open_suite
 from punie.evaluation.work import Work
 from punie.models.scripted import Script, ScriptedCall, ScriptedModel, ScriptedResponse
@@ -100,16 +101,15 @@ async def test_a_model_that_was_kept_from_working_has_no_second_try(
 @pytest.mark.parametrize(
     "files",
     [
-        {"tram_fare_test.py": "def test_it():\n    pass\n"},
-        {"conftest.py": "def pytest_collection_modifyitems(items):\n    items.clear()\n"},
-        {"pytest.ini": "[pytest]\naddopts = --collect-only\n"},
-        {"unittest.py": "class TestCase:\n    pass\n"},
-        {"pytest/__init__.py": "", "pytest/__main__.py": "print('2 passed')\n"},
+        {
+            "tram_fare_test.py": "def test_it():\n    pass\n",
+            "unittest.py": "class TestCase:\n    pass\n",
+            "pytest/__main__.py": "print('2 passed')\n",
+        },
         {"tram_fare.py": "import os\n\nos._exit(0)\n"},
         {"tram_fare.py": "import pytest\n\npytest.skip('no', allow_module_level=True)\n"},
-        {},
     ],
-    ids=["tests", "conftest", "settings", "unittest", "pytest", "exit", "skip", "nothing"],
+    ids=["tests", "exit", "skip"],
 )
 async def test_what_is_no_solution_does_not_pass(
     track: Path, tmp_path: Path, files: dict[str, str]
@@ -118,6 +118,13 @@ async def test_what_is_no_solution_does_not_pass(
     item = await tram_fare(track, root)
     write_files(root, files)
     assert (await item.judge(DONE, root)).checks["solved"] == FAILED
+
+
+def test_what_would_change_the_run_of_the_tests_is_no_part_of_a_solution() -> None:
+    others = ("conftest.py", "pytest.ini", "unittest.py", "pytest/__main__.py")
+    assert not [path for path in (*others, ".x.py", "notes.txt") if PYTHON.may_add(path)]
+    assert PYTHON.may_add("tariff.py")
+    assert PYTHON.may_add("trams/queue.py")
 
 
 async def test_a_link_to_the_example_is_no_solution(track: Path, tmp_path: Path) -> None:
