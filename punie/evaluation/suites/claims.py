@@ -3,7 +3,8 @@
 An answer may be a list, a table, one name a line, or prose. In an item of a list the names at its
 head are given; what comes behind a colon or a dash explains them. In prose every name is given that
 stands in a clause without a negation. What stands below a heading such as "Not protocols:" is
-named only to say that it is not meant, and so is an item that goes on with "not".
+named only to say that it is not meant, and so is an item that goes on with "not". Remarks and what
+is indented below a name only explain.
 """
 
 import re
@@ -14,6 +15,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _PATH = re.compile(r"[\w.-]*/[\w./-]+|\b\w+\.(?:py|pyi|md|toml)\b(?::\d+)*")
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)]|\|)\s+(?P<text>.+)")
 _HEADING = re.compile(r"\s*(?:#+\s|\*\*.+\*\*:?\s*$|.*:\s*$)")
+_REMARK = re.compile(r"\W*(?:please note|note|remark|keep in mind|for comparison)\b", re.IGNORECASE)
 _RULE = re.compile(r"[\s|:=-]*$")
 _FENCE = re.compile(r"\s*```")
 _BEHIND = re.compile(r"\s[-–—]+\s|:\s|:$|\(|\||\s(?:in|at|from|of|is|which|that)\s")
@@ -74,14 +76,23 @@ def claims_of(answer: str, known: Collection[str], text: str) -> Claims:
 def _positive_parts(answer: str, known: Collection[str]) -> Iterator[str]:
     """Yield the pieces of an answer whose names are given."""
     excluded = False
+    depth, has_name = 0, False
     for line in answer.splitlines():
         if not line.strip() or _FENCE.match(line) or _RULE.match(line):
             continue
         item = _ITEM.match(line)
         if item or _is_only_names(line, known):
             head, behind = _head(item["text"] if item else line, known)
+            indent = len(line) - len(line.lstrip())
+            # What is below a name in a list says something of it; below a file are more names.
+            if has_name and indent > depth:
+                continue
+            depth, has_name = indent, bool(head)
             if not excluded and not _negated_soon(behind):
                 yield head
+            continue
+        depth, has_name = 0, False
+        if _REMARK.match(line):
             continue
         is_heading = _HEADING.match(line) is not None
         excluded = is_heading and _NEGATION.search(_first_clause(line)) is not None

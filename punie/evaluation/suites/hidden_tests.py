@@ -26,8 +26,8 @@ from punie.workspace.local import LocalWorkspace
 TEST_SECONDS = 120.0
 """What the tests of one item may take."""
 
-_PYTEST = "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONDONTWRITEBYTECODE=1 {} -m pytest -q {}"
-_OPTIONS = "-p no:cacheprovider --tb=line"
+_ENVIRONMENT = "PYTEST_PLUGINS= PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONDONTWRITEBYTECODE=1"
+_OPTIONS = "-q -p no:cacheprovider --tb=line"
 _PASSED = re.compile(r"^(\d+) passed(?:, \d+ warnings?)? in [\d.]+s", re.MULTILINE)
 _TIME = re.compile(r" in [\d.]+s")
 _SHADOWING = frozenset({"pytest", "_pytest", "sitecustomize", "usercustomize", "ty"})
@@ -49,14 +49,21 @@ async def passing(code: Mapping[str, bytes], tests: Files, *, types: bool = Fals
         await anyio.to_thread.run_sync(_lay_out, folder, code, tests)
         workspace = LocalWorkspace([folder], CONFINED)
         try:
-            python = shlex.quote(await _python(workspace))
-            ran = await _run(workspace, _PYTEST.format(python, _OPTIONS))
+            python = await python_with_pytest(workspace)
+            if python is None:
+                raise EvaluationError(
+                    "Edits are judged by pytest, which is missing; install it beside Punie."
+                )
+            command = f"{_ENVIRONMENT} {shlex.quote(python)} -m pytest {_OPTIONS}"
+            ran = await _run(workspace, command)
             failed = _failure(ran, sum(map(_count, tests.values())))
             if failed or not types:
                 return failed
             own = shlex.quote(sys.executable)
             checked = await _run(workspace, f"{own} -m ty check --output-format concise .")
             return "" if checked.exit_code == 0 else "there are type errors"
+        except WorkspaceError as error:
+            raise EvaluationError(f"Tests of edits cannot be run: {error}.") from error
         finally:
             await workspace.aclose()
 
@@ -77,21 +84,20 @@ def _lay_out(folder: Path, code: Mapping[str, bytes], tests: Files) -> None:
 
 
 async def _run(workspace: LocalWorkspace, command: str) -> CommandResult:
-    try:
-        if not (await workspace.confinement()).active:
-            raise EvaluationError("Tests of edits are not run: no sandbox works here.")
-        return await workspace.run(CommandRequest(command, workspace.roots[0], TEST_SECONDS))
-    except WorkspaceError as error:
-        raise EvaluationError(f"Tests of edits cannot be run: {error}.") from error
+    if not (await workspace.confinement()).active:
+        raise EvaluationError("Tests of edits are not run: no sandbox works here.")
+    return await workspace.run(CommandRequest(command, workspace.roots[0], TEST_SECONDS))
 
 
-async def _python(workspace: LocalWorkspace) -> str:
-    """Return a Python that has pytest: Punie's own, or the user's."""
+async def python_with_pytest(workspace: LocalWorkspace) -> str | None:
+    """Return a Python that has pytest: Punie's own, or the user's; None if there is none.
+
+    Raises `WorkspaceError` if that cannot be found out.
+    """
     if importlib.util.find_spec("pytest") is not None:
         return sys.executable
-    if (await _run(workspace, "python3 -c 'import pytest'")).exit_code != 0:
-        raise EvaluationError("pytest is missing, which edits are judged by; install it.")
-    return "python3"
+    asked = CommandRequest("python3 -c 'import pytest'", workspace.roots[0], TEST_SECONDS)
+    return "python3" if (await workspace.run(asked)).exit_code == 0 else None
 
 
 def _failure(ran: CommandResult, tests: int) -> str:

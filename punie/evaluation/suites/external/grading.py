@@ -4,10 +4,8 @@ The tests come from the checkout and only the solution from the model's project,
 the model makes to tests, settings or the build counts.
 """
 
-import importlib.util
 import re
 import shlex
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from punie.evaluation.errors import EvaluationError
 from punie.evaluation.session import CONFINED
 from punie.evaluation.suites.external.exercises import PRACTICE, Exercise
 from punie.evaluation.suites.external.languages import PYTHON
+from punie.evaluation.suites.hidden_tests import python_with_pytest
 from punie.workspace.base import CommandRequest, CommandResult, WorkspaceError
 from punie.workspace.local import LocalWorkspace
 
@@ -51,7 +50,7 @@ async def missing_for(exercise: Exercise) -> str:
             raise EvaluationError(
                 f"Tests of exercises run in a sandbox only, and none works: {confinement.missing}."
             )
-        if exercise.language is PYTHON and await _python(workspace) is None:
+        if exercise.language is PYTHON and await python_with_pytest(workspace) is None:
             raise EvaluationError(
                 "The tests of Python exercises need pytest, which neither Punie's Python nor "
                 "python3 has; install it."
@@ -131,7 +130,7 @@ async def _run(exercise: Exercise, folder: Path) -> CommandResult:
             )
         command = exercise.language.command
         if exercise.language is PYTHON:
-            python = await _python(workspace) or "python3"
+            python = await python_with_pytest(workspace) or "python3"
             tests = shlex.join(exercise.tests)
             command = command.format(python=shlex.quote(python), tests=tests)
         return await workspace.run(CommandRequest(command, folder, TEST_SECONDS))
@@ -139,14 +138,6 @@ async def _run(exercise: Exercise, folder: Path) -> CommandResult:
         raise EvaluationError(f"The tests of {exercise.name} cannot be run: {error}.") from error
     finally:
         await workspace.aclose()
-
-
-async def _python(workspace: LocalWorkspace) -> str | None:
-    """Return a Python that has pytest: Punie's own, or the user's."""
-    if importlib.util.find_spec("pytest") is not None:
-        return sys.executable
-    asked = CommandRequest("python3 -c 'import pytest'", workspace.roots[0], TEST_SECONDS)
-    return "python3" if (await workspace.run(asked)).exit_code == 0 else None
 
 
 def _packages(exercise: Exercise) -> Path | None:
