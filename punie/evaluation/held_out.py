@@ -12,6 +12,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from punie.evaluation.outcomes import Due, verdict
+from punie.evaluation.run_options import RunOptions
 from punie.evaluation.session import CONFINED, passes_tests, project_files
 from punie.evaluation.suite import Item, Needs, Say, Verdict
 from punie.evaluation.work import Work
@@ -25,7 +26,6 @@ from punie.training.generator.projects import Project
 from punie.training.generator.rollout import Conversation, RolloutError
 from punie.training.generator.shards import offered_tools
 from punie.training.generator.tasks import Files, Task, TaskMaker
-from punie.training.hashing import value_hash
 from punie.workspace.local import LocalWorkspace
 
 Wording = Literal["known", "unseen"]
@@ -83,9 +83,16 @@ class TaskOptions(BaseModel):
         return self
 
     @property
-    def key(self) -> str:
-        """A hash of all that decides the outcomes."""
-        return value_hash(self.model_dump(mode="json", exclude={"parallel"}))
+    def run(self) -> RunOptions:
+        """How the tasks are done."""
+        return RunOptions(
+            seeds=(self.seed,),
+            attempts=self.attempts,
+            temperature=self.temperature,
+            guided=self.guided,
+            draft_model=self.draft_model,
+            parallel=self.parallel,
+        )
 
     @property
     def needs(self) -> Needs:

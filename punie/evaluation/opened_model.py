@@ -42,23 +42,31 @@ class OpenedModel:
             return True
 
 
+def resolved(model: StreamingModel | str) -> StreamingModel | ModelChoice:
+    """Return what a reference stands for; raises `EvaluationError` if there is no such model."""
+    if isinstance(model, StreamingModel):
+        return model
+    try:
+        return resolve_model(model)
+    except ModelUnavailable as error:
+        raise EvaluationError(str(error)) from error
+
+
 @asynccontextmanager
-async def opened(model: StreamingModel | str, options: EngineOptions) -> AsyncIterator[OpenedModel]:
+async def opened(
+    model: StreamingModel | ModelChoice, options: EngineOptions
+) -> AsyncIterator[OpenedModel]:
     """Open a model for a run, and close all models in the end; one that is open is taken as it is.
 
     Raises:
-        EvaluationError: there is no such model, or it or its draft model cannot be opened.
+        EvaluationError: it or its draft model cannot be opened.
     """
     if isinstance(model, StreamingModel):
         name = model.model_name
         yield OpenedModel(ModelChoice(name, name, "", "scripted", None), model, None)
         return
     try:
-        choice = resolve_model(model)
-    except ModelUnavailable as error:
-        raise EvaluationError(str(error)) from error
-    try:
-        yield OpenedModel(choice, await _open(choice, options), options)
+        yield OpenedModel(model, await _open(model, options), options)
     finally:
         with anyio.CancelScope(shield=True):
             await close_models()

@@ -1,27 +1,31 @@
-"""How a model did on tasks: what counts as right, strictly and softly, and the rates of it."""
+"""How a model did on generated tasks: what counts as right, and the rates that are published."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from punie.agent.events import StopReason
 from punie.evaluation.calls import is_exactly, means_same
 from punie.evaluation.facts import names
 from punie.evaluation.intervals import Rate, rate
-from punie.evaluation.results import untime
+from punie.evaluation.results import Result, by_kind, untime
 from punie.evaluation.suite import Check, Verdict
+from punie.evaluation.summary import plain_rate
 from punie.evaluation.work import Work
-from punie.training.data.example import Function, Message
+from punie.training.data.example import Function
 
 _FACT = re.compile(r"`([^`]+)`|(?<![\w.])(\d+(?:\.\d+)?)(?![\w.]*\w)")
 _PRINTED = re.compile(r": (.+)\Z", re.DOTALL)
 _NEGATION = re.compile(
     r"\b(?:no|not|none|nothing|never|cannot|empty|fail(?:s|ed|ure)?|\w+n't)\b", re.I
 )
+_PUBLISHED = {
+    "right_tool_or_rightly_none": "tool",
+    "exact_arguments": "arguments",
+    "two_step_tasks_solved": "two_steps",
+    "all_tasks_solved": "solved",
+}
+"""The names of rates as pages and gates have them, and the checks that they are of."""
 
 
 @dataclass(frozen=True)
@@ -33,88 +37,20 @@ class Due:
     files: Mapping[str, bytes]
 
 
-class Outcome(BaseModel):
-    """How a model did on one task, and the whole trajectory.
-
-    Attributes:
-        number: which task of the evaluation; with the same options it is the same task.
-        attempt: which try at it, from 0.
-        kind: what kind of task.
-        steps: 2 if a second step needs what the first one returned.
-        tool: the first call names the right tool, or rightly there is none.
-        tool_soft: the right tool is called at some time, or rightly none.
-        arguments: every argument of the first call is exact; None where no call was due.
-        arguments_soft: some call of the right tool means the same: defaults written out, paths
-            written in another way.
-        solved: the files afterwards and the last answer are what the teacher left and said.
-        solved_soft: the files are, or where tests decide these pass untouched, and the answer names
-            every fact that the teacher's names.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    number: int
-    attempt: int = 0
-    kind: str
-    steps: int
-    prompt: str
-    tool: bool
-    tool_soft: bool
-    arguments: bool | None
-    arguments_soft: bool | None
-    solved: bool
-    solved_soft: bool
-    due: tuple[Function, ...]
-    due_answer: str
-    answer: str
-    stop: StopReason
-    malformed: int = 0
-    cut: bool = False
-    requests: int = 0
-    tokens: int = 0
-    trouble: str = ""
-    messages: tuple[Message, ...]
-
-    @property
-    def calls(self) -> tuple[Function, ...]:
-        """All calls that the model made, in order."""
-        return tuple(call.function for message in self.messages for call in message.tool_calls)
-
-
-def judge(number: int, attempt: int, kind: str, steps: int, due: Due, work: Work) -> Outcome:
-    """Compare what a model did with what was due."""
-    first = work.calls[0] if work.calls else None
-    wanted = due.calls[0] if due.calls else None
-    alike = [call for call in work.calls if wanted and call.name == wanted.name]
-    same_files = work.files == due.files
-    return Outcome(
-        number=number,
-        attempt=attempt,
-        kind=kind,
-        steps=steps,
-        prompt=work.messages[0].content,
-        tool=(first and first.name) == (wanted and wanted.name),
-        tool_soft=not work.calls if wanted is None else bool(alike),
-        arguments=None if wanted is None else first is not None and is_exactly(first, wanted),
-        arguments_soft=None if wanted is None else any(means_same(call, wanted) for call in alike),
-        solved=same_files and untime(work.answer) == untime(due.answer),
-        solved_soft=(same_files if work.tests is None else work.tests and same_tests(due, work))
-        and names_facts(work.answer, due.answer),
-        due=due.calls,
-        due_answer=due.answer,
-        answer=work.answer,
-        stop=work.stop,
-        malformed=work.malformed,
-        cut=work.cut,
-        requests=work.requests,
-        tokens=work.tokens,
-        trouble=work.trouble,
-        messages=work.messages,
-    )
-
-
 def verdict(steps: int, due: Due, work: Work) -> Verdict:
-    """Judge what a model did by what was due."""
+    """Judge what a model did by what was due; a task of two `steps` needs what the first returned.
+
+    The checks:
+
+    - `solved`: the files afterwards and the last answer are what the teacher left and said. Softly
+      the files are, or where tests decide these pass untouched, and the answer names every fact
+      that the teacher's names.
+    - `two_steps`: the same, of such tasks.
+    - `tool`: the first call names the right tool, or rightly there is none. Softly the right tool
+      is called at some time.
+    - `arguments`: every argument of the first call is exact, where a call is due. Softly some call
+      means the same.
+    """
     first = work.calls[0] if work.calls else None
     wanted = due.calls[0] if due.calls else None
     alike = [call for call in work.calls if wanted and call.name == wanted.name]
@@ -184,36 +120,29 @@ def names_facts(answer: str, due: str) -> bool:
     return not _NEGATION.search(due_plain) or bool(_NEGATION.search(plain))
 
 
-def rates(outcomes: Sequence[Outcome]) -> dict[str, Rate]:
+def rates(results: Sequence[Result]) -> dict[str, Rate]:
     """Return the rates of an evaluation by name; of several attempts at a task the first counts.
 
-    What ends in `_soft` is measured softly; see `Outcome`. Rates by kind are named `solved:KIND`.
+    What ends in `_soft` is measured softly; see `verdict`. Rates by kind are named `solved:KIND`.
     """
-    first = [outcome for outcome in outcomes if outcome.attempt == 0]
-    calls = [outcome for outcome in first if outcome.arguments is not None]
-    two_steps = [outcome for outcome in first if outcome.steps == 2]
-    found = {
-        "right_tool_or_rightly_none": _rate([o.tool for o in first]),
-        "right_tool_or_rightly_none_soft": _rate([o.tool_soft for o in first]),
-        "exact_arguments": _rate([bool(o.arguments) for o in calls]),
-        "exact_arguments_soft": _rate([bool(o.arguments_soft) for o in calls]),
-        "two_step_tasks_solved": _rate([o.solved for o in two_steps]),
-        "two_step_tasks_solved_soft": _rate([o.solved_soft for o in two_steps]),
-        "all_tasks_solved": _rate([o.solved for o in first]),
-        "all_tasks_solved_soft": _rate([o.solved_soft for o in first]),
-    }
-    if len(first) < len(outcomes):
-        tasks = {o.number: False for o in outcomes}
-        tasks.update({o.number: True for o in outcomes if o.solved})
+    first = [result for result in results if result.attempt == 0]
+    found: dict[str, Rate] = {}
+    for name, check in _PUBLISHED.items():
+        seen = [r.verdict.checks[check] for r in first if check in r.verdict.checks]
+        found[name] = _rate([each.strict for each in seen])
+        found[f"{name}_soft"] = _rate([each.soft for each in seen])
+    if len(first) < len(results):
+        tasks = {result.item: False for result in results}
+        tasks.update({result.item: True for result in results if result.solved.strict})
         found["solved_in_any_attempt"] = _rate(list(tasks.values()))
-    for kind in sorted({o.kind for o in first}):
-        found[f"solved:{kind}"] = _rate([o.solved for o in first if o.kind == kind])
+    for kind, own in by_kind(first).items():
+        found[f"solved:{kind}"] = _rate([result.solved.strict for result in own])
     return found
 
 
-def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def summarise(results: Sequence[Result]) -> dict[str, Any]:
     """Return the rates as plain data, each with its interval, and by kind."""
-    named = rates(outcomes)
+    named = rates(results)
     plain = {name: plain_rate(each) for name, each in named.items() if ":" not in name}
     kinds = {
         name.partition(":")[2]: plain_rate(each) for name, each in named.items() if ":" in name
@@ -221,34 +150,5 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return {**plain, "solved_by_kind": kinds}
 
 
-def plain_rate(of: Rate) -> dict[str, float | int]:
-    """Return a rate as plain data."""
-    return {
-        "rate": round(of.value, 4),
-        "hits": of.hits,
-        "of": of.of,
-        "low": round(of.low, 4),
-        "high": round(of.high, 4),
-    }
-
-
 def _rate(values: Sequence[bool]) -> Rate:
     return rate(sum(values), len(values))
-
-
-def table(outcomes: Sequence[Outcome]) -> list[str]:
-    """Return the rates as lines of text, strict and soft side by side."""
-    named = rates(outcomes)
-    lines = []
-    for name, strict in named.items():
-        if name.endswith("_soft"):
-            continue
-        soft = named.get(f"{name}_soft")
-        label = name.replace("_", " ").replace(":", ": ")
-        lines.append(f"{label}: {strict}" + (f"; softly {soft}" if soft else ""))
-    return lines
-
-
-def outcome_line(outcome: Outcome) -> str:
-    """Return an outcome as its line of a JSON-lines file, with the newline."""
-    return json.dumps(outcome.model_dump(mode="json", exclude_defaults=True)) + "\n"

@@ -68,6 +68,10 @@ class Result(BaseModel):
         """Whether the item was solved."""
         return self.verdict.checks["solved"]
 
+    def check(self, name: str) -> Check:
+        """Return a check that applies to the item; wrong if the item could not be judged."""
+        return self.verdict.checks.get(name, Check.of(False))
+
     @property
     def calls(self) -> tuple[Function, ...]:
         """All calls that the model made, in order."""

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.kept import Kept, attempt_of
-from punie.evaluation.opened_model import OpenedModel, opened
+from punie.evaluation.opened_model import OpenedModel, opened, resolved
 from punie.evaluation.places import attempt_folder, run_folder
 from punie.evaluation.results import Result
 from punie.evaluation.run_options import Attempt, RunOptions, plan
@@ -66,9 +66,10 @@ async def run_suites(
             stop: what was under way is done anew by the same call.
     """
     attempts = plan(suites, options)
+    chosen = resolved(model)
     with _kept_folder(out) as folder:
         model_options = replace(engine, draft_model=options.draft_model)
-        async with opened(model, model_options) as found:
+        async with opened(chosen, model_options) as found:
             kept = await _open_kept(found, suites, attempts, options, folder)
             run = _Run(found, suites, attempts, options, kept, report, stopped)
             try:

@@ -13,7 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from punie.evaluation.card import write_card
-from punie.evaluation.outcomes import Outcome, summarise
+from punie.evaluation.outcomes import summarise
+from punie.evaluation.results import Result
 from punie.evaluation.tasks import TaskOptions, Wording, evaluate_tasks
 from punie.models.catalog import bundled_directory
 from punie.models.made import made_model
@@ -35,19 +36,19 @@ _SHOW_EVERY = 50
 
 def measure(
     model: Path, count: int, seed: int = _SEED, parallel: int = 8, report: Reporter = quiet
-) -> tuple[dict[str, Any], list[Outcome]]:
-    """Return the scores of a model as the card takes them, and all outcomes.
+) -> tuple[dict[str, Any], list[Result]]:
+    """Return the scores of a model as the card takes them, and all results.
 
     `count` tasks in known wording, half as many in unseen wording.
     """
     scores: dict[str, Any] = {"seed": seed}
-    everything: list[Outcome] = []
+    everything: list[Result] = []
     wordings: tuple[tuple[Wording, int], ...] = (("known", count), ("unseen", max(1, count // 2)))
     for wording, tasks in wordings:
         options = TaskOptions(count=tasks, seed=seed, wording=wording, parallel=parallel)
-        outcomes = evaluate_tasks(model, options, report=report)
-        scores[wording] = summarise(outcomes)
-        everything += outcomes
+        results = evaluate_tasks(model, options, report=report)
+        scores[wording] = summarise(results)
+        everything += results
     return scores, everything
 
 
@@ -82,13 +83,11 @@ def main() -> None:
     if options.bundle:
         bundle(options.bundle, options.model)
     prepare_process(threads=1)  # a token's small products gain nothing from more
-    scores, outcomes = measure(
-        options.model, options.count, options.seed, options.parallel, _told()
-    )
+    scores, results = measure(options.model, options.count, options.seed, options.parallel, _told())
     if options.failures:
-        for outcome in outcomes:
-            if not outcome.solved:
-                _show(outcome)
+        for result in results:
+            if not result.solved.strict:
+                _show(result)
     print(json.dumps(scores, indent=2))
     if options.card:
         write_card(options.card, options.model, scores)
@@ -104,12 +103,11 @@ def _told() -> Reporter:
     return tell
 
 
-def _show(outcome: Outcome) -> None:
-    due = [call.model_dump() for call in outcome.due]
-    got = [call.model_dump() for call in outcome.calls]
-    print(f"{outcome.kind}: {outcome.prompt!r}")
-    print(f"  expected {json.dumps([*due, outcome.due_answer])}")
-    print(f"  got      {json.dumps([*got, outcome.answer])}")
+def _show(result: Result) -> None:
+    got = [call.model_dump() for call in result.calls]
+    print(f"{result.kind}: {result.messages[0].content!r}")
+    print(f"  expected {json.dumps(result.verdict.due)}")
+    print(f"  got      {json.dumps([*got, result.messages[-1].content])}")
 
 
 if __name__ == "__main__":

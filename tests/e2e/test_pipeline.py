@@ -44,7 +44,7 @@ def test_from_data_to_a_model_that_is_used(tmp_path: Path) -> None:
         for line in said.partition("What to look at:")[2].splitlines()
         if line.startswith("  /")
     ]
-    assert {file.name for file in looks} >= {"report.json", "evaluation.json"}
+    assert {file.name for file in looks} >= {"report.json", "run.json"}
     assert all(file.is_file() for file in looks)
     model = Path(steps["packed"]["output"])
     made = read_provenance(model)

@@ -5,16 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from punie.evaluation.outcomes import (
-    Due,
-    Outcome,
-    judge,
-    names_facts,
-    outcome_line,
-    rates,
-    summarise,
-    table,
-)
+from punie.evaluation.outcomes import Due, names_facts, rates, summarise, verdict
+from punie.evaluation.results import Result
+from punie.evaluation.suite import Check
 from punie.evaluation.work import Work
 from punie.training.data.example import Function, Message
 
@@ -30,42 +23,67 @@ def work(*calls: Function, answer: str = "done", files: Mapping[str, bytes] | No
     return Work((*messages, Message(role="assistant", content=answer)), files or {}, "end_turn")
 
 
-def judged(done: Work, *due: Function, answer: str = "done") -> Outcome:
-    return judge(0, 0, "read", 1, Due(due, answer, {}), done)
+def judged(done: Work, *due: Function, answer: str = "done") -> Result:
+    return result_of(done, Due(due, answer, {}))
+
+
+def result_of(
+    done: Work, due: Due, kind: str = "read", steps: int = 1, item: str = "0", attempt: int = 0
+) -> Result:
+    found = verdict(steps, due, done)
+    return Result(
+        suite="tasks", item=item, kind=kind, attempt=attempt, verdict=found, stop="end_turn"
+    )
+
+
+def strict(result: Result, *names: str) -> tuple[bool, ...]:
+    return tuple(result.check(name).strict for name in names)
+
+
+def soft(result: Result, *names: str) -> tuple[bool, ...]:
+    return tuple(result.check(name).soft for name in names)
 
 
 def test_a_call_and_answer_like_the_teachers_are_right() -> None:
     call = Function(name="read_file", arguments={"path": "a.py", "start_line": None})
     outcome = judged(work(call), READ)
-    assert (outcome.tool, outcome.arguments, outcome.solved) == (True, True, True)
-    assert (outcome.tool_soft, outcome.arguments_soft, outcome.solved_soft) == (True, True, True)
+    assert strict(outcome, "tool", "arguments", "solved") == (True, True, True)
+    assert soft(outcome, "tool", "arguments", "solved") == (True, True, True)
 
 
 def test_wrong_arguments_tool_answer_or_files_each_count() -> None:
     other_path = Function(name="read_file", arguments={"path": "b.py"})
     wrong = judged(work(other_path), READ)
-    assert (wrong.tool, wrong.arguments, wrong.arguments_soft) == (True, False, False)
+    assert strict(wrong, "tool", "arguments") == (True, False)
+    assert not wrong.check("arguments").soft
     wrong = judged(work(Function(name="list_dir", arguments={"path": "a.py"})), READ)
-    assert (wrong.tool, wrong.tool_soft, wrong.arguments) == (False, False, False)
-    assert not judged(work(READ, answer="gone"), READ).solved
+    assert strict(wrong, "tool", "arguments") == (False, False)
+    assert not wrong.check("tool").soft
+    said = judged(work(READ, answer="gone"), READ)
+    assert (said.solved.strict, said.verdict.note) == (
+        False,
+        "The answer says what is due in other words.",
+    )
     left = judged(work(READ, files={"x": b""}), READ)
-    assert (left.solved, left.solved_soft) == (False, False)
+    assert left.solved == Check.of(False)
+    assert left.verdict.note == "The files are not as due."
 
 
 def test_softly_a_detour_and_another_way_to_say_it_are_right() -> None:
     look = Function(name="list_dir", arguments={"path": "."})
     meant = Function(name="read_file", arguments={"path": "./a.py", "start_line": None})
     outcome = judged(work(look, meant, answer="It is done"), READ)
-    assert (outcome.tool, outcome.arguments, outcome.solved) == (False, False, False)
-    assert (outcome.tool_soft, outcome.arguments_soft, outcome.solved_soft) == (True, True, True)
+    assert strict(outcome, "tool", "arguments", "solved") == (False, False, False)
+    assert outcome.verdict.note == "The answer says what is due in other words."
+    assert soft(outcome, "tool", "arguments", "solved") == (True, True, True)
 
 
 def test_no_call_is_right_only_where_none_was_due() -> None:
-    assert not judged(work(), READ).tool
+    assert not judged(work(), READ).check("tool").strict
     rightly_none = judged(work())
-    assert (rightly_none.tool, rightly_none.arguments, rightly_none.solved) == (True, None, True)
-    needless = judged(work(READ))
-    assert (needless.tool, needless.tool_soft) == (False, False)
+    assert strict(rightly_none, "tool", "solved") == (True, True)
+    assert "arguments" not in rightly_none.verdict.checks
+    assert judged(work(READ)).check("tool") == Check.of(False)
 
 
 def test_where_tests_decide_another_change_is_softly_right() -> None:
@@ -78,14 +96,15 @@ def test_where_tests_decide_another_change_is_softly_right() -> None:
         (None, changed, False),
     ):
         done = replace(work(READ, files=files), tests=tests)
-        outcome = judge(0, 0, "fix", 2, due, done)
-        assert (outcome.solved, outcome.solved_soft) == (False, right)
+        outcome = result_of(done, due, steps=2)
+        assert outcome.solved == outcome.check("two_steps") == Check(strict=False, soft=right)
+        assert outcome.verdict.note
 
 
 def test_how_long_a_program_took_does_not_count() -> None:
     done = work(READ, answer="It printed: 3 passed in 0.64s")
-    assert judged(done, READ, answer="It printed: 3 passed in 0.59s").solved
-    assert not judged(done, READ, answer="It printed: 2 passed in 0.64s").solved
+    assert judged(done, READ, answer="It printed: 3 passed in 0.59s").solved.strict
+    assert not judged(done, READ, answer="It printed: 2 passed in 0.64s").solved.strict
 
 
 @pytest.mark.parametrize(
@@ -105,13 +124,13 @@ def test_facts(answer: str, due: str, right: bool) -> None:
     assert names_facts(answer, due) is right
 
 
-def outcome(number: int, kind: str, right: bool, steps: int = 1, attempt: int = 0) -> Outcome:
+def outcome(number: int, kind: str, right: bool, steps: int = 1, attempt: int = 0) -> Result:
     done = work(READ, answer="done" if right else "gone")
-    return judge(number, attempt, kind, steps, Due((READ,), "done", {}), done)
+    return result_of(done, Due((READ,), "done", {}), kind, steps, str(number), attempt)
 
 
 def test_rates_rest_on_the_tasks_they_speak_of() -> None:
-    chat = judge(1, 0, "chat", 1, Due((), "hello", {}), work(READ, answer="hello"))
+    chat = result_of(work(READ, answer="hello"), Due((), "hello", {}), "chat", item="1")
     found = summarise([outcome(0, "read", True, steps=2), chat])
     assert (found["exact_arguments"]["rate"], found["exact_arguments"]["of"]) == (1.0, 1)
     assert found["two_step_tasks_solved"]["of"] == 1
@@ -130,12 +149,6 @@ def test_of_several_attempts_the_first_counts_and_any_is_told() -> None:
     named = rates(tries)
     assert (named["all_tasks_solved"].hits, named["all_tasks_solved"].of) == (0, 2)
     assert (named["solved_in_any_attempt"].hits, named["solved_in_any_attempt"].of) == (1, 2)
-    assert any(line.startswith("solved in any attempt: 50.0%") for line in table(tries))
-
-
-def test_outcomes_can_be_kept() -> None:
-    kept = outcome(3, "read", True)
-    assert Outcome.model_validate_json(outcome_line(kept)) == kept
 
 
 @pytest.mark.parametrize(

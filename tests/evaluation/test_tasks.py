@@ -1,36 +1,32 @@
 """The bundled model at work on held-out tasks, several at a time."""
 
-import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from punie.evaluation import tasks
+from punie.evaluation.errors import EvaluationError
 from punie.evaluation.held_out import held_out_task
-from punie.evaluation.outcomes import Outcome
-from punie.evaluation.tasks import (
-    OUTCOMES,
-    SUMMARY,
-    Summary,
-    TaskOptions,
-    evaluate_tasks,
-    read_outcomes,
-)
+from punie.evaluation.results import RESULTS, Result
+from punie.evaluation.run_record import RUN, read_run
+from punie.evaluation.suites.generated import GENERATED_CODER, GENERATED_TINY, GeneratedSuite
+from punie.evaluation.tasks import TaskOptions, evaluate_tasks, read_tasks
 from punie.models.catalog import BUNDLED_ID
 from punie.training.errors import TrainingError
+from punie.training.hashing import value_hash
 from punie.training.progress import Interrupted, Progress
 
 FEW = TaskOptions(count=8, seed=5, families=("read", "search", "beyond", "list", "set"))
 
 
-def comparable(outcomes: list[Outcome]) -> list[Outcome]:
-    return [outcome.model_copy(update={"messages": ()}) for outcome in outcomes]
+def alike(results: Sequence[Result]) -> list[dict[str, Any]]:
+    return [result.trajectory for result in results]
 
 
 @pytest.fixture(scope="module")
-def alone() -> list[Outcome]:
+def alone() -> list[Result]:
     return evaluate_tasks(BUNDLED_ID, FEW.model_copy(update={"parallel": 1}))
 
 
@@ -73,42 +69,39 @@ def test_attempts_need_a_temperature() -> None:
         TaskOptions(attempts=2)
 
 
-def test_sessions_at_a_time_change_nothing(alone: list[Outcome], tmp_path: Path) -> None:
-    """Outcomes are kept as they come, also where an evaluation is stopped and begun again."""
-    assert [outcome.number for outcome in alone] == list(range(8))
-    assert sum(outcome.tool for outcome in alone) >= 4
+def test_sessions_at_a_time_change_nothing(alone: list[Result], tmp_path: Path) -> None:
+    """Not a word of any conversation, also where an evaluation is stopped and begun again."""
+    assert [outcome.item for outcome in alone] == [f"known/{number:04}" for number in range(8)]
+    assert sum(outcome.check("tool").strict for outcome in alone) >= 4
     assert all(outcome.stop == "end_turn" and not outcome.trouble for outcome in alone)
     assert any(outcome.calls and outcome.requests > 1 for outcome in alone)
 
     out = tmp_path / "evaluation"
     report, stopped = stop_after(3)
-    with pytest.raises(Interrupted, match=r"of 8 tasks; the same command"):
+    with pytest.raises(Interrupted, match=r"of 8 items; the same command"):
         evaluate_tasks(BUNDLED_ID, FEW.model_copy(update={"parallel": 2}), out, report, stopped)
     assert not out.exists()
-    kept = tmp_path / ".evaluation.unfinished" / OUTCOMES
+    kept = tmp_path / ".evaluation.unfinished" / RESULTS
     before = kept.read_text()
     kept.write_text(before + before.splitlines()[0][:40])
     seen: list[Progress] = []
     options = FEW.model_copy(update={"parallel": 4})
     outcomes = evaluate_tasks(BUNDLED_ID, options, out, seen.append)
     assert seen[0].done == before.count("\n") > 0
-    assert comparable(outcomes) == comparable(alone)
-    assert read_outcomes(out) == outcomes
-    summary = Summary.model_validate_json((out / SUMMARY).read_text())
-    assert summary.options == options
-    assert summary.scores["all_tasks_solved"]["of"] == 8
-    assert sorted(path.name for path in out.iterdir()) == [SUMMARY, OUTCOMES]
+    assert alike(outcomes) == alike(alone)
+    assert read_tasks(out) == outcomes
+    assert read_run(out).suites[0].items == 8
+    assert sorted(path.name for path in out.iterdir()) == [RESULTS, RUN]
 
 
-def test_other_tasks_begin_anew(tmp_path: Path) -> None:
+def test_other_tasks_are_another_evaluation(tmp_path: Path) -> None:
     out = tmp_path / "evaluation"
     report, stopped = stop_after(1)
     one = FEW.model_copy(update={"count": 2, "parallel": 1})
     with pytest.raises(Interrupted):
         evaluate_tasks(BUNDLED_ID, one, out, report, stopped)
-    seen: list[Progress] = []
-    evaluate_tasks(BUNDLED_ID, one.model_copy(update={"count": 1, "seed": 6}), out, seen.append)
-    assert [progress.done for progress in seen] == [0, 1]
+    with pytest.raises(EvaluationError, match="unfinished run"):
+        evaluate_tasks(BUNDLED_ID, one.model_copy(update={"seed": 6}), out)
 
 
 def test_attempts_differ_and_can_be_repeated() -> None:
@@ -116,7 +109,8 @@ def test_attempts_differ_and_can_be_repeated() -> None:
     tries = evaluate_tasks(BUNDLED_ID, options)
     assert [outcome.attempt for outcome in tries] == [0, 1, 2]
     assert any(outcome.messages != tries[0].messages for outcome in tries)
-    assert evaluate_tasks(BUNDLED_ID, options.model_copy(update={"parallel": 2})) == tries
+    again = evaluate_tasks(BUNDLED_ID, options.model_copy(update={"parallel": 2}))
+    assert alike(again) == alike(tries)
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
@@ -125,16 +119,12 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "evaluation"
-    options = FEW.model_copy(update={"count": 3, "parallel": 2})
-
-    def full(kept: tasks.Kept, outcome: Outcome) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(tasks.Kept, "add", full)
-        with pytest.raises(TrainingError, match="The disk is full"):
-            evaluate_tasks(BUNDLED_ID, options, out)
-    assert not out.exists()
-    assert len(evaluate_tasks(BUNDLED_ID, options, out)) == 3
+@pytest.mark.parametrize(
+    ("suite", "known"),
+    [(GENERATED_TINY, "887c2466448b20bf"), (GENERATED_CODER, "c1d090cb34050575")],
+)
+def test_tasks_of_a_version_stay(suite: GeneratedSuite, known: str) -> None:
+    """Where this fails the generator makes other tasks, and the suite is a new version."""
+    some = [held_out_task(number, part) for part in suite.parts for number in range(0, 100, 9)]
+    told = [[task.prompt, dict(task.project.files)] for task in some]
+    assert (suite.version, value_hash(told)[:16]) == (1, known)

@@ -7,6 +7,7 @@ from punie.evaluation.suites.conversation import CONVERSATION
 from punie.evaluation.suites.discrimination import DISCRIMINATION
 from punie.evaluation.suites.edits import EDITS
 from punie.evaluation.suites.field_access import FIELD_ACCESS
+from punie.evaluation.suites.generated import GENERATED_CODER, GENERATED_TINY
 from punie.evaluation.suites.multi_step import MULTI_STEP
 from punie.evaluation.suites.protocol_search import PROTOCOL_SEARCH
 from punie.evaluation.suites.safety import SAFETY
@@ -21,6 +22,8 @@ _ALL: tuple[Suite, ...] = (
     EDITS,
     CONVERSATION,
     SAFETY,
+    GENERATED_TINY,
+    GENERATED_CODER,
 )
 
 SUITES: Mapping[str, Suite] = {suite.name: suite for suite in _ALL}

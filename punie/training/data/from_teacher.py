@@ -24,7 +24,7 @@ from punie.evaluation.held_out import (
     task_item,
     teacher_failed,
 )
-from punie.evaluation.outcomes import Due, judge, same_tests
+from punie.evaluation.outcomes import Due, same_tests, verdict
 from punie.evaluation.session import Conditions, passes_tests, work_on
 from punie.evaluation.suite import Needs
 from punie.evaluation.work import Work
@@ -377,7 +377,7 @@ def why_not_verified(
         if not tests:
             return "the tests do not pass"
         work = replace(work, files=due.files)
-    outcome = judge(0, 0, "", 1, due, work)
+    solved = verdict(1, due, work).checks["solved"]
     reasons = (
         (bool(work.trouble), "ended with an error"),
         (work.stop != "end_turn", f"ended by {work.stop}"),
@@ -387,8 +387,8 @@ def why_not_verified(
         (bool(due.calls) and not work.calls, "it answered without looking"),
         (bool(work.calls) and not due.calls, "it used tools where none are needed"),
         (work.files != due.files, "the files are not as due"),
-        (answers == "exact" and not outcome.solved, "the answer is not as due"),
-        (bool(due.calls) and not outcome.solved_soft, "the answer lacks what is due"),
+        (answers == "exact" and not solved.strict, "the answer is not as due"),
+        (bool(due.calls) and not solved.soft, "the answer lacks what is due"),
     )
     return next((reason for is_so, reason in reasons if is_so), None)
 

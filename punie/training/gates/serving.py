@@ -17,8 +17,9 @@ from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
 
 from punie.agent.toolset import turn_parameters
+from punie.evaluation.errors import EvaluationError
 from punie.evaluation.intervals import Rate, paired, rate
-from punie.evaluation.outcomes import Outcome
+from punie.evaluation.results import Result
 from punie.evaluation.tasks import TaskOptions, Wording, solve_tasks
 from punie.models.catalog import ModelUnavailable, resolve_model
 from punie.models.load import close_models, open_model
@@ -146,9 +147,11 @@ async def _look(
         usual = await run("with the grammar", limits.usual)
         free = await run("without the grammar", _free(limits.usual))
         direct = await run("direct questions", limits.direct_questions)
-        alone: list[Outcome] = []
+        alone: list[Result] = []
         if limits.draft_model is not None:
             alone = await run("without the draft model", _alone(limits))
+    except EvaluationError as error:
+        return [*checks, Check(name="engine", passed=False, found=str(error))]
     finally:
         with anyio.CancelScope(shield=True):
             await close_models()
@@ -196,7 +199,7 @@ async def _with(
     doing: str,
     report: Reporter,
     stopped: Stopped,
-) -> list[Outcome]:
+) -> list[Result]:
     opened = await _open(model, draft)
     try:
         return await _solve(opened, doing, options, report, stopped)
@@ -207,7 +210,7 @@ async def _with(
 
 async def _solve(
     opened: StreamingModel, doing: str, options: TaskOptions, report: Reporter, stopped: Stopped
-) -> list[Outcome]:
+) -> list[Result]:
     def tell(progress: Progress) -> None:
         report(replace(progress, doing=doing))
 
@@ -238,12 +241,10 @@ async def _prompt(opened: StreamingModel, tools: Sequence[AnyTool]) -> Check:
 
 
 def _own_checks(
-    limits: ServingLimits, usual: list[Outcome], free: list[Outcome], direct: list[Outcome]
+    limits: ServingLimits, usual: list[Result], free: list[Result], direct: list[Result]
 ) -> Iterator[Check]:
     everything = [*usual, *free, *direct]
-    failed = [
-        outcome.trouble for outcome in everything if outcome.trouble.startswith("The model f")
-    ]
+    failed = [result.trouble for result in everything if result.trouble.startswith("The model f")]
     yield Check(
         name="engine",
         passed=not failed,
@@ -251,10 +252,10 @@ def _own_checks(
         measured=len(failed),
         limit=0,
     )
-    calls = sum(len(outcome.calls) for outcome in free)
+    calls = sum(len(result.calls) for result in free)
     readable = _at_most(
         "calls can be read",
-        rate(min(calls, sum(outcome.malformed for outcome in free)), calls),
+        rate(min(calls, sum(result.malformed for result in free)), calls),
         limits.most_malformed,
         "of the calls without the grammar cannot be read",
     )
@@ -264,44 +265,44 @@ def _own_checks(
     yield readable
     yield _at_most(
         "answers end",
-        _share([*usual, *direct], lambda outcome: outcome.stop != "end_turn"),
+        _share([*usual, *direct], lambda result: result.stop != "end_turn"),
         limits.most_unended,
         "of the answers ran into a limit; a model that never writes its end of turn does",
     )
     yield _at_most(
         "no repetition",
-        _share(everything, lambda outcome: outcome.cut),
+        _share(everything, lambda result: result.cut),
         limits.most_repeating,
         "of the tasks had an answer that only repeated itself",
     )
     yield _at_least(
         "direct questions",
-        _share(direct, lambda outcome: outcome.tool),
+        _share(direct, lambda result: result.check("tool").strict),
         limits.least_direct,
         "of the questions that need no tool were answered without one",
     )
 
 
-def _floors(limits: ServingLimits, usual: list[Outcome]) -> Iterator[Check]:
+def _floors(limits: ServingLimits, usual: list[Result]) -> Iterator[Check]:
     yield _at_least(
         "right tool",
-        _share(usual, lambda outcome: outcome.tool_soft),
+        _share(usual, lambda result: result.check("tool").soft),
         limits.least_tool,
         "of the tasks had the right tool",
     )
     yield _at_least(
         "solved",
-        _share(usual, lambda outcome: outcome.solved_soft),
+        _share(usual, lambda result: result.solved.soft),
         limits.least_solved,
         "of the tasks ended with the right files and facts" + _weakest(usual),
     )
 
 
-def _weakest(usual: Sequence[Outcome]) -> str:
+def _weakest(usual: Sequence[Result]) -> str:
     """Name the kinds of tasks that went wrong, the worst first."""
     kinds = {
-        kind: [outcome.solved_soft for outcome in usual if outcome.kind == kind]
-        for kind in sorted({outcome.kind for outcome in usual})
+        kind: [result.solved.soft for result in usual if result.kind == kind]
+        for kind in sorted({result.kind for result in usual})
     }
     worst = sorted((kind for kind in kinds if not all(kinds[kind])), key=lambda k: _part(kinds[k]))
     named = [f"{kind} {sum(kinds[kind])} of {len(kinds[kind])}" for kind in worst[:_NAMED]]
@@ -312,13 +313,13 @@ def _part(solved: Sequence[bool]) -> float:
     return sum(solved) / len(solved)
 
 
-def _against(before: Sequence[Outcome], after: Sequence[Outcome]) -> Iterator[Check]:
-    columns: tuple[tuple[str, Callable[[Outcome], bool]], ...] = (
-        ("right tool, against the base", lambda outcome: outcome.tool_soft),
-        ("solved, against the base", lambda outcome: outcome.solved_soft),
+def _against(before: Sequence[Result], after: Sequence[Result]) -> Iterator[Check]:
+    columns: tuple[tuple[str, Callable[[Result], bool]], ...] = (
+        ("right tool, against the base", lambda result: result.check("tool").soft),
+        ("solved, against the base", lambda result: result.solved.soft),
     )
     for name, column in columns:
-        found = paired([column(outcome) for outcome in before], [column(o) for o in after])
+        found = paired([column(result) for result in before], [column(o) for o in after])
         yield Check(
             name=name,
             passed=not found.is_worse,
@@ -328,7 +329,7 @@ def _against(before: Sequence[Outcome], after: Sequence[Outcome]) -> Iterator[Ch
         )
 
 
-def _drafts(alone: Sequence[Outcome], drafted: Sequence[Outcome]) -> Check:
+def _drafts(alone: Sequence[Result], drafted: Sequence[Result]) -> Check:
     """Drafts may only save time."""
     other = sum(one.messages != two.messages for one, two in zip(alone, drafted, strict=True))
     if other:
@@ -338,8 +339,8 @@ def _drafts(alone: Sequence[Outcome], drafted: Sequence[Outcome]) -> Check:
     return Check(name="draft model", passed=not other, found=found, measured=other, limit=0)
 
 
-def _share(outcomes: Sequence[Outcome], is_so: Callable[[Outcome], bool]) -> Rate:
-    return rate(sum(map(is_so, outcomes)), len(outcomes))
+def _share(results: Sequence[Result], is_so: Callable[[Result], bool]) -> Rate:
+    return rate(sum(map(is_so, results)), len(results))
 
 
 def _at_least(name: str, found: Rate, limit: float, what: str) -> Check:

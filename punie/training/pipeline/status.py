@@ -10,7 +10,7 @@ from punie.training.pipeline.step import REPORT
 from punie.training.pipeline.store import Record, Store
 
 _OVER = ("done", "reused")
-_WORTH_A_LOOK = (REPORT, "evaluation.json", "conversion.json", "acceptance.json", "curve.svg")
+_WORTH_A_LOOK = (REPORT, "run.json", "conversion.json", "acceptance.json", "curve.svg")
 """Files of outputs that are for people."""
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from punie.evaluation.tasks import TaskOptions, evaluate_tasks, read_outcomes
+from punie.evaluation.tasks import TaskOptions, evaluate_tasks, read_tasks
 from punie.training.progress import Reporter, Stopped, never, quiet
 
 
@@ -13,7 +13,7 @@ def solved_tasks(
     report: Reporter = quiet,
     stopped: Stopped = never,
 ) -> tuple[bool, ...]:
-    """Tell for each task whether a model solves it, and keep the outcomes in the folder `kept`.
+    """Tell for each task whether a model solves it, and keep the results in the folder `kept`.
 
     If they are there already, they are of the same model and options: that is the caller's part.
 
@@ -22,7 +22,7 @@ def solved_tasks(
         TrainingError: the model cannot be run by the engine.
     """
     if kept.exists():
-        outcomes = read_outcomes(kept)
+        results = read_tasks(kept)
     else:
-        outcomes = evaluate_tasks(model.resolve(), options, kept, report, stopped)
-    return tuple(outcome.solved for outcome in outcomes)
+        results = evaluate_tasks(model.resolve(), options, kept, report, stopped)
+    return tuple(result.solved.strict for result in results)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from punie.evaluation.charts import Axis, Bar, bar_chart
 from punie.evaluation.intervals import Paired, paired
-from punie.evaluation.tasks import read_outcomes
+from punie.evaluation.tasks import read_tasks
 from punie.models.catalog import BUNDLED_ID
 from punie.training.data.dataset import open_dataset
 from punie.training.studies.lessons import score
@@ -145,9 +145,9 @@ def _collect(options: DistillationOptions, finished: Mapping[str, Finished]) -> 
     ways = {way: [_scores(finished, f"{way}-{seed}") for seed in options.seeds] for way in _WAYS}
     solved = {
         way: [
-            outcome.solved
+            result.solved.strict
             for seed in options.seeds
-            for outcome in read_outcomes(finished[f"{way}-{seed}-tasks"].folder)
+            for result in read_tasks(finished[f"{way}-{seed}-tasks"].folder)
         ]
         for way in _WAYS
     }

@@ -6,7 +6,7 @@ from typing import Any
 from punie.evaluation.charts import Line
 from punie.evaluation.intervals import Mean, Rate, mean, rate
 from punie.evaluation.outcomes import rates
-from punie.evaluation.tasks import read_outcomes
+from punie.evaluation.tasks import read_tasks
 from punie.training.studies.study import Finished
 
 Shares = dict[str, int]
@@ -15,7 +15,7 @@ Shares = dict[str, int]
 
 def shares(scored: Finished) -> dict[str, Shares]:
     """Return the rates of an evaluation by name, as plain data."""
-    found = rates(read_outcomes(scored.folder))
+    found = rates(read_tasks(scored.folder))
     return {name: {"hits": one.hits, "of": one.of} for name, one in found.items()}
 
 

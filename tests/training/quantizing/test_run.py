@@ -213,10 +213,12 @@ def test_tasks_are_solved_before_and_after(tmp_path: Path) -> None:
 
     with pytest.raises(Interrupted):
         quantize(chosen, bundled_directory(), None, tmp_path / "out", stopped=halfway)
-    (outcomes,) = unfinished.glob("tasks/before/outcomes.jsonl")
+    (results,) = unfinished.glob("tasks/before/results.jsonl")
     # As if the first had been solved: what is known is not asked again.
-    done = [json.loads(line) | {"solved": True} for line in outcomes.read_text().splitlines()]
-    outcomes.write_text("".join(json.dumps(each) + "\n" for each in done))
+    done = [json.loads(line) for line in results.read_text().splitlines()]
+    for each in done:
+        each["verdict"]["checks"]["solved"]["strict"] = True
+    results.write_text("".join(json.dumps(each) + "\n" for each in done))
 
     out = quantize(chosen, bundled_directory(), None, tmp_path / "out")
     found = read_report(out)

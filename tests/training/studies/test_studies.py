@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from punie.evaluation.outcomes import Outcome, outcome_line
+from punie.evaluation.results import RESULTS as RESULT_LINES
+from punie.evaluation.results import Result, result_line
+from punie.evaluation.suite import Check, Verdict
 from punie.training.pipeline.graph import recipe_graph
 from punie.training.pipeline.pipeline import whole_model
 from punie.training.pipeline.recipe import Recipe
@@ -50,27 +52,16 @@ def finished(name: str, folder: Path, right: bool) -> Finished:
     out = write_data(folder / name, 3, 1)
     measured = {"step": 2, "loss": 0.5, "token_accuracy": 0.75, "first_turns": 0.5, "turns": 0.75}
     (out / "log.jsonl").write_text(json.dumps(measured) + "\n")
-    outcomes = [
-        Outcome(
-            number=number,
-            kind="move",
-            steps=1,
-            prompt="Do it.",
-            tool=right and number > 0,
-            tool_soft=False,
-            arguments=right and number > 0,
-            arguments_soft=False,
-            solved=right and number > 0,
-            solved_soft=False,
-            due=(),
-            due_answer="Done.",
-            answer="Done.",
-            stop="end_turn",
-            messages=(),
+    results = []
+    for number in range(4):
+        check = Check(strict=right and number > 0, soft=False)
+        verdict = Verdict(checks={"solved": check, "tool": check, "arguments": check})
+        results.append(
+            Result(
+                suite="generated", item=str(number), kind="move", verdict=verdict, stop="end_turn"
+            )
         )
-        for number in range(4)
-    ]
-    (out / "outcomes.jsonl").write_text("".join(map(outcome_line, outcomes)))
+    (out / RESULT_LINES).write_text("".join(map(result_line, results)))
     record = Record(
         kind="evaluate", version=1, options={}, inputs={}, name=name, artifact="report", output="x",
         started=0, ended=1, seconds=1, attempts=1, memory=1, bytes=1_500_000, punie="0",

@@ -47,9 +47,9 @@ class Evaluate(Step):
     def figures(self, out: Path) -> dict[str, Figure]:
         """Return the rates, without those of single kinds of tasks."""
         from punie.evaluation.outcomes import rates
-        from punie.evaluation.tasks import read_outcomes
+        from punie.evaluation.tasks import read_tasks
 
-        found = rates(read_outcomes(out))
+        found = rates(read_tasks(out))
         return {name: share(one) for name, one in found.items() if ":" not in name}
 
     def work(self, options: Any) -> float | None:
