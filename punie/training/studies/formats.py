@@ -30,7 +30,7 @@ class FormatOptions(BaseModel):
 
     seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
     examples: int = Field(12_000, ge=10)
-    steps: int = Field(1_200, ge=1)
+    steps: int = Field(800, ge=1)
     hidden: int = 192
     layers: int = 3
     heads: int = 6
