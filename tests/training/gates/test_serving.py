@@ -153,7 +153,7 @@ def test_weights_that_cannot_be_loaded(model: Path, tmp_path: Path) -> None:
 
 def test_too_short_a_window(model: Path) -> None:
     config = json.loads((model / "config.json").read_text())
-    config["max_position_embeddings"] = 12
+    config["max_position_embeddings"] = 5
     (model / "config.json").write_text(json.dumps(config))
     report = serving_gate(model, FEW)
     assert failures(report) == {"prompt"}
