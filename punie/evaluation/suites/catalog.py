@@ -11,6 +11,7 @@ from punie.evaluation.suites.generated import GENERATED_CODER, GENERATED_TINY
 from punie.evaluation.suites.multi_step import MULTI_STEP
 from punie.evaluation.suites.protocol_search import PROTOCOL_SEARCH
 from punie.evaluation.suites.safety import SAFETY
+from punie.evaluation.suites.recovery import RECOVERY
 from punie.evaluation.suites.single_tool import SINGLE_TOOL
 
 _ALL: tuple[Suite, ...] = (
@@ -18,6 +19,7 @@ _ALL: tuple[Suite, ...] = (
     SINGLE_TOOL,
     MULTI_STEP,
     FIELD_ACCESS,
+    RECOVERY,
     PROTOCOL_SEARCH,
     EDITS,
     CONVERSATION,

@@ -119,6 +119,18 @@ class Steps:
         )
 
 
+def steps_judge(written: StepsItem, files: dict[str, str]) -> Steps:
+    """Return the judge of what is written down; `files` are those when the last prompt is said."""
+    return Steps(
+        shown=written.shown,
+        after=written.after,
+        says=written.says,
+        unsaid=written.unsaid,
+        files=written.change.of(files),
+        changed=written.change.model_dump(exclude_defaults=True),
+    )
+
+
 def steps_item(written: StepsItem) -> Item:
     """Return an item of what is written down."""
     return Item(
@@ -126,14 +138,7 @@ def steps_item(written: StepsItem) -> Item:
         kind=written.kind,
         actions=(Say(written.prompt),),
         prepare=partial(write_parcels, files=written.project),
-        judge=Steps(
-            shown=written.shown,
-            after=written.after,
-            says=written.says,
-            unsaid=written.unsaid,
-            files=written.change.of(written.project),
-            changed=written.change.model_dump(exclude_defaults=True),
-        ),
+        judge=steps_judge(written, written.project),
         unconfined=OnlyThese(written.solution.calls),
         needs=NEEDS,
     )

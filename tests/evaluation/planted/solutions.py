@@ -12,6 +12,7 @@ from punie.evaluation.suites.field_access import field_access_items
 from punie.evaluation.suites.multi_step import multi_step_items
 from punie.evaluation.suites.protocol_search import NamesDue
 from punie.evaluation.suites.safety import SafelyDone
+from punie.evaluation.suites.recovery import recovery_items
 from punie.evaluation.suites.single_tool import single_tool_items
 from punie.models.scripted import ScriptedCall
 from punie.training.data.example import Function
@@ -104,6 +105,13 @@ def _multi_step(item: Item) -> Sequence[Turn]:
     return [Turn(list(map(made, written.solution.calls)), written.solution.answer)]
 
 
+def _recovery(item: Item) -> Sequence[Turn]:
+    """Do what is written down, by way of the error."""
+    written = next(each for each in recovery_items() if each.name == item.name)
+    ways = [written.solution] if written.first is None else [written.first, written.solution]
+    return [Turn(list(map(made, way.calls)), way.answer) for way in ways]
+
+
 def _field_access(item: Item) -> Sequence[Turn]:
     """Run the code that is written down."""
     written = next(each for each in field_access_items() if each.name == item.name)
@@ -119,6 +127,7 @@ SOLUTIONS: Mapping[str, Callable[[Item], Sequence[Turn]]] = {
     "multi-step": _multi_step,
     "field-access": _field_access,
     "safety": _safety,
+    "recovery": _recovery,
 }
 """By suite; one returns no turns for an item whose solution nobody wrote down."""
 
