@@ -10,8 +10,8 @@ from punie.evaluation.suites.field_access import FIELD_ACCESS
 from punie.evaluation.suites.generated import GENERATED_CODER, GENERATED_TINY
 from punie.evaluation.suites.multi_step import MULTI_STEP
 from punie.evaluation.suites.protocol_search import PROTOCOL_SEARCH
-from punie.evaluation.suites.safety import SAFETY
 from punie.evaluation.suites.recovery import RECOVERY
+from punie.evaluation.suites.safety import SAFETY
 from punie.evaluation.suites.single_tool import SINGLE_TOOL
 
 _ALL: tuple[Suite, ...] = (

@@ -11,8 +11,8 @@ from punie.evaluation.suites.edits import TestsDecide
 from punie.evaluation.suites.field_access import field_access_items
 from punie.evaluation.suites.multi_step import multi_step_items
 from punie.evaluation.suites.protocol_search import NamesDue
-from punie.evaluation.suites.safety import SafelyDone
 from punie.evaluation.suites.recovery import recovery_items
+from punie.evaluation.suites.safety import SafelyDone
 from punie.evaluation.suites.single_tool import single_tool_items
 from punie.models.scripted import ScriptedCall
 from punie.training.data.example import Function
