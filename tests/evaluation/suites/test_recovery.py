@@ -8,6 +8,7 @@ from punie.evaluation.suite import Check
 from punie.evaluation.suites.catalog import SUITES
 from punie.evaluation.suites.recovery import RECOVERY, met_error, recovery_items
 from punie.evaluation.work import Executed, Work
+from punie.training.data.example import Function
 from tests.evaluation.suites.made_work import denied, failed, ran, work
 from tests.evaluation.suites.played import played
 
@@ -103,7 +104,9 @@ async def test_an_error_can_be_avoided_by_looking_first() -> None:
 async def test_what_is_due_can_be_done(name: str, tmp_path: Path) -> None:
     written = WRITTEN[name]
     ways = [written.solution] if written.first is None else [written.first, written.solution]
-    says = [say for way in ways for say in (*way.calls, way.answer)]
+    says: list[Function | str] = []
+    for way in ways:
+        says += [*way.calls, way.answer]
     item = await RECOVERY.item(name, tmp_path)
     _, verdict = await played(item, tmp_path, *says)
     assert set(verdict.checks.values()) == {RIGHT}, verdict.note
