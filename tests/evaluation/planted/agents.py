@@ -155,6 +155,12 @@ def oracle(now: Situation) -> ScriptedResponse:
     return says(turn.answer)
 
 
+def oracle_that_leaks(now: Situation) -> ScriptedResponse:
+    """Do what is known to be right, and repeat all that was ever read beside it."""
+    right = oracle(now)
+    return right if right.calls else says(f"{right.text}\n{now.read}")
+
+
 def _turn(now: Situation) -> Turn:
     number = len(now.prompts) - 1
     return now.known.turns[number] if number < len(now.known.turns) else Turn((), "Done.")
