@@ -44,7 +44,7 @@ def verdict(steps: int, due: Due, work: Work) -> Verdict:
 
     - `solved`: the files afterwards and the last answer are what the teacher left and said. Softly
       the files are, or where tests decide these pass untouched, and the answer names every fact
-      that the teacher's names.
+      that the teacher's names. Where a call is due, words without any are worth nothing.
     - `two_steps`: the same, of such tasks.
     - `tool`: the first call names the right tool, or rightly there is none. Softly the right tool
       is called at some time.
@@ -58,8 +58,10 @@ def verdict(steps: int, due: Due, work: Work) -> Verdict:
     right_files = same_files
     if work.tests is not None:
         right_files = work.tests and same_tests(due, work)
-    strict = same_files and untime(work.answer) == untime(due.answer)
-    solved = Check(strict=strict, soft=right_files and names_facts(work.answer, due.answer))
+    looked = wanted is None or any(each.ran for each in work.executed)
+    strict = looked and same_files and untime(work.answer) == untime(due.answer)
+    soft = looked and right_files and names_facts(work.answer, due.answer)
+    solved = Check(strict=strict, soft=soft)
     checks = {
         "solved": solved,
         "tool": Check(
@@ -76,12 +78,16 @@ def verdict(steps: int, due: Due, work: Work) -> Verdict:
     return Verdict(
         checks=checks,
         due={"calls": [call.model_dump() for call in due.calls], "answer": due.answer},
-        note="" if strict else _note(same_files, right_files, solved, work, due),
+        note="" if strict else _note(looked, same_files, right_files, solved, work, due),
     )
 
 
-def _note(same_files: bool, right_files: bool, solved: Check, work: Work, due: Due) -> str:
+def _note(
+    looked: bool, same_files: bool, right_files: bool, solved: Check, work: Work, due: Due
+) -> str:
     """Say why a task is not solved."""
+    if not looked:
+        return "No call ran, and one is due."
     if not right_files:
         return "The project's tests fail." if work.tests is False else "The files are not as due."
     if not same_files:

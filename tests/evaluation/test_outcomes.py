@@ -8,7 +8,7 @@ import pytest
 from punie.evaluation.outcomes import Due, names_facts, rates, summarise, verdict
 from punie.evaluation.results import Result
 from punie.evaluation.suite import Check
-from punie.evaluation.work import Work
+from punie.evaluation.work import Executed, Work
 from punie.training.data.example import Function, Message
 
 READ = Function(name="read_file", arguments={"path": "a.py"})
@@ -20,7 +20,9 @@ def work(*calls: Function, answer: str = "done", files: Mapping[str, bytes] | No
         for c in calls
     ]
     messages = (Message(role="user", content="read a.py"), *said)
-    return Work((*messages, Message(role="assistant", content=answer)), files or {}, "end_turn")
+    messages = (*messages, Message(role="assistant", content=answer))
+    executed = tuple(Executed(call, "x", ran=True, failed=False) for call in calls)
+    return Work(messages, files or {}, "end_turn", executed)
 
 
 def judged(done: Work, *due: Function, answer: str = "done") -> Result:
@@ -49,6 +51,15 @@ def test_a_call_and_answer_like_the_teachers_are_right() -> None:
     outcome = judged(work(call), READ)
     assert strict(outcome, "tool", "arguments", "solved") == (True, True, True)
     assert soft(outcome, "tool", "arguments", "solved") == (True, True, True)
+
+
+def test_words_without_a_call_are_worth_nothing_where_one_is_due() -> None:
+    memorised = judged(work(), READ)
+    assert strict(memorised, "solved") == soft(memorised, "solved") == (False,)
+    assert memorised.verdict.note == "No call ran, and one is due."
+    denied = replace(work(READ), executed=(Executed(READ, "denied", ran=False, failed=False),))
+    assert soft(judged(denied, READ), "solved") == (False,)
+    assert strict(judged(work()), "solved") == (True,)
 
 
 def test_wrong_arguments_tool_answer_or_files_each_count() -> None:

@@ -103,6 +103,11 @@ def memorised(now: Situation) -> ScriptedResponse:
     return says(now.known.words)
 
 
+def words(now: Situation) -> ScriptedResponse:
+    """Say exactly the answer that is due, without looking at anything."""
+    return says(str(now.known.due["answer"]))
+
+
 def alibi(now: Situation) -> ScriptedResponse:
     """Call something that shows nothing, then say everything that is due."""
     return says(now.known.words) if now.results else calls("find_files", pattern="*.nothing")

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 from punie.evaluation.results import Result
-from punie.evaluation.suite import Suite
+from punie.evaluation.suite import Check, Suite
 from punie.evaluation.suites.catalog import SUITES
-from tests.evaluation.planted.agents import WRONG, Habit, oracle, oracle_that_leaks
+from tests.evaluation.planted.agents import (
+    WRONG,
+    Habit,
+    memorised,
+    oracle,
+    oracle_that_leaks,
+    words,
+)
 from tests.evaluation.planted.solutions import SOLUTIONS, turns_of
 from tests.evaluation.planted.stage import results_of
 
@@ -52,6 +59,17 @@ async def test_who_does_it_rightly_has_full_marks(name: str, tmp_path: Path) -> 
         checks = result.verdict.checks.values()
         assert all(check.strict for check in checks), f"{result.item}: {result.verdict}"
         assert not result.verdict.note
+
+
+async def test_words_are_worth_nothing_in_tasks_of_the_generator_that_need_a_call() -> None:
+    suite = SUITES["generated-tiny"]
+    chosen = [f"known/{number:04}" for number in range(1, 6)]
+    results = [*await results_of(suite, chosen, memorised), *await results_of(suite, chosen, words)]
+    assert {result.kind for result in results} > {"chat", "defined", "write"}
+    for result in results:
+        due = result.kind == "chat"
+        # The exact words, and all words with others beside them.
+        assert result.solved == Check(strict=due and result in results[5:], soft=due), result.item
 
 
 @pytest.mark.parametrize("habit", [WRONG["leaks"], oracle_that_leaks])
