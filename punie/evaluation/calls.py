@@ -1,7 +1,7 @@
 """When one call is another: exactly, or in what it means."""
 
 import posixpath
-from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -36,12 +36,11 @@ def means_same(call: Function, wanted: Function) -> bool:
 
 def _meaning(call: Function) -> dict[str, Any]:
     tool = _TOOLS.get(call.name)
-    given: Mapping[str, Any] = call.arguments
+    given = {name: value for name, value in call.arguments.items() if value is not None}
     if tool is not None:
-        try:
-            given = tool.arguments.model_validate(call.arguments).model_dump(mode="json")
-        except ValidationError:
-            given = call.arguments
+        # What the tool would not take means what it says.
+        with suppress(ValidationError):
+            given = tool.arguments.model_validate(given).model_dump(mode="json")
     writes = call.name == "write_file"
     return {
         key: value if writes and key == "content" else _plain(key, value)
