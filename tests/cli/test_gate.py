@@ -97,5 +97,5 @@ def test_the_installed_command_lets_the_bundled_model_work(punie: Command) -> No
     report = GateReport.model_validate_json(done.stdout)
     assert report.gate == "serving"
     assert done.returncode == (0 if report.passed else 1)
-    assert "with the grammar: 2 of 2 tasks" in done.stderr
-    assert "direct questions: 1 of 1 tasks" in done.stderr
+    assert "with the grammar: 2 of 2 items" in done.stderr
+    assert "direct questions: 1 of 1 items" in done.stderr

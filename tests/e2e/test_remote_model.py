@@ -135,6 +135,6 @@ def test_the_bundled_model_behind_a_real_server(
     assert client.prompt(session, "Read the file notes.txt") == "end_turn"
     (made,) = client.calls(session).values()
     assert (made["kind"], made["status"]) == ("read", "completed")
-    assert "notes.txt` has 1 lines" in client.text(session)
+    assert "notes.txt` has 1 line." in client.text(session)
     usage = client.updates(session, "usage_update")[-1]
     assert 20 < usage["used"] < usage["size"] == 2_048

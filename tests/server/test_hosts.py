@@ -39,7 +39,7 @@ def test_a_turn_on_two_machines_and_one_of_them_dies(shared: RunningServer, proj
     with shared.connect() as client:
         session = client.open_session(project)
         assert client.prompt(session, "Read the file notes.txt") == "end_turn"
-        assert "notes.txt` has 1 lines" in client.text(session)
+        assert "notes.txt` has 1 line." in client.text(session)
         # The next pass waits for the other machine, which then dies.
         os.kill(follower, signal.SIGSTOP)
         running = client.begin_prompt(session, "Hello")

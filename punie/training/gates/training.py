@@ -35,6 +35,9 @@ class TrainingLimits(BaseModel):
         least_direct: how many examples must be answered without a call for forgetting to be seen.
         most_lost: largest share of decisions, or of first tokens, that may be lost on balance.
         most_loss: how much the loss of direct answers may rise, in nats for each token.
+        least_gain: by how much the loss on all examples has to fall at least, in nats for each
+            token. Below zero it may rise by as much: for examples that are only there so that
+            nothing is forgotten.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +47,7 @@ class TrainingLimits(BaseModel):
     least_direct: int = Field(default=5, ge=0)
     most_lost: float = Field(default=0.05, ge=0, le=1)
     most_loss: float = Field(default=0.1, ge=0)
+    least_gain: float = 0.0
 
 
 def training_gate(
@@ -106,7 +110,7 @@ def _checks(
         found = f"{error} Without examples that it did not learn from, nothing tells what it can."
         yield Check(name="validation", passed=False, found=found)
         return
-    yield _loss(before, after)
+    yield _loss(before, after, limits.least_gain)
     yield _lost("decisions", _decided(before, after), limits.most_lost)
     yield from _direct(before.direct(), after.direct(), limits)
 
@@ -170,15 +174,16 @@ def _weights(model: Path, run: Path) -> Check:
     return Check(name=name, passed=True, found=found)
 
 
-def _loss(before: Measured, after: Measured) -> Check:
-    lower = after.loss < before.loss
+def _loss(before: Measured, after: Measured, least_gain: float) -> Check:
+    limit = before.loss - least_gain
+    passed = after.loss < limit
     return Check(
         name="validation loss",
-        passed=lower,
+        passed=passed,
         found=f"{after.loss:.4f} after {before.loss:.4f} on {len(after.turns)} turns"
-        + ("." if lower else ": what was learned does not hold for other examples."),
+        + ("." if passed else ": what was learned does not hold for other examples."),
         measured=after.loss,
-        limit=before.loss,
+        limit=limit,
     )
 
 

@@ -89,6 +89,8 @@ def test_what_learned_and_forgot_nothing_passes(base: Path, data: Path, tuned: P
     assert loss.measured is not None
     assert loss.limit is not None
     assert loss.measured < loss.limit
+    too_little = training_gate(base, tuned, data, TrainingLimits(least_gain=loss.limit))
+    assert set(_failed(too_little)) == {"validation loss"}
 
 
 def test_a_model_from_full_training_is_judged_too(tmp_path: Path, base: Path, data: Path) -> None:
