@@ -6,8 +6,14 @@ from typing import Any
 from pydantic import Field
 
 from punie.evaluation.charts import Axis, line_chart
-from punie.models.catalog import BUNDLED_ID
-from punie.training.studies.lessons import Lesson, lesson_steps, score
+from punie.training.studies.lessons import (
+    SMALL,
+    FromNothing,
+    Lesson,
+    from_nothing,
+    lesson_steps,
+    score,
+)
 from punie.training.studies.pages import Shares, page, percent, pooled, rate_line, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
@@ -16,23 +22,26 @@ _SIDES = {"direct": "questions that need no tool", "tool": "tasks that need one"
 
 
 class DiscriminationOptions(Lesson):
-    """A lesson as in the study of a new tool, with more and fewer direct answers in its data.
+    """A lesson as in the study of a new tool, for a model that calls a tool for everything.
 
     Attributes:
-        shares: of direct answers in the training data.
+        base: that model, made from conversations of which each needs a tool.
+        shares: of direct answers in the lesson's data.
     """
 
+    base: FromNothing = FromNothing()
     shares: tuple[float, ...] = Field((0.0, 0.03, 0.1, 0.3, 0.5), min_length=1)
 
 
 def _steps(options: DiscriminationOptions) -> StepTables:
-    steps: StepTables = {
-        f"before-{side}": score(BUNDLED_ID, options.tasks, direct=side == "direct")
-        for side in _SIDES
-    }
+    made = from_nothing(options.base, seed=1)
+    steps: StepTables = {"base-data": made["data"]}
+    steps["base"] = {**made["model"], "dataset": "@base-data"}
+    for side in _SIDES:
+        steps[f"before-{side}"] = score("@base", options.tasks, direct=side == "direct")
     for seed in options.seeds:
         for share in options.shares:
-            steps |= lesson_steps(options, seed, share)
+            steps |= lesson_steps(options, seed, share, "@base")
             for side in _SIDES:
                 steps[f"{side}-{share:g}-{seed}"] = score(
                     f"@taught-{share:g}-{seed}", options.tasks, direct=side == "direct"
@@ -72,8 +81,9 @@ def _page(found: Mapping[str, Any]) -> str:
     return page(
         "How many direct answers training needs",
         found,
-        "The bundled model learns a new tool from data with more and fewer conversations that are "
-        "answered without any tool. Right is the tool that is due, or none where none is due.",
+        "A model of the bundled one's size is made from conversations that need a tool, each of "
+        "them. Then it learns a new tool from data with more and fewer conversations that are "
+        "answered without any. Right is the tool that is due, or none where none is due.",
         table(("direct answers in the data", *_SIDES.values()), rows),
         "![Right decisions by the share of direct answers](discrimination.svg)",
     )
@@ -93,7 +103,14 @@ DISCRIMINATION = Study(
     name="discrimination",
     question="How many direct answers does training need, so that tools are not called for all?",
     options=DiscriminationOptions,
-    small={"seeds": (1,), "examples": 40, "steps": 4, "tasks": 4, "shares": (0.0, 0.5)},
+    small={
+        "seeds": (1,),
+        "examples": 40,
+        "steps": 4,
+        "tasks": 4,
+        "shares": (0.0, 0.5),
+        "base": SMALL,
+    },
     steps=_steps,
     collect=_collect,
     page=_page,

@@ -57,16 +57,16 @@ class DistillationOptions(BaseModel):
     teacher_examples: int = Field(40_000, ge=20)
     teacher_steps: int = Field(3000, ge=1)
     examples: int = Field(2000, ge=10)
-    prompts: int = Field(2000, ge=1)
-    steps: int = Field(1000, ge=1)
-    hidden: int = Field(128, ge=8)
-    layers: int = Field(3, ge=1)
-    heads: int = Field(4, ge=1)
+    prompts: int = Field(6000, ge=1)
+    steps: int = Field(2000, ge=1)
+    hidden: int = Field(192, ge=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(6, ge=1)
     key_value_heads: int = Field(2, ge=1)
-    inner: int = Field(320, ge=8)
+    inner: int = Field(480, ge=8)
     weight: float = Field(0.5, ge=0, le=1)
     temperature: float = Field(2.0, ge=0.1, le=20)
-    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
+    seeds: tuple[int, ...] = Field((1, 2), min_length=1)
     tasks: int = Field(200, ge=1)
 
 
@@ -76,6 +76,7 @@ _SMALL = {
     "steps": 12,
     "layers": 1,
     "hidden": 32,
+    "heads": 4,
     "inner": 64,
     "seeds": (1,),
     "tasks": 4,

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from punie.evaluation.charts import Axis, Bar, bar_chart
-from punie.training.studies.lessons import score
+from punie.training.studies.lessons import SMALL, FromNothing, from_nothing, score
 from punie.training.studies.pages import Shares, page, percent, pooled, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
@@ -16,50 +16,28 @@ _MEASURES = {"exact_arguments": "first call exact", "all_tasks_solved": "solved"
 
 
 class FormatOptions(BaseModel):
-    """How small models are made in both formats, and measured in both.
+    """How models are made in both formats, and measured in both.
 
     Attributes:
+        made: the models, the same but for the format and the seed.
         seeds: of weights and order.
-        examples: conversations to learn from, the same for both formats.
-        steps: optimiser steps.
-        hidden, layers, heads, key_value_heads, inner: the models' shape.
         tasks: held-out tasks of each measurement.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1)
-    examples: int = Field(12_000, ge=10)
-    steps: int = Field(800, ge=1)
-    hidden: int = 192
-    layers: int = 3
-    heads: int = 6
-    key_value_heads: int = 2
-    inner: int = 480
+    made: FromNothing = FromNothing()
+    seeds: tuple[int, ...] = Field((1, 2), min_length=1)
     tasks: int = Field(150, ge=2)
 
 
 def _steps(options: FormatOptions) -> StepTables:
-    shape = {
-        name: getattr(options, name)
-        for name in ("hidden", "layers", "heads", "key_value_heads", "inner", "steps")
-    }
-    steps: StepTables = {
-        "data": {
-            "kind": "generate",
-            "preset": "tiny",
-            "train": options.examples,
-            "valid": 60,
-            "test": 0,
-            "seed": 1,
-        }
-    }
+    steps: StepTables = {}
     for seed in options.seeds:
         for trained in _FORMATS:
             model = f"{trained}-{seed}"
-            steps[model] = {
-                "kind": "pretrain", "dataset": "@data", "calls": trained, "seed": seed, **shape
-            }  # fmt: skip
+            made = from_nothing(options.made, seed, trained)
+            steps |= {"data": made["data"], model: made["model"]}
             for served in _FORMATS:
                 name = f"{model}-as-{served}"
                 steps[name] = {"kind": "rewrite-template", "model": f"@{model}", "calls": served}
@@ -108,9 +86,10 @@ def _page(found: Mapping[str, Any]) -> str:
     return page(
         "The loss that one renderer prevents",
         found,
-        "Small models are made from nothing on the same conversations, rendered with tool calls as "
-        "XML or as JSON, and then served with a template and parser of the one or the other: what "
-        "happens when training and serving do not share a renderer. Only tasks that need a tool.",
+        "Models of the bundled one's size are made from nothing on the same conversations, "
+        "rendered with tool calls as XML or as JSON, and then served with a template and parser of the one "
+        "or the other: what happens when training and serving do not share a renderer. Only tasks "
+        "that need a tool.",
         table(("trained in", "served in", *measured), rows),
         "![Tasks solved by format in training and in serving](formats.svg)",
     )
@@ -134,7 +113,7 @@ FORMATS = Study(
     name="formats",
     question="What is lost when training and serving write tool calls in different formats?",
     options=FormatOptions,
-    small={"seeds": (1,), "examples": 200, "steps": 3, "tasks": 3, "hidden": 32, "layers": 1},
+    small={"seeds": (1,), "tasks": 3, "made": SMALL},
     steps=_steps,
     collect=_collect,
     page=_page,

@@ -21,10 +21,10 @@ def shares(scored: Finished) -> dict[str, Shares]:
 
 def page(title: str, found: Mapping[str, Any], *parts: str) -> str:
     """Return a page: its title, how it is made again, and its parts."""
-    options = ", ".join(f"{key} = {_value(value)}" for key, value in found["options"].items())
+    options = _pairs(found["options"])
     made = (
-        f"Made by `punie study {found['study']}` on the bundled model; every run with the same "
-        f"options gives the same figures on the same machine.\nOptions: {options}.\n\n"
+        f"Made by `punie study {found['study']}`; every run with the same options gives the same "
+        f"figures on the same machine.\nOptions: {options}.\n\n"
         "Intervals hold the true share in 95 of 100 experiments (Wilson's); over seeds, the mean "
         "with Student's t."
     )
@@ -64,7 +64,13 @@ def _row(cells: Sequence[object]) -> str:
     return "| " + " | ".join(str(cell) for cell in cells) + " |"
 
 
+def _pairs(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {_value(value)}" for key, value in options.items())
+
+
 def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{{{_pairs(value)}}}"
     if isinstance(value, list):
         return ", ".join(str(each) for each in value)
     return str(value)

@@ -34,7 +34,7 @@ def test_students_differ_in_data_and_teacher_alone() -> None:
     assert len(tasks) == 1
     # The teacher is larger than the bundled model, and that is larger than the student.
     assert 5e6 < nodes["teacher"].options.shape.parameter_count < 6e6
-    assert plain.shape.parameter_count < 1e6
+    assert plain.shape.parameter_count < 2e6
 
 
 def test_a_given_teacher_is_not_trained() -> None:
@@ -66,7 +66,7 @@ def test_the_page_tells_what_was_found() -> None:
     page = DISTILLATION.page(found)
     assert "| examples and the teacher's logits | 52.5% (" in page
     assert "+20.0% (+5.0% to +35.0%) | 9 | 1 | 0.02" in page
-    assert "solved 1,900 of the 2,000 tasks" in page
+    assert "solved 1,900 of the 6,000 tasks" in page
     if not can_draw():
         pytest.skip("matplotlib is not installed")
     assert "<svg" in DISTILLATION.charts(found)["distillation.svg"]
