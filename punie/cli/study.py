@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -49,8 +50,9 @@ def study(
         raise typer.Exit(2)
     chosen = STUDIES[name]
     with step() as (report, stopped):
-        values = dict(chosen.small) if small else {}
-        values |= dict(map(setting, settings or []))
+        values: dict[str, Any] = deepcopy(dict(chosen.small)) if small else {}
+        for key, value in map(setting, settings or []):
+            _set(values, key.split("."), value)
         try:
             options = chosen.options.model_validate(values)
         except ValidationError as error:
@@ -62,3 +64,14 @@ def study(
         page = write_results(chosen, found, out)
     print(json.dumps(found["summary"], indent=2, ensure_ascii=False))
     print(f"{page} tells it whole.")
+
+
+def _set(values: dict[str, Any], path: Sequence[str], value: object) -> None:
+    """Set an option, or with a path of two names one of a group of options."""
+    *groups, name = path
+    for group in groups:
+        below = values.get(group)
+        below = below if isinstance(below, dict) else {}
+        values[group] = below
+        values = below
+    values[name] = value

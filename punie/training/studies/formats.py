@@ -87,9 +87,9 @@ def _page(found: Mapping[str, Any]) -> str:
         "The loss that one renderer prevents",
         found,
         "Models of the bundled one's size are made from nothing on the same conversations, "
-        "rendered with tool calls as XML or as JSON, and then served with a template and parser of the one "
-        "or the other: what happens when training and serving do not share a renderer. Only tasks "
-        "that need a tool.",
+        "rendered with tool calls as XML or as JSON, and then served with a template and parser of "
+        "the one or the other: what happens when training and serving do not share a renderer. "
+        "Only tasks that need a tool.",
         table(("trained in", "served in", *measured), rows),
         "![Tasks solved by format in training and in serving](formats.svg)",
     )

@@ -96,3 +96,22 @@ def test_published_pages_are_those_of_the_published_data(study: Study) -> None:
         pytest.skip("not published")
     found = json.loads(data.read_text(encoding="utf-8"))
     assert (RESULTS / f"{study.name}.md").read_text(encoding="utf-8") == study.page(found)
+
+
+def test_studies_share_what_is_the_same_in_both() -> None:
+    formats, discrimination = (
+        graph_of(study, study.options())
+        for study in (STUDIES["formats"], STUDIES["discrimination"])
+    )
+    assert formats["data"].options == discrimination["base-data"].options
+    assert formats["data"].options.direct == 0
+    assert formats["xml-1"].options == discrimination["base"].options
+
+
+def test_lessons_differ_in_the_share_of_direct_answers_alone() -> None:
+    nodes = graph_of(STUDIES["discrimination"], STUDIES["discrimination"].options())
+    none, half = nodes["data-0-1"].options, nodes["data-0.5-1"].options
+    assert (none.direct, half.direct) == (0, 0.5)
+    assert none.model_copy(update={"direct": 0.5}) == half
+    assert nodes["adapter-0-1"].options == nodes["adapter-0.5-1"].options
+    assert nodes["adapter-0-1"].inputs["model"] == nodes["taught-0-1"].inputs["model"]
