@@ -32,6 +32,8 @@ Unit = Literal[
     "calls",
     "MB",
     "examples/min",
+    "items",
+    "items/min",
 ]
 _DIGITS: dict[Unit, int] = {"times": 2, "per token": 3, "%": 1, "ms": 1, "µs": 1}
 
