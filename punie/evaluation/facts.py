@@ -15,6 +15,9 @@ _WORDS = (
 )
 _IN_WORDS = re.compile(rf"\b(?:{'|'.join(_WORDS)})\b")
 
+_MOST_OTHERS = 10
+"""Numbers; who names more of them beside the right one has guessed, and not answered."""
+
 Fact = str | Sequence[str]
 """What an answer is to say; of several texts one is enough."""
 
@@ -39,13 +42,28 @@ def stated(answer: str, fact: Fact) -> Check:
 
 
 def states_all(answer: str, facts: Sequence[Fact], unsaid: Sequence[str] = ()) -> Check:
-    """Tell whether an answer states all facts, and nothing that it is not to say."""
+    """Tell whether an answer states all facts, and nothing that it is not to say.
+
+    Strictly it must not name all numbers that could be meant, either.
+    """
     found = [stated(answer, fact) for fact in facts]
     wrong = any(names(answer, each) for each in unsaid)
+    guessed = any(map(_is_number, facts)) and len(_others(answer, facts)) > _MOST_OTHERS
     return Check(
-        strict=bool(answer) and all(c.strict for c in found) and not wrong,
+        strict=bool(answer) and all(c.strict for c in found) and not wrong and not guessed,
         soft=bool(answer) and all(c.soft for c in found) and not wrong,
     )
+
+
+def _is_number(fact: Fact) -> bool:
+    texts = [fact] if isinstance(fact, str) else fact
+    return any(_NUMBER.fullmatch(text) for text in texts)
+
+
+def _others(answer: str, facts: Sequence[Fact]) -> set[str]:
+    """Return the numbers that an answer names and that are no fact."""
+    due = {text for fact in facts for text in ([fact] if isinstance(fact, str) else fact)}
+    return {number for number in _NUMBER.findall(answer) if number not in due}
 
 
 def _loosely(text: str) -> str:

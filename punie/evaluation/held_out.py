@@ -11,9 +11,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from punie.evaluation.outcomes import Due, verdict
+from punie.evaluation.confinement import CONFINED
+from punie.evaluation.facts import names
+from punie.evaluation.outcomes import Due, facts_of, verdict
+from punie.evaluation.results import untime
 from punie.evaluation.run_options import RunOptions
-from punie.evaluation.session import CONFINED, passes_tests, project_files
+from punie.evaluation.session import passes_tests, project_files
 from punie.evaluation.suite import Item, Needs, Say, Verdict
 from punie.evaluation.work import Work
 from punie.training.data.example import Function
@@ -200,13 +203,22 @@ async def due_of(task: Task, root: Path, mix: Mix) -> Due:
     Raises `RolloutError` if its turn did not come to its end.
     """
     workspace = LocalWorkspace([root], CONFINED)
+    before = project_files(root)
     conversation = Conversation(workspace, offered_tools(code=task.code), mix.limits)
     try:
         transcript = await conversation.follow(task.teacher(), task.prompt)
     finally:
         await workspace.aclose()
     calls = tuple(Function(name=call.tool, arguments=call.arguments) for call in transcript.calls)
-    return Due(calls, transcript.answer, project_files(root))
+    seen = [untime(each) for each in (*transcript.results, *transcript.inner_results)]
+    facts = facts_of(untime(transcript.answer))
+    shown = tuple(
+        fact
+        for fact in facts
+        if not names(task.prompt, fact) and any(names(each, fact) for each in seen)
+    )
+    files = project_files(root)
+    return Due(calls, transcript.answer, files, shown, changes=files != before)
 
 
 def task_item(

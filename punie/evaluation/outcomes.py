@@ -10,6 +10,7 @@ from punie.evaluation.facts import names
 from punie.evaluation.intervals import Rate, rate
 from punie.evaluation.results import Result, by_kind, untime
 from punie.evaluation.suite import Check, Verdict
+from punie.evaluation.suites.seeing import told
 from punie.evaluation.summary import plain_rate
 from punie.evaluation.work import Work
 from punie.training.data.example import Function
@@ -30,11 +31,17 @@ _PUBLISHED = {
 
 @dataclass(frozen=True)
 class Due:
-    """What a task asks for, as its teacher did it: the calls, the last answer, the files left."""
+    """What a task asks for, as its teacher did it: the calls, the last answer, the files left.
+
+    `shown` are the facts of the answer that results showed to the teacher, and `changes` tells
+    whether files differ from what they were.
+    """
 
     calls: tuple[Function, ...]
     answer: str
     files: Mapping[str, bytes]
+    shown: tuple[str, ...] = ()
+    changes: bool = False
 
 
 def verdict(steps: int, due: Due, work: Work) -> Verdict:
@@ -44,7 +51,8 @@ def verdict(steps: int, due: Due, work: Work) -> Verdict:
 
     - `solved`: the files afterwards and the last answer are what the teacher left and said. Softly
       the files are, or where tests decide these pass untouched, and the answer names every fact
-      that the teacher's names. Where a call is due, words without any are worth nothing.
+      that the teacher's names. Where a call is due, words without any are worth nothing, and what
+      calls showed to the teacher they must have shown here too.
     - `two_steps`: the same, of such tasks.
     - `tool`: the first call names the right tool, or rightly there is none. Softly the right tool
       is called at some time.
@@ -58,8 +66,9 @@ def verdict(steps: int, due: Due, work: Work) -> Verdict:
     right_files = same_files
     if work.tests is not None:
         right_files = work.tests and same_tests(due, work)
-    looked = wanted is None or any(each.ran for each in work.executed)
-    strict = looked and same_files and untime(work.answer) == untime(due.answer)
+    looked = wanted is None or _saw(due, work)
+    meant_so = looked and (wanted is None or _did_alike(due, work))
+    strict = meant_so and same_files and untime(work.answer) == untime(due.answer)
     soft = looked and right_files and names_facts(work.answer, due.answer)
     solved = Check(strict=strict, soft=soft)
     checks = {
@@ -82,12 +91,33 @@ def verdict(steps: int, due: Due, work: Work) -> Verdict:
     )
 
 
+def _saw(due: Due, work: Work) -> bool:
+    """Tell whether calls ran, and showed what they showed to the teacher."""
+    ran = [each for each in work.executed if each.ran]
+    return bool(ran) and all(
+        any(names(each.result, fact) and not names(told(each), fact) for each in ran)
+        for fact in due.shown
+    )
+
+
+def _did_alike(due: Due, work: Work) -> bool:
+    """Tell whether the answer rests on a look, where that there is nothing is the answer.
+
+    Then no result can show it, and some call must have asked for the same.
+    """
+    if due.shown or due.changes:
+        return True
+    made = [each.call for each in work.executed if each.ran]
+    return any(means_same(call, wanted) for call in made for wanted in due.calls)
+
+
 def _note(
     looked: bool, same_files: bool, right_files: bool, solved: Check, work: Work, due: Due
 ) -> str:
     """Say why a task is not solved."""
     if not looked:
-        return "No call ran, and one is due."
+        called = any(each.ran for each in work.executed)
+        return "No call showed what is due." if called else "No call ran, and one is due."
     if not right_files:
         return "The project's tests fail." if work.tests is False else "The files are not as due."
     if not same_files:
@@ -112,15 +142,19 @@ def is_test(path: str) -> bool:
     return name.startswith("test_") or name.endswith("_test.py") or name == "conftest.py"
 
 
+def facts_of(answer: str) -> list[str]:
+    """Return what an answer of a teacher states: code, numbers, and what was printed."""
+    found = [code or number for code, number in _FACT.findall(answer)]
+    return found + [printed[1] for printed in [_PRINTED.search(answer)] if printed]
+
+
 def names_facts(answer: str, due: str) -> bool:
     """Tell whether an answer names what the due one does: code, numbers, and what was printed.
 
     One that says that something is not so must say so too. Without facts any answer will do.
     """
     answer, due = untime(answer), untime(due)
-    facts = [code or number for code, number in _FACT.findall(due)]
-    facts += [printed[1] for printed in [_PRINTED.search(due)] if printed]
-    if not answer or not all(names(answer, fact) for fact in facts):
+    if not answer or not all(names(answer, fact) for fact in facts_of(due)):
         return False
     plain, due_plain = (re.sub(r"`[^`]*`", "", text) for text in (answer, due))
     return not _NEGATION.search(due_plain) or bool(_NEGATION.search(plain))

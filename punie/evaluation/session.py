@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -35,6 +35,9 @@ from punie.agent.journal import PastTurns
 from punie.agent.summary import Summariser
 from punie.agent.turn import run_turn
 from punie.agent.turn_config import TurnConfig, turn_tools
+from punie.evaluation.confinement import CONFINED
+from punie.evaluation.elsewhere import with_what_is_said_anywhere
+from punie.evaluation.kept_back import places_of_answers
 from punie.evaluation.suite import Action, Compact, Item, Reload, Say
 from punie.evaluation.watched import WatchedModel
 from punie.evaluation.work import Executed, Work
@@ -47,10 +50,7 @@ from punie.training.data.example import Function, Message
 from punie.training.data.served import messages_after
 from punie.workspace.base import CommandRequest, WorkspaceError
 from punie.workspace.local import LocalWorkspace
-from punie.workspace.sandbox.view import SandboxOptions
 
-CONFINED = SandboxOptions(wanted="always")
-"""Nobody watches what a model under test runs, so it runs in a sandbox."""
 
 _EFFECTS = {tool.name: tool.effect for tool in ALL_TOOLS}
 _GUIDE_TOKENS = int(Settings.model_fields["guide_tokens"].default)
@@ -110,7 +110,9 @@ async def work_on(item: Item, model: Model, root: Path, conditions: Conditions =
     finally:
         with anyio.CancelScope(shield=True):
             await session.workspace.aclose()
-    return session.work()
+    work = session.work()
+    executed = await with_what_is_said_anywhere(work.executed, root, item.hidden)
+    return replace(work, executed=executed)
 
 
 class _Session:
@@ -127,11 +129,14 @@ class _Session:
         self._seconds = 0.0
         self._ids = count()
         self.timed_out = ""
+        self._files_before: Mapping[str, bytes] | None = None
         self._open()
 
     def _open(self) -> None:
         item, conditions = self._item, self._conditions
-        self.workspace = LocalWorkspace([self._root], replace(CONFINED, hide=item.hidden))
+        self.workspace = LocalWorkspace(
+            [self._root], replace(CONFINED, hide=(*item.hidden, *places_of_answers()))
+        )
         self._past = PastTurns()
         self._config = TurnConfig(
             model=self._watched,
@@ -176,6 +181,7 @@ class _Session:
         self._events.append(event)
 
     async def _say(self, text: str) -> None:
+        self._files_before = project_files(self._root)
         self._past.catch_up(tuple(self._events))
         blocks = (PromptText(text=text),)
         message = UserMessage(message_id=f"m{next(self._ids)}", blocks=blocks, text=text)
@@ -258,6 +264,7 @@ class _Session:
             peak_memory=peak,
             trouble=self.trouble,
             model_failed=watched.failed,
+            files_before=self._files_before,
         )
 
 

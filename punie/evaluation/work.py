@@ -14,7 +14,8 @@ class Executed:
     `ran` is False for a call that was denied, could not be read, or is of no such tool; `result` is
     what the model was told either way. `failed` tells that it ran and ended with an error. `inner`
     tells that no answer holds it: the code of the model's call before it made it (or, for
-    `explore`, its helper), and `result` is what that code could read.
+    `explore`, its helper), and `result` is what that code could read. `anywhere` is what a command
+    says in an empty folder too, so that it has not learned it from the project.
     """
 
     call: Function
@@ -22,6 +23,7 @@ class Executed:
     ran: bool
     failed: bool
     inner: bool = False
+    anywhere: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Work:
         trouble: what kept it from working, such as a failed engine; "" for nothing.
         model_failed: whether a request ended in an error of the model or its engine.
         tests: whether the project's own tests pass, where that was looked at; None elsewhere.
+        files_before: the project's files when the person said the last thing; None if unknown.
     """
 
     messages: tuple[Message, ...]
@@ -64,6 +67,7 @@ class Work:
     trouble: str = ""
     model_failed: bool = False
     tests: bool | None = None
+    files_before: Mapping[str, bytes] | None = None
 
     @property
     def calls(self) -> tuple[Function, ...]:

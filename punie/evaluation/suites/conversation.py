@@ -68,7 +68,8 @@ class FilesDecide:
         # Behind the last prompt a change was asked for; before it may have been forbidden.
         late = since_last_prompt(work) if work.messages else []
         early = work.executed[: len(work.executed) - len(late)]
-        waited = Check.of(not any(each.ran and changes(each) for each in early))
+        untouched = work.files_before in (None, {p: t.encode() for p, t in project().items()})
+        waited = Check.of(untouched and not any(each.ran and changes(each) for each in early))
         solved = both(files, waited) if self.conversation.waits else files
         checks = {
             "files": files,
@@ -120,7 +121,7 @@ def _items() -> Sequence[Item]:
 
 CONVERSATION = ListedSuite(
     name="conversation",
-    version=1,
+    version=2,
     about="What was said turns ago, also after the conversation was compacted or reopened.",
     items=_items,
 )

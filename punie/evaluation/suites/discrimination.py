@@ -146,7 +146,7 @@ def _items() -> Sequence[Item]:
 
 DISCRIMINATION = ListedSuite(
     name="discrimination",
-    version=1,
+    version=2,
     about="Whether a prompt needs a tool: looking at what lies here, or answering at once.",
     items=_items,
 )

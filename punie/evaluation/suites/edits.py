@@ -132,7 +132,7 @@ def _items() -> Sequence[Item]:
 
 EDITS = ListedSuite(
     name="edits",
-    version=1,
+    version=2,
     about="Repairs and small features in small projects, judged by tests that stay hidden.",
     items=_items,
 )

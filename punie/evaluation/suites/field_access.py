@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from punie.evaluation.facts import states_all
+from punie.evaluation.facts import stated, states_all
 from punie.evaluation.suite import Check, Item, Say, Verdict
 from punie.evaluation.suites.judging import OnlyThese, done, ended_well, left, own, why_not
 from punie.evaluation.suites.listed import ListedSuite
 from punie.evaluation.suites.project import write_parcels
+from punie.evaluation.suites.seeing import told
 from punie.evaluation.suites.steps import NEEDS
 from punie.evaluation.suites.written import Change, Facts, WrittenItem, written_items
 from punie.evaluation.work import Executed, Work
@@ -43,7 +44,7 @@ class ByFields:
     `code`: the first code ran to its end, and there was no other; softly, some did.
     `fields`: the code that ran to its end called the functions and looks at the fields; softly, it
     called the functions.
-    `solved`: the functions were called, the code printed what was asked for, the files are as they
+    `solved`: the functions were called, the code printed what was asked for and does not hold it all, the files are as they
     should be, and the answer states it; softly, the model may have read it off the code's output.
     """
 
@@ -62,14 +63,17 @@ class ByFields:
             bool(called & ({one} if isinstance(one, str) else set(one))) for one in self.uses
         )
         looked = set(self.fields) <= _subscripts(good)
-        printed = states_all("\n".join(each.result for each in good), self.says)
+        printed = states_all("\n".join(each.result for each in good), self.says).strict
+        # A number may stand in honest code too, as what is counted from.
+        held = all(any(stated(told(each), fact).strict for each in good) for fact in self.says)
+        worked_out = not self.says or (printed and not held)
         state = left(work, self.files)
         states = states_all(work.answer, self.says, self.unsaid)
         code = Check(strict=len(codes) == len(good) == 1, soft=bool(good))
         fields = Check(strict=used and looked, soft=used)
         solved = Check(
             strict=used
-            and (printed.strict or not self.says)
+            and worked_out
             and state.strict
             and states.strict
             and ended_well(work),
@@ -85,7 +89,7 @@ class ByFields:
                 (used, "The code did not call what it had to."),
                 (state.strict, "The files are not as they should be."),
                 (states.strict, "The answer does not state what was asked for."),
-                (printed.strict or not self.says, "The code did not work it out."),
+                (worked_out, "The code did not work it out."),
                 (False, "It did not come to an answer."),
             ),
         )
@@ -161,7 +165,7 @@ class _TestsAndReport:
 
 FIELD_ACCESS = ListedSuite(
     name="field-access",
-    version=1,
+    version=2,
     about="Whether code works out what is asked for from the fields of what tools return.",
     items=_items,
 )

@@ -14,6 +14,7 @@ from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
 
 _SEED = 90_210
+_VERSION = 2
 _OF_THE_RUN = {"attempts", "temperature", "guided", "parallel", "draft_model"}
 
 
@@ -63,14 +64,14 @@ class GeneratedSuite:
 
 def tasks_suite(options: TaskOptions) -> GeneratedSuite:
     """Return any tasks as a suite, whose version is made of what decides them."""
-    asked = options.model_dump(mode="json", exclude=_OF_THE_RUN)
+    asked = [_VERSION, options.model_dump(mode="json", exclude=_OF_THE_RUN)]
     about = f"Tasks of the preset {options.preset} that the generator makes of a seed."
     return GeneratedSuite("generated", int(value_hash(asked)[:8], 16), about, (options,))
 
 
 GENERATED_TINY = GeneratedSuite(
     "generated-tiny",
-    1,
+    _VERSION,
     "Tasks like those that the bundled model learned from, in projects and with names that it "
     "never saw.",
     (
@@ -80,7 +81,7 @@ GENERATED_TINY = GeneratedSuite(
 )
 GENERATED_CODER = GeneratedSuite(
     "generated-coder",
-    1,
+    _VERSION,
     "Tasks of every kind that the generator knows, on packages with tests and a git history.",
     (
         TaskOptions(count=200, seed=_SEED, preset="coder"),

@@ -18,7 +18,8 @@ import anyio.to_thread
 
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.outcomes import is_test
-from punie.evaluation.session import CONFINED
+from punie.evaluation.confinement import CONFINED
+from punie.evaluation.suites.counted_tests import CountedTests
 from punie.evaluation.suites.frozen import Files
 from punie.workspace.base import CommandRequest, CommandResult, WorkspaceError
 from punie.workspace.local import LocalWorkspace
@@ -27,10 +28,13 @@ TEST_SECONDS = 120.0
 """What the tests of one item may take."""
 
 _ENVIRONMENT = "PYTEST_PLUGINS= PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONDONTWRITEBYTECODE=1"
-_OPTIONS = "-q -p no:cacheprovider --tb=line"
-_PASSED = re.compile(r"^(\d+) passed(?:, \d+ warnings?)? in [\d.]+s", re.MULTILINE)
+_OPTIONS = ("-q", "-p", "no:cacheprovider", "--tb=line")
 _TIME = re.compile(r" in [\d.]+s")
-_SHADOWING = frozenset({"pytest", "_pytest", "sitecustomize", "usercustomize", "ty"})
+_SHADOWING = sys.stdlib_module_names | {
+    *("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "exceptiongroup"),
+    *("sitecustomize", "usercustomize", "ty"),
+}
+"""Modules that what runs the tests imports, also after the project's folder is on its path."""
 
 
 async def passing(code: Mapping[str, bytes], tests: Files, *, types: bool = False) -> str:
@@ -54,9 +58,9 @@ async def passing(code: Mapping[str, bytes], tests: Files, *, types: bool = Fals
                 raise EvaluationError(
                     "Edits are judged by pytest, which is missing; install it beside Punie."
                 )
-            command = f"{_ENVIRONMENT} {shlex.quote(python)} -m pytest {_OPTIONS}"
-            ran = await _run(workspace, command)
-            failed = _failure(ran, sum(map(_count, tests.values())))
+            counted = CountedTests(python, _OPTIONS)
+            ran = await _run(workspace, f"export {_ENVIRONMENT}; {counted.command}")
+            failed = _failure(ran, counted, sum(map(_count, tests.values())))
             if failed or not types:
                 return failed
             own = shlex.quote(sys.executable)
@@ -100,13 +104,13 @@ async def python_with_pytest(workspace: LocalWorkspace) -> str | None:
     return "python3" if (await workspace.run(asked)).exit_code == 0 else None
 
 
-def _failure(ran: CommandResult, tests: int) -> str:
+def _failure(ran: CommandResult, counted: CountedTests, tests: int) -> str:
     if ran.timed_out:
         return "the tests take too long"
-    passed = _PASSED.search(ran.output)
-    if ran.exit_code == 0 and passed and int(passed[1]) >= tests:
+    passed = counted.passed(ran.output)
+    if passed is not None and passed >= tests:
         return ""
-    lines = [line for line in ran.output.splitlines() if line.strip()]
+    lines = [line for line in counted.without_count(ran.output).splitlines() if line.strip()]
     return f"tests fail: {_TIME.sub('', lines[-1])}" if lines else "tests fail"
 
 

@@ -76,7 +76,7 @@ def has_shown(executed: Executed, text: str | Sequence[str]) -> bool:
 
     What it was told itself it has not shown.
     """
-    own = told(executed.call)
+    own = told(executed)
     return (
         shows(executed)
         and not executed.failed

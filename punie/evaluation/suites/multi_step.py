@@ -19,7 +19,7 @@ def _items() -> Sequence[Item]:
 
 MULTI_STEP = ListedSuite(
     name="multi-step",
-    version=1,
+    version=2,
     about="Whether work of several steps is done, where each step needs the one before.",
     items=_items,
 )

@@ -221,7 +221,7 @@ def _items() -> Sequence[Item]:
 
 PROTOCOL_SEARCH = ListedSuite(
     name="protocol-search",
-    version=1,
+    version=2,
     about="Finding all classes that subclass Protocol, and the like, in a project with traps.",
     items=_items,
 )

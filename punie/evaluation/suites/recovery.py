@@ -139,7 +139,7 @@ def _item(written: RecoveryItem) -> Item:
 
 RECOVERY = ListedSuite(
     name="recovery",
-    version=1,
+    version=2,
     about="Whether work goes on rightly where the obvious first call fails.",
     items=_items,
 )

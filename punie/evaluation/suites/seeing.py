@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Sequence
 from punie.evaluation.facts import Fact, stated
 from punie.evaluation.work import Executed, Work
 from punie.tools.catalog import ALL_TOOLS
-from punie.training.data.example import Function
 
 RUN_CODE = "run_code"
 _SHOW = frozenset(
@@ -39,7 +38,7 @@ def seen(work: Work, names: Collection[str]) -> frozenset[str]:
     """Return which of some names stand whole in the result of a call that shows the project."""
     found: set[str] = set()
     for executed in showing(work):
-        own = told(executed.call)
+        own = told(executed)
         for name in names:
             if is_in(name, executed.result) and not is_in(name, own):
                 found.add(name)
@@ -49,7 +48,7 @@ def seen(work: Work, names: Collection[str]) -> frozenset[str]:
 def shown(work: Work, facts: Sequence[Fact]) -> bool:
     """Tell whether every fact stands in the result of a call that came to a good end."""
     results = [
-        (executed.result, told(executed.call)) for executed in showing(work) if not executed.failed
+        (executed.result, told(executed)) for executed in showing(work) if not executed.failed
     ]
     return all(
         any(stated(result, fact).soft and not stated(own, fact).soft for result, own in results)
@@ -81,6 +80,11 @@ def texts_in(value: object) -> Iterable[str]:
             pass
 
 
-def told(call: Function) -> str:
-    """Return what a call could have echoed."""
-    return "\n".join(texts_in(call.arguments)) if call.name in _ECHO else ""
+def told(executed: Executed) -> str:
+    """Return what a call could have said without a look at the project.
+
+    That is what it was told, and what its command says in an empty folder too.
+    """
+    if executed.call.name not in _ECHO:
+        return ""
+    return "\n".join([*texts_in(executed.call.arguments), executed.anywhere])

@@ -174,7 +174,7 @@ def _item(written: SingleTool) -> Item:
 
 SINGLE_TOOL = ListedSuite(
     name="single-tool",
-    version=1,
+    version=2,
     about="Whether the right tool is called with the right arguments, for every tool there is.",
     items=_items,
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from punie.evaluation.errors import EvaluationError
-from punie.evaluation.session import CONFINED
+from punie.evaluation.confinement import CONFINED
 from punie.evaluation.suites.external.exercises import PRACTICE, Exercise
 from punie.evaluation.suites.external.languages import PYTHON
 from punie.evaluation.suites.hidden_tests import python_with_pytest
