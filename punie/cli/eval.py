@@ -230,4 +230,7 @@ def _tell(folder: Path, results: "Sequence[Result]", as_json: bool) -> None:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return
     print("\n".join(summary_lines(results)))
+    for suite in read_run(folder).suites:
+        if suite.left_out:
+            print(f"\n{suite.name}: {suite.left_out}")
     print(f"\nIntervals hold the true share in 95 of 100 experiments. {page} tells it whole.")

@@ -190,7 +190,8 @@ def history(
         if as_json:
             _print_json([point_data(point) for point in points])
             return
-        _print(as_text(over_time.history_table(model, points, check)))
+        table = over_time.history_table(model, points, check)
+        _print(f"{as_text(table)}\n  {table.note}")
 
 
 def export(

@@ -26,11 +26,7 @@ async def with_what_is_said_anywhere(
 
     Each command runs once more, confined, in a new empty folder. Where no sandbox works none does.
     """
-    commands = {
-        str(each.call.arguments.get("command", ""))
-        for each in executed
-        if _is_over(each)
-    }
+    commands = {str(each.call.arguments.get("command", "")) for each in executed if _is_over(each)}
     if not commands:
         return tuple(executed)
     said: dict[str, str] = {}

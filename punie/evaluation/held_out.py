@@ -12,11 +12,11 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from punie.evaluation.confinement import CONFINED
-from punie.evaluation.facts import names
-from punie.evaluation.outcomes import Due, facts_of, verdict
+from punie.evaluation.elsewhere import with_what_is_said_anywhere
+from punie.evaluation.outcomes import Due, facts_of, shows_fact, verdict
 from punie.evaluation.results import untime
 from punie.evaluation.run_options import RunOptions
-from punie.evaluation.session import passes_tests, project_files
+from punie.evaluation.session import executed_calls, passes_tests, project_files
 from punie.evaluation.suite import Item, Needs, Say, Verdict
 from punie.evaluation.work import Work
 from punie.training.data.example import Function
@@ -210,14 +210,14 @@ async def due_of(task: Task, root: Path, mix: Mix) -> Due:
     finally:
         await workspace.aclose()
     calls = tuple(Function(name=call.tool, arguments=call.arguments) for call in transcript.calls)
-    seen = [untime(each) for each in (*transcript.results, *transcript.inner_results)]
-    facts = facts_of(untime(transcript.answer))
+    files = project_files(root)
+    made = tuple(executed_calls(conversation.events, root))
+    executed = await with_what_is_said_anywhere(made, root, ())
     shown = tuple(
         fact
-        for fact in facts
-        if not names(task.prompt, fact) and any(names(each, fact) for each in seen)
+        for fact in facts_of(untime(transcript.answer))
+        if any(shows_fact(each, fact) for each in executed)
     )
-    files = project_files(root)
     return Due(calls, transcript.answer, files, shown, changes=files != before)
 
 

@@ -12,7 +12,7 @@ from punie.evaluation.results import Result, by_kind, untime
 from punie.evaluation.suite import Check, Verdict
 from punie.evaluation.suites.seeing import told
 from punie.evaluation.summary import plain_rate
-from punie.evaluation.work import Work
+from punie.evaluation.work import Executed, Work
 from punie.training.data.example import Function
 
 _FACT = re.compile(r"`([^`]+)`|(?<![\w.])(\d+(?:\.\d+)?)(?![\w.]*\w)")
@@ -94,10 +94,12 @@ def verdict(steps: int, due: Due, work: Work) -> Verdict:
 def _saw(due: Due, work: Work) -> bool:
     """Tell whether calls ran, and showed what they showed to the teacher."""
     ran = [each for each in work.executed if each.ran]
-    return bool(ran) and all(
-        any(names(each.result, fact) and not names(told(each), fact) for each in ran)
-        for fact in due.shown
-    )
+    return bool(ran) and all(any(shows_fact(each, fact) for each in ran) for fact in due.shown)
+
+
+def shows_fact(executed: Executed, fact: str) -> bool:
+    """Tell whether the result of a call holds a fact that the call itself was not told."""
+    return names(untime(executed.result), fact) and not names(told(executed), fact)
 
 
 def _did_alike(due: Due, work: Work) -> bool:

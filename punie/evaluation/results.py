@@ -36,6 +36,7 @@ class Result(BaseModel):
         verdict: how it was judged.
         stop: why the last turn ended.
         malformed, not_run, cut, requests, tokens, read_tokens, peak_memory: see `Work`.
+        model_failed: see `Work`.
         trouble: what kept the model from working or the item from being judged, in a sentence; such
             an item counts as not solved.
         seconds, first_token_seconds: how long it took.
@@ -58,6 +59,7 @@ class Result(BaseModel):
     tokens: int = 0
     read_tokens: int = 0
     peak_memory: int | None = None
+    model_failed: bool = False
     trouble: str = ""
     seconds: float = 0.0
     first_token_seconds: tuple[float, ...] = ()

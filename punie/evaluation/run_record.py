@@ -65,11 +65,15 @@ class MachineRecord(_Record):
 
 
 class SuiteRecord(_Record):
-    """A suite of the run; `items` counts those that were to be done, not all that it has."""
+    """A suite of the run; `items` counts those that were to be done, not all that it has.
+
+    `left_out` is as in `Suite`.
+    """
 
     name: str
     version: int
     items: int
+    left_out: str = ""
 
 
 class Percentiles(_Record):
@@ -130,7 +134,9 @@ def begun_run(
         model=model_record(choice),
         machine=machine_record(),
         suites=tuple(
-            SuiteRecord(name=suite.name, version=suite.version, items=items)
+            SuiteRecord(
+                name=suite.name, version=suite.version, items=items, left_out=suite.left_out
+            )
             for suite, items in suites
         ),
         options=dict(options),

@@ -37,7 +37,7 @@ _STOP_SECONDS = 0.2
 _JUDGE_SECONDS = 600.0
 _NAMED = 3
 _PLUGINS = Path(__file__).with_name("pytest_plugins")
-"""Has no `__init__.py`: it is a folder of modules for the Python of others."""
+"""Has no `__init__.py`: it is a folder of modules for the Python of others, which tell no time."""
 
 
 async def run_suites(
@@ -295,6 +295,7 @@ def _result(attempt: Attempt, item: Item, work: Work, verdict: Verdict, trouble:
         tokens=work.tokens,
         read_tokens=work.read_tokens,
         peak_memory=work.peak_memory,
+        model_failed=work.model_failed,
         trouble=trouble,
         seconds=work.seconds,
         first_token_seconds=work.first_token_seconds,

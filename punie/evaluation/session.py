@@ -51,7 +51,6 @@ from punie.training.data.served import messages_after
 from punie.workspace.base import CommandRequest, WorkspaceError
 from punie.workspace.local import LocalWorkspace
 
-
 _EFFECTS = {tool.name: tool.effect for tool in ALL_TOOLS}
 _GUIDE_TOKENS = int(Settings.model_fields["guide_tokens"].default)
 _IGNORED = frozenset(

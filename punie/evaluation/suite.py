@@ -167,6 +167,11 @@ class Suite(Protocol):
         """What it measures, in one sentence."""
         ...
 
+    @property
+    def left_out(self) -> str:
+        """What of a published suite is not in it and why, in a sentence; "" if nothing is."""
+        ...
+
     def names(self) -> Sequence[str]:
         """Return the names of all items, in order.
 

@@ -1,5 +1,6 @@
 """The end of a run in short: each check of each suite, strictly and softly, with intervals."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ from punie.evaluation.intervals import Mean, Rate, mean
 from punie.evaluation.results import Result, scores
 
 _GAP = "  "
+_MOST_REASONS = 5
 
 
 def by_suite(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -23,6 +25,7 @@ def summary_lines(results: Sequence[Result]) -> list[str]:
     A line below each suite tells the mean over the tries, whose spread is the sampling's.
     """
     rows = [("", "strict", "soft")]
+    reasons: dict[int, list[str]] = {}
     for name, own in by_suite(results).items():
         first = _first_tries(own)
         rows.append((f"{name}, {_items(len(first))}", "", ""))
@@ -36,10 +39,21 @@ def summary_lines(results: Sequence[Result]) -> list[str]:
         troubles = sum(bool(result.trouble) for result in own)
         if troubles:
             rows.append((f"{_GAP}with trouble: {troubles} of {len(own)}", "", ""))
+            reasons[len(rows)] = _reasons(own)
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return [
-        _GAP.join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    lines: list[str] = []
+    for number, row in enumerate(rows, 1):
+        lines.append(_GAP.join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+        lines += [f"{2 * _GAP}{reason}" for reason in reasons.get(number, ())]
+    return lines
+
+
+def _reasons(results: Sequence[Result]) -> list[str]:
+    """Return the commonest troubles, each with how many items met it."""
+    counted = Counter(result.trouble for result in results if result.trouble)
+    told = [f"{count}: {reason}" for reason, count in counted.most_common(_MOST_REASONS)]
+    left = len(counted) - len(told)
+    return [*told, f"and {left} more, see the report"] if left else told
 
 
 def summary_data(results: Sequence[Result]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RequestUsage
 
 from punie.models.mlx.chat.messages import MALFORMED
 
@@ -56,6 +57,21 @@ class WatchedModel(WrapperModel):
                     self.first_token_seconds.append(seconds)
         except _NOT_ITS_FAULT:
             raise
+        except Exception:
+            self.failed = True
+            raise
+
+    async def count_tokens(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> RequestUsage:
+        """Count tokens; a model that fails at that works no better than one that cannot answer."""
+        try:
+            return await self.wrapped.count_tokens(
+                messages, model_settings, model_request_parameters
+            )
         except Exception:
             self.failed = True
             raise

@@ -87,7 +87,8 @@ def first_difference(one: Any, other: Any, at: str = "") -> str:
 
 def _from_there(one: Any, other: Any) -> str:
     texts = [json.dumps(each, ensure_ascii=False) for each in (one, other)]
-    same = len(os.path.commonprefix(texts))
+    pairs = enumerate(zip(*texts, strict=False))
+    same = next((place for place, (a, b) in pairs if a != b), min(map(len, texts)))
     begin = max(0, same - _SHOWN // 4)
     return " / ".join(text[begin : begin + _SHOWN] for text in texts)
 

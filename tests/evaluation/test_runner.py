@@ -135,21 +135,38 @@ async def test_what_is_to_be_done(tmp_path: Path) -> None:
         RunOptions(seeds=(1, 2))
 
 
+UNIT = """
+import time
+import unittest
+
+
+class Sleeps(unittest.TestCase):
+    def test(self):
+        began = time.perf_counter()
+        time.sleep(0.02)
+        self.assertGreater(time.perf_counter(), began)
+"""
+
+
 async def test_the_python_of_commands_runs_tests_and_tells_no_time() -> None:
     def one_test(root: Path) -> None:
         (root / "test_a.py").write_text("import time\n\ndef test():\n    time.sleep(0.02)\n")
+        (root / "test_b.py").write_text(UNIT)
 
     command = ScriptedCall(tool="run_command", arguments={"command": "python3 -m pytest -q"})
+    own = ScriptedCall(tool="run_command", arguments={"command": "python3 -m unittest test_b.py"})
     responses = (
         ScriptedResponse(calls=(ScriptedCall(tool="run_tests"),)),
         ScriptedResponse(calls=(command,)),
+        ScriptedResponse(calls=(own,)),
         ScriptedResponse(text="Yes."),
     )
     model = ScriptedModel(Script(responses=responses))
     (result,) = await run_suites(model, [suite(items(1, prepare=one_test))], ONE_BY_ONE)
     told = [message.content for message in result.messages if message.role == "tool"]
-    assert told[0] == "1 passed"
-    assert "1 passed in 0.00s" in told[1]
+    assert told[0] == "2 passed"
+    assert "2 passed in 0.00s" in told[1]
+    assert "Ran 1 test in 0.000s" in told[2]
 
 
 async def test_an_item_that_hangs_or_cannot_be_judged_counts_as_failed() -> None:

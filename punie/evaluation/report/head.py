@@ -26,6 +26,7 @@ def facts(record: RunRecord, results: Sequence[Result]) -> Html:
         ("speed", _speed(record, results)),
         ("time to first token", _first_token(record)),
         ("options", _options(record.options)),
+        *(("left out", f"{one.name}: {one.left_out}") for one in record.suites if one.left_out),
         ("Punie", " ".join(filter(None, [record.punie, record.revision]))),
         ("begun", _moment(record.started)),
         ("ended", "not yet" if record.ended is None else _moment(record.ended)),

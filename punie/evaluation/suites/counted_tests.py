@@ -6,8 +6,15 @@ it was given, once pytest has come back. A program that changes pytest from with
 """
 
 import shlex
+import sys
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from secrets import token_hex
+
+_SHADOWING = sys.stdlib_module_names | {
+    *("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "exceptiongroup"),
+    *("conftest", "sitecustomize", "usercustomize", "ty"),
+}
 
 # The project's folder comes behind all that pytest itself imports.
 _PROGRAM = """
@@ -23,6 +30,14 @@ sys.path.insert(0, "")
 code = pytest.main(sys.argv[1:], plugins=[count])
 print(f"\\n{word} {int(code)} {count.passed}", flush=True)
 """
+
+
+def shadows(path: str) -> bool:
+    """Tell whether a file in a project would stand in for what runs its tests.
+
+    Python's own modules do, and those that pytest imports or looks for.
+    """
+    return PurePosixPath(path).parts[0].removesuffix(".py") in _SHADOWING
 
 
 class CountedTests:

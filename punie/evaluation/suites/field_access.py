@@ -44,8 +44,9 @@ class ByFields:
     `code`: the first code ran to its end, and there was no other; softly, some did.
     `fields`: the code that ran to its end called the functions and looks at the fields; softly, it
     called the functions.
-    `solved`: the functions were called, the code printed what was asked for and does not hold it all, the files are as they
-    should be, and the answer states it; softly, the model may have read it off the code's output.
+    `solved`: the functions were called, the code printed what was asked for and does not hold it
+    all itself, the files are as they should be, and the answer states it; softly, the model may
+    have read it off the code's output.
     """
 
     uses: Sequence[str | Sequence[str]]
@@ -72,11 +73,7 @@ class ByFields:
         code = Check(strict=len(codes) == len(good) == 1, soft=bool(good))
         fields = Check(strict=used and looked, soft=used)
         solved = Check(
-            strict=used
-            and worked_out
-            and state.strict
-            and states.strict
-            and ended_well(work),
+            strict=used and worked_out and state.strict and states.strict and ended_well(work),
             soft=used and state.soft and states.soft,
         )
         return Verdict(

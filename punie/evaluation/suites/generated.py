@@ -29,6 +29,7 @@ class GeneratedSuite:
     version: int
     about: str
     parts: tuple[TaskOptions, ...]
+    left_out: str = ""
 
     def names(self) -> Sequence[str]:
         """Return the names of all tasks, in order.

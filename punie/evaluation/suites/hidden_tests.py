@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 
 import anyio.to_thread
 
+from punie.evaluation.confinement import CONFINED
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.outcomes import is_test
-from punie.evaluation.confinement import CONFINED
-from punie.evaluation.suites.counted_tests import CountedTests
+from punie.evaluation.suites.counted_tests import CountedTests, shadows
 from punie.evaluation.suites.frozen import Files
 from punie.workspace.base import CommandRequest, CommandResult, WorkspaceError
 from punie.workspace.local import LocalWorkspace
@@ -30,11 +30,6 @@ TEST_SECONDS = 120.0
 _ENVIRONMENT = "PYTEST_PLUGINS= PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTHONDONTWRITEBYTECODE=1"
 _OPTIONS = ("-q", "-p", "no:cacheprovider", "--tb=line")
 _TIME = re.compile(r" in [\d.]+s")
-_SHADOWING = sys.stdlib_module_names | {
-    *("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments", "exceptiongroup"),
-    *("sitecustomize", "usercustomize", "ty"),
-}
-"""Modules that what runs the tests imports, also after the project's folder is on its path."""
 
 
 async def passing(code: Mapping[str, bytes], tests: Files, *, types: bool = False) -> str:
@@ -75,8 +70,8 @@ async def passing(code: Mapping[str, bytes], tests: Files, *, types: bool = Fals
 def is_code(path: str) -> bool:
     """Tell whether a file is code that a solution may bring, and no test or part of running one."""
     parts = PurePosixPath(path).parts
-    shadows = parts[0].removesuffix(".py") in _SHADOWING
-    return path.endswith(".py") and not is_test(path) and parts[0] != "tests" and not shadows
+    is_own = parts[0] != "tests" and not is_test(path) and not shadows(path)
+    return path.endswith(".py") and is_own
 
 
 def _lay_out(folder: Path, code: Mapping[str, bytes], tests: Files) -> None:

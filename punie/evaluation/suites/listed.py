@@ -17,7 +17,7 @@ class ListedSuite:
     """A suite whose items are listed; they are made when they are first asked for.
 
     Attributes:
-        name, version, about: see `Suite`.
+        name, version, about, left_out: see `Suite`.
         items: returns the items in order.
     """
 
@@ -25,6 +25,7 @@ class ListedSuite:
     version: int
     about: str
     items: Callable[[], Sequence[Item]]
+    left_out: str = ""
 
     @cached_property
     def _by_name(self) -> dict[str, Item]:

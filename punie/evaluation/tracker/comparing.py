@@ -9,7 +9,7 @@ from punie.evaluation.results import Result
 from punie.evaluation.run_record import RunRecord, percentiles
 
 _LEVEL = 0.05
-_AT_ONCE = "parallel"
+AT_ONCE = "parallel"
 """The option that changes only how fast a run goes."""
 _Key = tuple[str, str]
 """Suite and name of an item."""
@@ -240,6 +240,12 @@ def _of_kinds(
                 yield _change(suite, kind, keys, before, after)
 
 
+def differing_options(before: RunRecord, after: RunRecord) -> list[str]:
+    """Return the names of the options that two runs did not have alike."""
+    names = sorted({*before.options, *after.options})
+    return [name for name in names if before.options.get(name) != after.options.get(name)]
+
+
 def _cautions(before: RunRecord, after: RunRecord, alone: int, check: str) -> list[str]:
     found = []
     if alone:
@@ -247,10 +253,9 @@ def _cautions(before: RunRecord, after: RunRecord, alone: int, check: str) -> li
         found.append(f"{items} left out: checked for {check!r} in only one of the runs.")
     differing = {
         name: f"{before.options.get(name)} and {after.options.get(name)}"
-        for name in sorted({*before.options, *after.options})
-        if before.options.get(name) != after.options.get(name)
+        for name in differing_options(before, after)
     }
-    at_once = differing.pop(_AT_ONCE, None)
+    at_once = differing.pop(AT_ONCE, None)
     if differing:
         told = "; ".join(f"{name} {values}" for name, values in differing.items())
         found.append(f"The options differ: {told}.")

@@ -44,6 +44,7 @@ def point_data(point: Point) -> dict[str, Any]:
         "weights": point.weights,
         "suite": point.suite,
         "version": point.version,
+        "other_options": dict(point.other),
         **_rate(point.rate),
     }
 

@@ -88,6 +88,7 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
         ("recipe", model.recipe),
         ("machine", machine_name(record.machine)),
         ("options", ", ".join(f"{key} = {value}" for key, value in record.options.items())),
+        *(("left out", f"{one.name}: {one.left_out}") for one in record.suites if one.left_out),
         ("Punie", f"{record.punie} {record.revision}".strip()),
         ("started", f"{moment(record.started)} UTC"),
         ("worked for", seconds(record.seconds)),

@@ -244,7 +244,7 @@ def _own_checks(
     limits: ServingLimits, usual: list[Result], free: list[Result], direct: list[Result]
 ) -> Iterator[Check]:
     everything = [*usual, *free, *direct]
-    failed = [result.trouble for result in everything if result.trouble.startswith("The model f")]
+    failed = [result.trouble for result in everything if result.model_failed]
     yield Check(
         name="engine",
         passed=not failed,

@@ -108,6 +108,19 @@ def words(now: Situation) -> ScriptedResponse:
     return says(str(now.known.due["answer"]))
 
 
+def alibi_words(now: Situation) -> ScriptedResponse:
+    """Call something that shows nothing, then say exactly the answer that is due."""
+    return words(now) if now.results else calls("find_files", pattern="*.nothing")
+
+
+def teacher_again(now: Situation) -> ScriptedResponse:
+    """Make the calls of the teacher, and say what it said."""
+    due = now.known.due["calls"]
+    if len(now.results) < len(due):
+        return calls(due[len(now.results)]["name"], **due[len(now.results)]["arguments"])
+    return words(now)
+
+
 def alibi(now: Situation) -> ScriptedResponse:
     """Call something that shows nothing, then say everything that is due."""
     return says(now.known.words) if now.results else calls("find_files", pattern="*.nothing")

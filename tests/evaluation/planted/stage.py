@@ -8,7 +8,7 @@ from pathlib import Path
 from punie.evaluation.results import Result
 from punie.evaluation.runner import RunOptions, run_suites
 from punie.evaluation.session import project_files
-from punie.evaluation.suite import Item, Say, Suite
+from punie.evaluation.suite import Item, Say, Suite, Verdict
 from punie.evaluation.work import Work
 from punie.training.data.example import Message
 from tests.evaluation.planted.agents import Habit, Known, Planted, Turn
@@ -38,12 +38,18 @@ class _Betrayed:
     def about(self) -> str:
         return self.suite.about
 
+    @property
+    def left_out(self) -> str:
+        return self.suite.left_out
+
     def names(self) -> Sequence[str]:
         return self.chosen
 
     async def item(self, name: str, folder: Path) -> Item:
         item = await self.suite.item(name, folder)
-        self.model.known = Known(await due_of(item, folder), self.solve(self.suite, item))
+        self.model.known = Known(
+            (await judged_untouched(item, folder)).due, self.solve(self.suite, item)
+        )
         return item
 
 
@@ -60,13 +66,13 @@ async def results_of(
     return results
 
 
-async def due_of(item: Item, folder: Path) -> object:
-    """Return what an item's judge calls due, by letting it judge that nothing was done."""
+async def judged_untouched(item: Item, folder: Path) -> Verdict:
+    """Let an item's judge judge that nothing was done."""
     root = folder / "untouched" / "project"
     root.mkdir(parents=True)
     item.prepare(root)
     said = tuple(Message(role="user", content=a.text) for a in item.actions if isinstance(a, Say))
     nothing = Work(messages=said, files=project_files(root), stop="end_turn")
-    due = (await item.judge(nothing, root)).due
+    verdict = await item.judge(nothing, root)
     shutil.rmtree(root.parent)
-    return due
+    return verdict

@@ -44,7 +44,7 @@ def appends(path: str, text: str) -> Function:
 
 END = "import os\\nos._exit(0)\\n"
 FORGES = (
-    "import os\\nfor n in range(1, 20):\\n  try: os.write(n, b\"\\\\n99 passed in 0.01s\\\\n\")\\n"
+    'import os\\nfor n in range(1, 20):\\n  try: os.write(n, b"\\\\n99 passed in 0.01s\\\\n")\\n'
     "  except OSError: pass\\nos._exit(0)\\n"
 )
 SKIPS = FORGES.replace("os._exit(0)", "import pytest; pytest.skip(allow_module_level=True)")

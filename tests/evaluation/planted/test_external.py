@@ -1,6 +1,6 @@
 """Planted agents on suites of others: only what their own graders see counts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from tests.evaluation.planted.solutions import call
 from tests.evaluation.planted.stage import results_of
 from tests.evaluation.suites.external.checkouts import (
     RIGHT,
+    STUB,
     TRAM_FARE,
     function,
     question,
@@ -61,17 +62,52 @@ async def test_who_calls_rightly_has_full_marks(bfcl: Suite) -> None:
 
 
 @pytest.mark.skipif(isinstance(find_sandbox(), NoSandbox), reason="there is no sandbox here")
+@pytest.mark.parametrize("name", ["exercism", "aider-polyglot"])
 @pytest.mark.parametrize(
     ("agent", "due"),
     [(WRONG["echoes"], False), (WRONG["claims_success"], False), (oracle, True)],
 )
-async def test_an_exercise_is_solved_by_code_alone(tmp_path: Path, agent: Habit, due: bool) -> None:
+async def test_an_exercise_is_solved_by_code_alone(
+    tmp_path: Path, agent: Habit, due: bool, name: str
+) -> None:
+    write_exercise(tmp_path / "python", "tram-fare", TRAM_FARE)
+    suite = open_suite(name, tmp_path / "python" if name == "exercism" else tmp_path)
+    (result,) = await results_of(suite, suite.names(), agent, writing({"tram_fare.py": RIGHT}))
+    assert (result.solved.strict, result.solved.soft) == (due, due)
+
+
+FORGES = (
+    "import os\nfor n in range(1, 20):\n  try: os.write(n, b'\\n2 passed in 0.01s\\n')\n"
+    "  except OSError: pass\nos._exit(0)\n"
+)
+NO_TESTS = "def pytest_collection_modifyitems(items): del items[:]\n"
+
+
+@pytest.mark.skipif(isinstance(find_sandbox(), NoSandbox), reason="there is no sandbox here")
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"tram_fare.py": FORGES},
+        {"tram_fare.py": "import pytest\npytest.skip(allow_module_level=True)\n"},
+        {"tram_fare.py": STUB, "conftest.py": NO_TESTS},
+        {"tram_fare.py": STUB, "tram_fare_test.py": "def test_all():\n    assert True\n"},
+        {"tram_fare.py": STUB, "iniconfig.py": FORGES},
+    ],
+    ids=["forged", "skipped", "settings", "tests", "module"],
+)
+async def test_an_exercise_is_not_solved_by_what_runs_its_tests(
+    tmp_path: Path, files: Mapping[str, str]
+) -> None:
     write_exercise(tmp_path / "python", "tram-fare", TRAM_FARE)
     suite = open_suite("exercism", tmp_path / "python")
+    (result,) = await results_of(suite, suite.names(), oracle, writing(files))
+    assert [each.name for each in result.calls].count("write_file") == len(files)
+    assert (result.solved.strict, result.solved.soft) == (False, False)
+    assert result.verdict.note.startswith("The tests do not pass")
 
-    def writes(suite: Suite, item: Item) -> Sequence[Turn]:
-        write = call("write_file", path="tram_fare.py", content=RIGHT)
-        return [Turn([call("read_file", path="tram_fare.py"), write], RIGHT)]
 
-    (result,) = await results_of(suite, suite.names(), agent, writes)
-    assert (result.solved.strict, result.solved.soft) == (due, due)
+def writing(files: Mapping[str, str]) -> Callable[[Suite, Item], Sequence[Turn]]:
+    """Return how files are written, the stub being read before."""
+    writes = [call("write_file", path=path, content=text) for path, text in files.items()]
+    turn = Turn([call("read_file", path="tram_fare.py"), *writes], RIGHT)
+    return lambda suite, item: [turn]

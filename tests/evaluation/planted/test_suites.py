@@ -11,9 +11,11 @@ from punie.evaluation.suites.catalog import SUITES
 from tests.evaluation.planted.agents import (
     WRONG,
     Habit,
+    alibi_words,
     memorised,
     oracle,
     oracle_that_leaks,
+    teacher_again,
     words,
 )
 from tests.evaluation.planted.solutions import SOLUTIONS, turns_of
@@ -70,6 +72,23 @@ async def test_words_are_worth_nothing_in_tasks_of_the_generator_that_need_a_cal
         due = result.kind == "chat"
         # The exact words, and all words with others beside them.
         assert result.solved == Check(strict=due and result in results[5:], soft=due), result.item
+
+
+CALLS_DUE = {"generated-tiny": (1, 2, 4), "generated-coder": (0, 1, 3)}
+"""Tasks that change something, look something up, or find that something is not so."""
+
+
+@pytest.mark.parametrize("name", CALLS_DUE)
+@pytest.mark.parametrize(
+    "habit",
+    [alibi_words, *(WRONG[name] for name in ("echoes", "claims_success", "leaks")), teacher_again],
+)
+async def test_tasks_of_the_generator_are_worth_what_was_looked_at(name: str, habit: Habit) -> None:
+    chosen = [f"known/{number:04}" for number in CALLS_DUE[name]]
+    for result in await results_of(SUITES[name], chosen, habit):
+        due = habit is teacher_again
+        assert result.solved.strict is due, f"{result.item}: {result.verdict}"
+        assert not result.solved.soft or due or habit is WRONG["leaks"], result.verdict
 
 
 @pytest.mark.parametrize("habit", [WRONG["leaks"], oracle_that_leaks])

@@ -99,6 +99,18 @@ def test_random_weights(model: Path) -> None:
     assert "called no tool at all" in check(report, "calls can be read").found
 
 
+def test_an_engine_that_fails_at_every_result(model: Path) -> None:
+    """The template takes no result of a tool, so the second request of each task fails."""
+    template = model / "chat_template.jinja"
+    fails = "{%- if messages[-1].role == 'tool' %}{{ raise_exception('no results') }}{% endif %}"
+    template.write_text(fails + template.read_text())
+    report = serving_gate(model, FEW)
+    engine = check(report, "engine")
+    assert not engine.passed
+    assert "no results" in engine.found
+    assert check(report, "loads").passed
+
+
 def test_an_end_of_turn_that_is_never_written(model: Path) -> None:
     weights = mx.load(str(model / WEIGHTS))
     assert isinstance(weights, dict)

@@ -15,12 +15,12 @@ from punie.evaluation.suites.external.exercises import (
     content_of,
     track_exercises,
 )
-from punie.evaluation.suites.external.languages import LANGUAGES, NOT_RUN
+from punie.evaluation.suites.external.languages import LANGUAGES, NOT_RUN, not_run
 from punie.evaluation.suites.external.not_done import item_not_done
 from punie.evaluation.suites.external.two_tries import exercise_item
 from punie.evaluation.suites.external.versions import checkout_version
 
-_RULES = 1
+_RULES = 2
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,12 @@ class AiderPolyglot:
     checkout: Path
     name: str = "aider-polyglot"
     about: str = "Aider's polyglot exercises in up to six languages, each graded by its own tests."
+
+    @cached_property
+    def left_out(self) -> str:
+        """Languages that are there and never run here, with the reason; their items say so too."""
+        found = [language for language in self._tracks if language in NOT_RUN]
+        return " ".join(map(not_run, found))
 
     @cached_property
     def version(self) -> int:
@@ -50,25 +56,27 @@ class AiderPolyglot:
             raise EvaluationError(f"{self.checkout} has no exercise {name!r}.")
         language = _language(name)
         if language in NOT_RUN:
-            reason = f"The exercise {name} is not run: {NOT_RUN[language]}."
-            return item_not_done(name, language, reason)
+            return item_not_done(name, language, not_run(language))
         return await exercise_item(name, found, LANGUAGES[language], language, self.checkout)
 
     @cached_property
-    def _folders(self) -> dict[str, Path]:
-        tracks = [
+    def _tracks(self) -> list[str]:
+        return [
             language
             for language in sorted({*LANGUAGES, *NOT_RUN})
             if (self.checkout / language / PRACTICE).is_dir()
         ]
-        if not tracks:
+
+    @cached_property
+    def _folders(self) -> dict[str, Path]:
+        if not self._tracks:
             raise EvaluationError(
                 f"{self.checkout} is not a checkout for the suite {self.name}: "
                 f"it has no folder such as python/{PRACTICE}."
             )
         return {
             f"{language}/{folder.name}": folder
-            for language in tracks
+            for language in self._tracks
             for folder in track_exercises(self.checkout / language, self.name)
         }
 

@@ -12,7 +12,12 @@ from typing import assert_never
 
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.suite import Check, Item, Needs, Say, Verdict
-from punie.evaluation.suites.external.bfcl_entries import Broken, Question, read_questions
+from punie.evaluation.suites.external.bfcl_entries import (
+    Broken,
+    Question,
+    not_scored,
+    read_questions,
+)
 from punie.evaluation.suites.external.bfcl_functions import function_tools
 from punie.evaluation.suites.external.bfcl_scoring import called_name, fault_of_calls
 from punie.evaluation.suites.external.not_done import item_not_done
@@ -31,6 +36,11 @@ class Bfcl:
     checkout: Path
     name: str = "bfcl"
     about: str = "Function calls of the Berkeley leaderboard, by its own scorer's rules."
+
+    @cached_property
+    def left_out(self) -> str:
+        """The categories of the checkout that are not scored."""
+        return not_scored(self.checkout)
 
     @cached_property
     def version(self) -> int:

@@ -37,7 +37,16 @@ _SCORED: Mapping[str, tuple[Judged, CodeLanguage]] = {
     **dict.fromkeys(("irrelevance", "live_irrelevance"), ("no_call", "python")),
     "live_relevance": ("some_call", "python"),
 }
-"""Categories of one turn. Others need BFCL's own programs that answer calls, or a person."""
+"""Categories of one turn, which are scored by the calls alone."""
+
+_NOT_SCORED = (
+    (("multi_turn",), "several turns are answered by BFCL's own programs, which are not run here"),
+    (("memory",), "memory is kept by BFCL's own programs, which are not run here"),
+    (("web_search",), "pages of the web are asked for, and nothing here uses the network"),
+    (("format_sensitivity",), "it varies how BFCL's prompt is written, and here Punie's is used"),
+    (("sql", "rest", "exec", "executable", "chatable"), "BFCL itself no longer scores them"),
+)
+"""Beginnings of the names of other categories, and why they are left out."""
 
 
 class _Turn(BaseModel):
@@ -119,6 +128,16 @@ def read_questions(checkout: Path) -> dict[str, Question | Broken]:
     return found
 
 
+def not_scored(checkout: Path) -> str:
+    """Return which categories of the checkout are left out and why, in a sentence; "" if none."""
+    reasons: dict[str, list[str]] = {}
+    for category in sorted(set(_found(checkout)) - set(_SCORED)):
+        found = (why for names, why in _NOT_SCORED if category.startswith(names))
+        reasons.setdefault(next(found, "they are not known"), []).append(category)
+    told = [f"{', '.join(names)} ({why})" for why, names in reasons.items()]
+    return f"Left out are {'; '.join(told)}." if told else ""
+
+
 def _with_answer(
     question: Question, answers: Mapping[str, _Answer | str], where: str
 ) -> Question | Broken:
@@ -133,6 +152,18 @@ def _with_answer(
 
 def _files(checkout: Path) -> dict[str, Path]:
     """Return the files of the categories that are scored, of the newest version that is there."""
+    newest = _found(checkout)
+    found = {category: file for category, file in newest.items() if category in _SCORED}
+    if not found:
+        folder = next(iter(newest.values())).parent
+        raise EvaluationError(
+            f"{folder} has none of the categories that are scored, only {', '.join(newest)}."
+        )
+    return found
+
+
+def _found(checkout: Path) -> dict[str, Path]:
+    """Return the files of all categories of the newest version that is there."""
     for folder in _FOLDERS:
         versions: dict[int, dict[str, Path]] = {}
         for file in sorted((checkout / folder).glob("BFCL_v*.json")):
@@ -140,14 +171,7 @@ def _files(checkout: Path) -> dict[str, Path]:
             if named is not None:
                 versions.setdefault(int(named[1]), {})[named[2]] = file
         if versions:
-            newest = versions[max(versions)]
-            found = {category: file for category, file in newest.items() if category in _SCORED}
-            if not found:
-                raise EvaluationError(
-                    f"{checkout / folder} has none of the categories that are scored, only "
-                    f"{', '.join(newest)}."
-                )
-            return found
+            return versions[max(versions)]
     raise EvaluationError(
         f"{checkout} is not a checkout for the suite bfcl: it has no BFCL_v4_simple_python.json "
         f"or the like, nor has {_FOLDERS[2]} in it."

@@ -13,7 +13,7 @@ from punie.evaluation.suites.external.languages import PYTHON
 from punie.evaluation.suites.external.two_tries import exercise_item
 from punie.evaluation.suites.external.versions import checkout_version
 
-_RULES = 1
+_RULES = 2
 _UNRATED = "unrated"
 _GIVEN_UP = 0
 """In place of the difficulty of exercises that the track calls deprecated."""
@@ -29,6 +29,7 @@ class Exercism:
     checkout: Path
     name: str = "exercism"
     about: str = "Exercism's Python exercises, each graded by its own tests."
+    left_out: str = ""
 
     @cached_property
     def version(self) -> int:

@@ -5,16 +5,16 @@ the model makes to tests, settings or the build counts.
 """
 
 import re
-import shlex
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
 
-from punie.evaluation.errors import EvaluationError
 from punie.evaluation.confinement import CONFINED
+from punie.evaluation.errors import EvaluationError
+from punie.evaluation.suites.counted_tests import CountedTests
 from punie.evaluation.suites.external.exercises import PRACTICE, Exercise
 from punie.evaluation.suites.external.languages import PYTHON
 from punie.evaluation.suites.hidden_tests import python_with_pytest
@@ -25,6 +25,9 @@ TEST_SECONDS = 180.0
 """What the tests of one exercise may take, as in Aider's benchmark."""
 
 _OUTPUT_CHARS = 8_000
+# No settings, plugins or modules but those of the tests themselves.
+_ENVIRONMENT = "PYTHONHASHSEED=0 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTEST_ADDOPTS= PYTEST_PLUGINS="
+_PYTEST = ("-q", "--tb=short", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir=.")
 _DURATIONS = re.compile(r"\b\d+(\.\d+)?\s?(m?s|seconds)\b")
 _ADDRESSES = re.compile(r"\b0x[0-9a-f]{6,}\b")
 
@@ -60,7 +63,7 @@ async def missing_for(exercise: Exercise) -> str:
                 return f"{program}, which is not installed"
         packages = exercise.language.packages
         if packages and _packages(exercise) is None:
-            return f"{packages} in {exercise.folder} or in a folder above it; install them there"
+            return f"{packages} in their folder or in one above it; install them there"
     except WorkspaceError as error:
         raise EvaluationError(f"{exercise.name} cannot be prepared: {error}.") from error
     finally:
@@ -79,12 +82,11 @@ async def grade(exercise: Exercise, project: Path) -> Graded:
             # Builds of C++ take the folder's name for the name of the program.
             folder = Path(private).resolve() / exercise.folder.name
             await anyio.to_thread.run_sync(_lay_out, exercise, project, folder)
-            result = await _run(exercise, folder)
+            result, passed = await _run(exercise, folder)
     except OSError as error:
         raise EvaluationError(
             f"The tests of {exercise.name} cannot be run ({error.strerror})."
         ) from error
-    passed = result.exit_code == 0 and exercise.language.says_passed(result.output)
     return Graded(passed, _plain(result, folder))
 
 
@@ -121,23 +123,31 @@ def _brought(exercise: Exercise, project: Path) -> Mapping[str, bytes]:
     return found
 
 
-async def _run(exercise: Exercise, folder: Path) -> CommandResult:
+async def _run(exercise: Exercise, folder: Path) -> tuple[CommandResult, bool]:
+    """Run the tests; return what came of it, and whether they passed."""
     workspace = LocalWorkspace([folder], CONFINED)
     try:
         if not (await workspace.confinement()).active:
             raise EvaluationError(
                 f"The tests of {exercise.name} are not run: no sandbox works here."
             )
-        command = exercise.language.command
         if exercise.language is PYTHON:
-            python = await python_with_pytest(workspace) or "python3"
-            tests = shlex.join(exercise.tests)
-            command = command.format(python=shlex.quote(python), tests=tests)
-        return await workspace.run(CommandRequest(command, folder, TEST_SECONDS))
+            return await _run_python(exercise, workspace)
+        command = exercise.language.command
+        ran = await workspace.run(CommandRequest(command, folder, TEST_SECONDS))
+        return ran, ran.exit_code == 0 and exercise.language.says_passed(ran.output)
     except WorkspaceError as error:
         raise EvaluationError(f"The tests of {exercise.name} cannot be run: {error}.") from error
     finally:
         await workspace.aclose()
+
+
+async def _run_python(exercise: Exercise, workspace: LocalWorkspace) -> tuple[CommandResult, bool]:
+    python = await python_with_pytest(workspace) or "python3"
+    counted = CountedTests(python, (*_PYTEST, *exercise.tests))
+    command = f"export {_ENVIRONMENT}; {counted.command}"
+    ran = await workspace.run(CommandRequest(command, workspace.roots[0], TEST_SECONDS))
+    return replace(ran, output=counted.without_count(ran.output)), bool(counted.passed(ran.output))
 
 
 def _packages(exercise: Exercise) -> Path | None:

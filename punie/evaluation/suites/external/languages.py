@@ -5,20 +5,11 @@ benchmark (`run_unit_tests` and its scripts for C++ and JavaScript).
 """
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-# In a solution these would stand in for what the tests themselves import.
-_SHADOWING = sys.stdlib_module_names | {
-    "_pytest",
-    "conftest",
-    "pluggy",
-    "pytest",
-    "sitecustomize",
-    "usercustomize",
-}
+from punie.evaluation.suites.counted_tests import shadows
 
 
 @dataclass(frozen=True)
@@ -28,8 +19,8 @@ class Language:
     Attributes:
         name: as Exercism calls the track.
         suffixes: of files that a solution may add.
-        command: what runs the tests, for a shell in the exercise's folder; `{python}` is a Python
-            that has pytest.
+        command: what runs the tests, for a shell in the exercise's folder; "" for Python, whose
+            tests are counted, see `counted_tests`.
         passed: what the output of tests that pass has, for a program that ends itself before any
             test has run ends with success as well.
         programs: what has to be installed.
@@ -55,7 +46,7 @@ class Language:
         found = PurePosixPath(path)
         if found.suffix not in self.suffixes or found.name.startswith("."):
             return False
-        return self is not PYTHON or found.parts[0].removesuffix(".py") not in _SHADOWING
+        return self is not PYTHON or not shadows(path)
 
     def says_passed(self, output: str) -> bool:
         """Tell whether an output is one of tests that ran and passed."""
@@ -72,12 +63,8 @@ class Language:
 PYTHON = Language(
     name="python",
     suffixes=(".py",),
-    # No settings, plugins or modules but those of the tests themselves.
-    command=(
-        "PYTHONHASHSEED=0 PYTHONSAFEPATH=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTEST_ADDOPTS= "
-        "{python} -m pytest -q --tb=short -p no:cacheprovider -c /dev/null --rootdir=. {tests}"
-    ),
-    passed=r"(?m)^[1-9]\d* passed",
+    command="",
+    passed="",
 )
 RUST = Language(
     name="rust",
@@ -93,9 +80,9 @@ GO = Language(
     # With what is built of the standard library already, where that can be had in the sandbox.
     command=(
         'c=${XDG_CACHE_HOME:-$HOME/.cache}/go-build; mkdir -p "$c" 2>/dev/null && [ -w "$c" ] '
-        "|| c=$PWD/.cache; GOCACHE=$c GOFLAGS=-mod=mod GOPROXY=off go test ./..."
+        "|| c=$PWD/.cache; GOCACHE=$c GOFLAGS=-mod=mod GOPROXY=off go test -v ./..."
     ),
-    passed=r"(?m)^ok\s",
+    passed=r"(?m)^\s*--- PASS: ",
     programs=("go",),
 )
 CPP = Language(
@@ -116,6 +103,14 @@ JAVASCRIPT = Language(
     packages="node_modules",
 )
 
+_TITLES = {"cpp": "C++", "javascript": "JavaScript"}
+
+
+def title_of(language: str) -> str:
+    """Return how a language is written."""
+    return _TITLES.get(language, language.capitalize())
+
+
 LANGUAGES: Mapping[str, Language] = {
     language.name: language for language in (CPP, GO, JAVASCRIPT, PYTHON, RUST)
 }
@@ -124,3 +119,8 @@ NOT_RUN: Mapping[str, str] = {
     "java": "Gradle works in a folder of the home folder, which the sandbox lets no test change",
 }
 """Languages of Aider's benchmark that are not run, and why."""
+
+
+def not_run(language: str) -> str:
+    """Return why a language of `NOT_RUN` is not run, in a sentence."""
+    return f"Exercises in {title_of(language)} are not run: {NOT_RUN[language]}."

@@ -11,7 +11,7 @@ from punie.evaluation.errors import EvaluationError
 from punie.evaluation.suite import Check, Item, Needs, Say, Verdict, allow_nothing
 from punie.evaluation.suites.external.exercises import PRACTICE, Exercise, read_exercise
 from punie.evaluation.suites.external.grading import grade, missing_for
-from punie.evaluation.suites.external.languages import Language
+from punie.evaluation.suites.external.languages import Language, title_of
 from punie.evaluation.suites.external.not_done import item_not_done
 from punie.evaluation.work import Work
 
@@ -26,7 +26,6 @@ _AGAIN = """The tests do not pass. They are right, so correct {files}. They prin
 ```
 {output}
 ```"""
-_LANGUAGES = {"cpp": "C++", "go": "Go", "javascript": "JavaScript", "python": "Python"}
 
 
 @dataclass(frozen=True)
@@ -84,11 +83,12 @@ async def exercise_item(
         return item_not_done(name, kind, str(error))
     missing = await missing_for(exercise)
     if missing:
-        return item_not_done(name, kind, f"The exercise {name} needs {missing}.")
+        reason = f"Exercises in {title_of(language.name)} need {missing}."
+        return item_not_done(name, kind, reason)
     tries = TwoTries(exercise)
     asked = _ASK.format(
         instructions=exercise.instructions,
-        language=_LANGUAGES.get(language.name, language.name.capitalize()),
+        language=title_of(language.name),
         files=_named(exercise),
     )
 

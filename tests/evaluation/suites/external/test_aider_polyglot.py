@@ -53,6 +53,7 @@ async def test_python_exercises_are_items_named_by_language(tmp_path: Path) -> N
     write_exercise(checkout / "java", "fare", TRAM_FARE)
     suite = open_suite("aider-polyglot", checkout)
     assert list(suite.names()) == ["java/fare", "python/tram-fare", "rust/fare"]
+    assert suite.left_out.startswith("Exercises in Java are not run: Gradle works in a folder")
     item = await suite.item("python/tram-fare", tmp_path)
     assert (item.name, item.kind) == ("python/tram-fare", "python")
     root = tmp_path / "project"
@@ -60,7 +61,9 @@ async def test_python_exercises_are_items_named_by_language(tmp_path: Path) -> N
     item.prepare(root)
     (root / "tram_fare.py").write_text(RIGHT)
     assert (await item.judge(DONE, root)).checks == {"solved": Check.of(True)}
-    with pytest.raises(EvaluationError, match="java/fare is not run: Gradle works in a folder"):
+    with pytest.raises(
+        EvaluationError, match="Exercises in Java are not run: Gradle works in a folder"
+    ):
         await (await suite.item("java/fare", tmp_path)).judge(DONE, tmp_path)
 
 
@@ -108,7 +111,9 @@ async def test_what_is_not_installed_is_named(
     rust = replace(RUST, programs=("bash", "no-such-cargo"))
     found = read_exercise("rust/fare", checkout / "rust/exercises/practice/fare", rust)
     assert await missing_for(found) == "no-such-cargo, which is not installed"
-    with pytest.raises(EvaluationError, match=r"needs node_modules in .*; install them there\."):
+    with pytest.raises(
+        EvaluationError, match=r"in JavaScript need node_modules in .*; install them there\."
+    ):
         await (await suite.item("javascript/fare", tmp_path)).judge(DONE, tmp_path)
     (checkout / "javascript" / "node_modules").mkdir()
     assert len((await suite.item("javascript/fare", tmp_path)).actions) == 1
@@ -124,7 +129,9 @@ def test_tests_are_switched_on() -> None:
 @pytest.mark.parametrize(
     ("language", "output", "passed"),
     [
-        (GO, "ok  \tfare\t0.002s\n", True),
+        (GO, "=== RUN   TestFare\n--- PASS: TestFare (0.00s)\nok  \tfare\t0.002s\n", True),
+        # A program that ends itself with success before any test.
+        (GO, "ok  \tfare\t0.002s\n", False),
         (GO, "FAIL\tfare [build failed]\n", False),
         (CPP, "===\nAll tests passed (4 assertions in 2 test cases)\n", True),
         (CPP, "test cases: 2 | 1 passed | 1 failed\n", False),
