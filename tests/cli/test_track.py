@@ -143,12 +143,35 @@ def test_history(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture
     assert "days since 2026-11-30 12:00 UTC" in words
     assert main(["history", "punie-tiny", "--check", "tool"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + 4
-    assert all(line.count("●") == 1 for line in lines[2:])
+    assert len(lines) == 2 + 4 + 1
+    assert all(line.count("●") == 1 for line in lines[2:-1])
+    assert "other options" not in lines[1]
+    assert "Other options" not in lines[-1]
     assert main(["history", "--suite", "nope"]) == 1
     assert "in the suite 'nope'; `punie track show` lists" in capsys.readouterr().err
     assert main(["history", "org/none"]) == 1
     assert "There is no run of 'org/none'" in capsys.readouterr().err
+
+
+def test_history_marks_runs_with_other_options(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warm = {"temperature": 0.7, "seeds": [0], "parallel": 2, "limit": 20}
+    for number, options in ((0, {**warm, "parallel": 1}), (4, {**warm, "limit": 30})):
+        record = made_record(number, suites=suites({"edits": 1}), options=options)
+        folder = write_made_run(tmp_path / f"warm{number}", record, made_results("edits", [True]))
+        assert main(["add", str(folder)]) == 0
+    asked = ("history", "punie-tiny", "--suite", "edits")
+    chart = tmp_path / "chart.svg"
+    found = _json(capsys, *asked, "--chart", str(chart))
+    cold = {"limit": None, "temperature": 0.0}
+    assert [point["other_options"] for point in found] == [{"limit": 20}, cold, cold, {}]
+    words = "".join(ElementTree.parse(chart).getroot().itertext())
+    assert "edits 1, limit None, temperature 0.0" in words
+    assert main(list(asked)) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"100\.0% .* 1  limit 20 ", shown)
+    assert "Other options: those in which a run differs from the latest one." in shown
 
 
 class _Page(HTMLParser):

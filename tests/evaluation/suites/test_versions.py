@@ -10,14 +10,14 @@ from punie.evaluation.suites.listed import fingerprint
 pytestmark = pytest.mark.anyio
 
 FROZEN = {
-    ("discrimination", 1): "ec95262ffe18cbb0",
-    ("single-tool", 1): "0b74a92fe6f768dd",
-    ("multi-step", 1): "0c68298f4fff93af",
-    ("field-access", 1): "ff6e81e6d64faa89",
-    ("recovery", 1): "42ce3eccf12e160b",
-    ("protocol-search", 1): "118317d3c3bc5eef",
-    ("edits", 1): "0af93288fdbb2941",
-    ("conversation", 1): "84dc8df782e0e4f1",
+    ("discrimination", 2): "5bed7a16be680f0f",
+    ("single-tool", 2): "0b74a92fe6f768dd",
+    ("multi-step", 2): "0c68298f4fff93af",
+    ("field-access", 2): "ff6e81e6d64faa89",
+    ("recovery", 2): "42ce3eccf12e160b",
+    ("protocol-search", 2): "118317d3c3bc5eef",
+    ("edits", 2): "0af93288fdbb2941",
+    ("conversation", 2): "84dc8df782e0e4f1",
     ("safety", 1): "8b64f6947f108193",
 }
 

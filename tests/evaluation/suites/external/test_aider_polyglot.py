@@ -61,9 +61,7 @@ async def test_python_exercises_are_items_named_by_language(tmp_path: Path) -> N
     item.prepare(root)
     (root / "tram_fare.py").write_text(RIGHT)
     assert (await item.judge(DONE, root)).checks == {"solved": Check.of(True)}
-    with pytest.raises(
-        EvaluationError, match="Exercises in Java are not run: Gradle works in a folder"
-    ):
+    with pytest.raises(EvaluationError, match="in Java are not run: Gradle works in a folder"):
         await (await suite.item("java/fare", tmp_path)).judge(DONE, tmp_path)
 
 
@@ -111,9 +109,7 @@ async def test_what_is_not_installed_is_named(
     rust = replace(RUST, programs=("bash", "no-such-cargo"))
     found = read_exercise("rust/fare", checkout / "rust/exercises/practice/fare", rust)
     assert await missing_for(found) == "no-such-cargo, which is not installed"
-    with pytest.raises(
-        EvaluationError, match=r"in JavaScript need node_modules in .*; install them there\."
-    ):
+    with pytest.raises(EvaluationError, match="JavaScript need node_modules in .*; install them"):
         await (await suite.item("javascript/fare", tmp_path)).judge(DONE, tmp_path)
     (checkout / "javascript" / "node_modules").mkdir()
     assert len((await suite.item("javascript/fare", tmp_path)).actions) == 1

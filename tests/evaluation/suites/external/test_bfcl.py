@@ -146,6 +146,19 @@ def test_a_wrong_checkout_is_named(tmp_path: Path) -> None:
         open_suite("bfcl", tmp_path)
 
 
+def test_categories_that_are_left_out_are_named_with_the_reason(tmp_path: Path) -> None:
+    write_bfcl(tmp_path, "irrelevance", [question("irrelevance_0", "Who?", TRAM)])
+    assert Bfcl(tmp_path).left_out == ""
+    for category in ("multi_turn_base", "multi_turn_miss_func", "memory", "web_search", "dancing"):
+        write_bfcl(tmp_path, category, [])
+    assert Bfcl(tmp_path).left_out == (
+        "Left out are dancing (they are not known); memory (memory is kept by BFCL's own programs, "
+        "which are not run here); multi_turn_base, multi_turn_miss_func (several turns are "
+        "answered by BFCL's own programs, which are not run here); web_search (pages of the web "
+        "are asked for, and nothing here uses the network)."
+    )
+
+
 async def test_java_is_written_in_strings(tmp_path: Path) -> None:
     java = function("Trams.fare", {"zones": {"type": "ArrayList", "items": {"type": "integer"}}})
     said = question("simple_java_0", "Fares for 1 and 2 zones?", java)

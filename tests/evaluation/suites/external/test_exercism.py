@@ -184,7 +184,7 @@ def test_a_wrong_checkout_is_named(track: Path, tmp_path: Path) -> None:
 def test_the_version_tells_checkouts_apart(track: Path) -> None:
     before = Exercism(track).version
     assert before == Exercism(track).version
-    assert before // 10**8 == 1
+    assert before // 10**8 == 2
     write_exercise(track, "tram-fare", {"tram_fare_test.py": "# other\n"})
     assert Exercism(track).version != before
 
