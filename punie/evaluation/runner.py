@@ -271,7 +271,10 @@ async def _judged(item: Item, work: Work, root: Path) -> tuple[Verdict, str]:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        trouble = work.trouble or f"It could not be judged: {reason}."
+        # Those of a suite are sentences for a person: what is broken, or what is not installed.
+        is_said = isinstance(error, EvaluationError)
+        said = f"{reason}." if is_said else f"It could not be judged: {reason}."
+        trouble = work.trouble or said
         return Verdict(checks={"solved": Check.of(False)}, note=trouble), trouble
     if not work.trouble:
         return verdict, ""

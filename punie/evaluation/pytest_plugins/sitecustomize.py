@@ -23,7 +23,7 @@ class _Finder:
         """Return the usual spec of that one module; None leaves any other to the next finder."""
         if name != _PATCHED:
             return None
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        sys.meta_path.remove(self)
         spec = PathFinder.find_spec(name, path)  # type: ignore[arg-type]
         if spec is None or spec.loader is None:
             return None
@@ -45,5 +45,5 @@ def _run_the_usual_one() -> None:
         spec.loader.exec_module(module_from_spec(spec))
 
 
-sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+sys.meta_path.insert(0, _Finder())
 _run_the_usual_one()

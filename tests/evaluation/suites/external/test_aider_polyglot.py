@@ -109,7 +109,7 @@ async def test_what_is_not_installed_is_named(
     rust = replace(RUST, programs=("bash", "no-such-cargo"))
     found = read_exercise("rust/fare", checkout / "rust/exercises/practice/fare", rust)
     assert await missing_for(found) == "no-such-cargo, which is not installed"
-    with pytest.raises(EvaluationError, match="JavaScript need node_modules in .*; install them"):
+    with pytest.raises(EvaluationError, match=r"JavaScript need node_modules in .*; install them"):
         await (await suite.item("javascript/fare", tmp_path)).judge(DONE, tmp_path)
     (checkout / "javascript" / "node_modules").mkdir()
     assert len((await suite.item("javascript/fare", tmp_path)).actions) == 1
