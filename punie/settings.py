@@ -159,7 +159,7 @@ class Settings(BaseModel):
     @field_validator("openai_url", mode="after")
     @classmethod
     def _base_url(cls, value: str | None) -> str | None:
-        return None if value is None else _checked_url(value)
+        return None if value is None else server_url(value)
 
     @field_validator("openai_key_file", mode="after")
     @classmethod
@@ -325,8 +325,11 @@ def store_user_setting(name: str, value: str | None) -> Path:
     return path
 
 
-def _checked_url(text: str) -> str:
-    """Return a server's base URL without a slash at its end; without a path it is /v1."""
+def server_url(text: str) -> str:
+    """Return a server's base URL without a slash at its end; without a path it is /v1.
+
+    Raises `ValueError`, whose words go on behind what names the URL.
+    """
     # Not at the top: most settings name no server.
     from urllib.parse import urlsplit
 

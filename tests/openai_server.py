@@ -16,12 +16,15 @@ class Answer:
     """One answer: its `deltas` in order, then `finish` and the usage.
 
     Without `finish` the stream breaks off; with `status` there is none, only the error's `body`.
-    `error` is sent inside the stream, as servers do that fail after they have begun.
+    Without `usage` none is reported. `error` is sent inside the stream, as servers do that fail
+    after they have begun.
     """
 
     deltas: Sequence[Json] = ()
     finish: str | None = "stop"
-    usage: Json = field(default_factory=lambda: {"prompt_tokens": 20, "completion_tokens": 5})
+    usage: Json | None = field(
+        default_factory=lambda: {"prompt_tokens": 20, "completion_tokens": 5}
+    )
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -129,7 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         else:
             self._event({"choices": [_choice({}, answer.finish)]})
-            self._event({"choices": [], "usage": {**answer.usage, "total_tokens": 0}})
+            if answer.usage is not None:
+                self._event({"choices": [], "usage": {**answer.usage, "total_tokens": 0}})
         self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
 

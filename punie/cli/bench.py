@@ -1,36 +1,32 @@
 """`punie bench`: how well the engine runs a model on this machine, one line for each figure."""
 
-import json
-import sys
-import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import anyio
 import typer
 
+from punie.cli.bench_against import Server, compare, server_of
+from punie.cli.bench_report import Report, status
+from punie.cli.bench_subject import open_subject
 from punie.cli.help import run_typed, say
-from punie.models.blas import is_blas_in_front, prefer_fast_blas
-from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model, weight_bytes
-from punie.models.machine import machine_memory
-from punie.models.mlx.bench.rows import Finding, Row, all_hold
-from punie.models.mlx.bench.suite import MEASUREMENTS, Measurement, Subject
+from punie.models.blas import prefer_fast_blas
+from punie.models.catalog import ModelChoice, ModelUnavailable, resolve_model
+from punie.models.mlx.bench.rows import BenchError, Finding, all_hold
+from punie.models.mlx.bench.suite import COMPARISONS, MEASUREMENTS, Measurement
 from punie.models.options import EngineOptions, engine_options
 from punie.settings import SettingsError, load_settings
 
-if TYPE_CHECKING:
-    from punie.models.mlx.bench.suite import RunTool
-
-_NAMES = ", ".join(measurement.name for measurement in MEASUREMENTS)
-Show = Callable[[str], None]
-_MARKS = {True: "ok", False: "no", None: "  "}
 _BLAS_THREADS = 1
 """More of them wait for each other as soon as the machine does something else."""
-_SECOND_COPY = 0.6
-"""Part of the free memory that a second process with the same weights may take."""
+
+
+def _names(measurements: Sequence[Measurement]) -> str:
+    return ", ".join(measurement.name for measurement in measurements)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,7 +40,20 @@ def bench(
         typer.Argument(metavar="MODEL", help="Model to measure; the set one if left out."),
     ] = None,
     only: Annotated[
-        str | None, typer.Option(metavar="NAMES", help=f"Some of: {_NAMES}; with commas.")
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help=f"Some of: {_names(MEASUREMENTS)}; with --against some of: "
+            f"{_names(COMPARISONS)}; with commas.",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SERVER",
+            help="Compare with mlx_lm.server (say mlx-lm), or with an OpenAI-compatible server "
+            "that runs (http://HOST:PORT/v1#MODEL).",
+        ),
     ] = None,
     openblas: Annotated[
         bool,
@@ -55,7 +64,8 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Measure the engine with a model on this machine, in minutes; close other programs first."""
-    chosen = _chosen(only)
+    chosen = _chosen(only, MEASUREMENTS if against is None else COMPARISONS)
+    server = None if against is None else server_of(against)
     try:
         settings = load_settings(Path.cwd(), model=model)
         choice = resolve_model(settings.model)
@@ -66,15 +76,15 @@ def bench(
         what = "on a server" if choice.source == "endpoint" else "a script for tests"
         say(f"{choice.id} is {what}; choose a model.")
         raise typer.Exit(1)
-    if openblas and not (report := prefer_fast_blas(_BLAS_THREADS)).active:
-        say(f"OpenBLAS cannot be used: {report.detail}.")
-        raise typer.Exit(1)
+    environment = _put_openblas_in_front() if openblas else {}
     # What is kept on disk of earlier sessions stays out of it, and the model awake.
     options = replace(engine_options(settings), prefix_directory=None, idle_seconds=None)
+    _let_all_ends_be_ctrl_c()
+    run = _Run(choice, options, chosen, environment, server, settings.openai_key_file, as_json)
     try:
-        findings = anyio.run(_measure, choice, options, chosen, as_json)
-    except ModelUnavailable as error:
-        say(str(error))
+        findings = anyio.run(_measure, run)
+    except (ModelUnavailable, BenchError) as error:
+        say(f"{str(error).removesuffix('.')}.")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         say("stopped.")
@@ -83,119 +93,61 @@ def bench(
         raise typer.Exit(1)
 
 
-def _chosen(only: str | None) -> list[Measurement]:
+def _chosen(only: str | None, offered: Sequence[Measurement]) -> list[Measurement]:
     if only is None:
-        return list(MEASUREMENTS)
+        return list(offered)
     names = [name.strip() for name in only.split(",")]
-    known = {measurement.name: measurement for measurement in MEASUREMENTS}
+    known = {measurement.name: measurement for measurement in offered}
     for name in names:
         if name not in known:
-            raise typer.BadParameter(f"there is no {name!r}; choose from {_NAMES}.")
+            raise typer.BadParameter(f"there is no {name!r} here; choose from {_names(offered)}.")
     return [known[name] for name in dict.fromkeys(names)]
 
 
-async def _measure(
-    choice: ModelChoice, options: EngineOptions, chosen: Sequence[Measurement], as_json: bool
-) -> list[Finding]:
+def _put_openblas_in_front() -> dict[str, str]:
+    """Do it for this process; return what does it for its children."""
+    report = prefer_fast_blas(_BLAS_THREADS)
+    if not report.active:
+        say(f"OpenBLAS cannot be used: {report.detail}.")
+        raise typer.Exit(1)
+    preloaded = [str(report.library), *os.environ.get("LD_PRELOAD", "").split()]
+    return {"LD_PRELOAD": " ".join(preloaded)}
+
+
+def _let_all_ends_be_ctrl_c() -> None:
+    """Treat a request to end, and a terminal that is closed, as a Ctrl-C, which cleans up."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is asked for; `environment` is for processes that are started besides."""
+
+    choice: ModelChoice
+    options: EngineOptions
+    chosen: Sequence[Measurement]
+    environment: Mapping[str, str]
+    server: Server | None
+    key_file: Path | None
+    as_json: bool
+
+
+async def _measure(run: _Run) -> list[Finding]:
     from punie.models.load import close_models
 
-    found: dict[str, list[Finding]] = {}
+    report = Report(run.as_json)
+    target = None if run.server is None else await run.server.reached(run.key_file)
     try:
-        with _status("loading the model") as say_loading:
-            subject = await _open(choice, options, say_loading)
-        if not as_json:
-            print(choice.title)
-        for measurement in chosen:
-            with _status(measurement.name, measurement.summary) as show:
+        with status("loading the model") as show:
+            subject = await open_subject(run.choice, run.options, run.environment, show)
+        if target is not None:
+            return await compare(report, run.choice, subject, target, run.chosen)
+        report.begin(run.choice.title)
+        for measurement in run.chosen:
+            with status(measurement.name, measurement.summary) as show:
                 findings = await measurement.run(replace(subject, say=show))
-            found[measurement.name] = findings
-            if not as_json:
-                _show(measurement, findings)
+            report.add(measurement, findings)
     finally:
         await close_models()
-    if as_json:
-        rows = [
-            {"measurement": name, **finding.as_json()}
-            for name, findings in found.items()
-            for finding in findings
-        ]
-        print(json.dumps({"model": choice.id, "rows": rows}, indent=2, ensure_ascii=False))
-    return [finding for findings in found.values() for finding in findings]
-
-
-async def _open(choice: ModelChoice, options: EngineOptions, show: Show) -> Subject:
-    from punie.models.load import open_model
-
-    opened = await open_model(choice, options=options)
-    # Imported while loading; from here on they cost nothing.
-    from punie.agent.toolset import turn_parameters
-    from punie.models.mlx.model import MlxModel
-    from punie.tools.catalog import ALL_TOOLS
-
-    assert isinstance(opened, MlxModel)
-    assert choice.path is not None
-    return Subject(
-        model=opened,
-        path=choice.path,
-        parameters=turn_parameters(ALL_TOOLS),
-        project=_project,
-        say=show,
-        fast_blas=sys.platform != "linux" or is_blas_in_front(),
-        bundled=choice.source == "bundled",
-        fits_twice=weight_bytes(choice.path) < _SECOND_COPY * machine_memory().available,
-    )
-
-
-@asynccontextmanager
-async def _project(files: Mapping[str, str]) -> AsyncGenerator["RunTool"]:
-    """Make a project in a temporary folder, with the tools that stay inside it."""
-    from punie.tools.base import ReadLedger, ToolContext, ToolError
-    from punie.tools.catalog import ALL_TOOLS
-    from punie.workspace.local import LocalWorkspace
-
-    # What a model under test writes is not run as a command.
-    tools = {tool.name: tool for tool in ALL_TOOLS if tool.effect in ("read", "edit")}
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder).resolve()
-        for name, text in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(text, encoding="utf-8")
-        workspace = LocalWorkspace([root])
-        context = ToolContext(workspace, ReadLedger())
-
-        async def run(name: str, arguments: Mapping[str, Any]) -> str:
-            tool = tools.get(name)
-            if tool is None:
-                return f"error: {name} cannot be used here"
-            try:
-                return (await tool.run(context, tool.arguments.model_validate(arguments))).text
-            except ValueError as error:
-                return f"error: {' '.join(str(error).split())}"
-            except ToolError as error:
-                return f"error: {error}"
-
-        try:
-            yield run
-        finally:
-            await workspace.aclose()
-
-
-def _show(measurement: Measurement, findings: Sequence[Finding]) -> None:
-    print(f"\n{measurement.name}: {measurement.summary}")
-    for finding in findings:
-        mark = _MARKS[finding.holds] if isinstance(finding, Row) else " -"
-        print(f"{mark} {finding.line()}", flush=True)
-
-
-@contextmanager
-def _status(name: str, summary: str = "") -> Iterator[Show]:
-    """Show on stderr what is being done: a line that changes on a terminal, else one line."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        print(f"{name}: {summary}" if summary else name, file=sys.stderr, flush=True)
-        yield lambda _: None
-        return
-    with console.status(name) as status:
-        yield lambda text: status.update(f"{name}: {text}")
+    return report.end(model=run.choice.id)

@@ -51,10 +51,12 @@ class BlasReport:
     Attributes:
         active: whether OpenBLAS now stands in front of the wheel's own BLAS.
         detail: what was done, or why nothing was, for a log.
+        library: what stands in front; the same for a child process in its LD_PRELOAD.
     """
 
     active: bool
     detail: str
+    library: Path | None = None
 
 
 def prefer_fast_blas(threads: int, cache: Path | None = None) -> BlasReport:
@@ -86,7 +88,7 @@ def prefer_fast_blas(threads: int, cache: Path | None = None) -> BlasReport:
         ctypes.CDLL(str(shim), mode=ctypes.RTLD_GLOBAL)
     except (OSError, subprocess.CalledProcessError) as error:
         return BlasReport(False, f"OpenBLAS could not be put in front: {error}")
-    return BlasReport(True, f"OpenBLAS with {threads} thread(s) per matrix product")
+    return BlasReport(True, f"OpenBLAS with {threads} thread(s) per matrix product", shim)
 
 
 def is_blas_in_front() -> bool:

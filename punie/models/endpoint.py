@@ -13,15 +13,20 @@ from punie.models.catalog import ModelUnavailable
 
 KEY_VARIABLE = "PUNIE_OPENAI_KEY"
 _KEY_BYTES = 8_192
+_REASON_CHARS = 200
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server by its base URL; `context` is its models' window in tokens, None if it tells."""
+    """A server by its base URL; `context` is its models' window in tokens, None if it tells.
+
+    `named_by` is where the user wrote the URL, for sentences that ask to correct it.
+    """
 
     url: str
     key_file: Path | None = None
     context: int | None = None
+    named_by: str = "openai_url"
 
     @property
     def host(self) -> str:
@@ -29,6 +34,13 @@ class Endpoint:
         from urllib.parse import urlsplit
 
         return urlsplit(self.url).hostname or ""
+
+    @property
+    def path(self) -> str:
+        """What stands behind the host."""
+        from urllib.parse import urlsplit
+
+        return urlsplit(self.url).path
 
     @property
     def is_local(self) -> bool:
@@ -87,3 +99,18 @@ def _checked(text: str, where: str) -> str:
     if not key or len(key) > _KEY_BYTES or not key.isascii() or not key.isprintable():
         raise ModelUnavailable(f"There is no key in {where}; it must be one line of plain text.")
     return key
+
+
+def reason_of(body: object) -> str:
+    """Return what a server says in the body of an error, as servers variously put it."""
+    if isinstance(body, dict):
+        for name in ("message", "error", "detail"):
+            if found := reason_of(body.get(name)):
+                return found
+        return ""
+    return body if isinstance(body, str) else ""
+
+
+def one_line(text: object) -> str:
+    """Return the beginning of a server's words, to be quoted in a sentence."""
+    return " ".join(str(text).split())[:_REASON_CHARS].rstrip(".")

@@ -23,14 +23,13 @@ from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
 
-from punie.models.endpoint import KEY_VARIABLE, Endpoint
+from punie.models.endpoint import KEY_VARIABLE, Endpoint, one_line, reason_of
 from punie.models.streaming import StreamingModel
 
 PROVIDER = "openai-compatible"
 _CONNECT_SECONDS = 10.0
 _SILENT_SECONDS = 600.0
 """A long prompt takes minutes to read, and not every server says meanwhile that it is there."""
-_REASON_CHARS = 200
 _OPENAI = "api.openai.com"
 
 _FAULTS = (AgentRunError, OpenAIError, httpx2.HTTPError, ValidationError, ValueError)
@@ -160,7 +159,7 @@ def told(error: Exception, endpoint: Endpoint, name: str, *, in_stream: bool = F
     if isinstance(error, ModelTimeoutError | httpx2.TimeoutException):
         return f"{server} did not answer in time; see whether it works, and try again."
     if in_stream:
-        said = f" ({_one_line(error)})" if type(error) is ModelAPIError and error.body else ""
+        said = f" ({one_line(error)})" if type(error) is ModelAPIError and error.body else ""
         return f"{server} broke off in the middle of the answer{said}; try again."
     if isinstance(error, UnexpectedModelBehavior | ValidationError | ValueError):
         return f"{server} does not answer as an OpenAI-compatible one does; correct openai_url."
@@ -169,7 +168,7 @@ def told(error: Exception, endpoint: Endpoint, name: str, *, in_stream: bool = F
 
 def _status(error: ModelHTTPError, server: str, name: str) -> str:
     code = error.status_code
-    reason = _one_line(_reason(error.body) or "without a reason")
+    reason = one_line(reason_of(error.body) or "without a reason")
     if isinstance(error, ModelContextWindowExceededError):
         return (
             f"{server} says that the prompt is too long for {name} ({reason}); set openai_context."
@@ -190,17 +189,3 @@ def _status(error: ModelHTTPError, server: str, name: str) -> str:
             return f"{server} failed ({code}: {reason}); see its log, and try again."
         case _:
             return f"{server} refuses the request ({code}: {reason})."
-
-
-def _reason(body: object) -> str:
-    """Return what a server says in the body of an error, as servers variously put it."""
-    if isinstance(body, dict):
-        for name in ("message", "error", "detail"):
-            if found := _reason(body.get(name)):
-                return found
-        return ""
-    return body if isinstance(body, str) else ""
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())[:_REASON_CHARS].rstrip(".")

@@ -52,7 +52,8 @@ def served_models(endpoint: Endpoint, seconds: float = _SECONDS) -> tuple[Served
         ) from None
     except urllib.error.URLError:
         raise ModelUnavailable(
-            f"The server at {endpoint.url} cannot be reached; start it, or correct openai_url."
+            f"The server at {endpoint.url} cannot be reached; start it, or correct "
+            f"{endpoint.named_by}."
         ) from None
     except (OSError, http.client.HTTPException):
         return None

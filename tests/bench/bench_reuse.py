@@ -17,6 +17,8 @@ from pathlib import Path
 
 import anyio
 
+from punie.models.mlx.bench.against.client import Client, open_http
+from punie.models.mlx.bench.against.mlx_lm_server import serving
 from punie.models.mlx.bench.conversation import (
     TOOLS,
     TURNS,
@@ -27,11 +29,20 @@ from punie.models.mlx.bench.conversation import (
 )
 from punie.models.mlx.bench.reuse import surplus_row
 from punie.models.mlx.bench.rows import BenchError, Row, all_hold
-from punie.models.mlx.bench.server import serving
+from punie.models.mlx.bench.sides import Counts, End
 from punie.models.mlx.chat_format import ChatFormat
 from tests.models.families import FAMILIES, TEMPLATE_NAMES, TRIMMABLE, Family, FamilyDirectories
 
 SERVED: tuple[Family, ...] = ("qwen3", "qwen3_5")
+
+
+async def counted(client: Client, call: Call) -> Counts:
+    """Let the server write one token; return what it reports."""
+    async with client.chat(call.messages, TOOLS, 1) as events:
+        async for event in events:
+            if isinstance(event, End) and event.counts is not None:
+                return event.counts
+    raise BenchError("the server reports no tokens")
 
 
 async def served_row(directory: Path, name: str, calls: Sequence[Call]) -> Row:
@@ -41,13 +52,14 @@ async def served_row(directory: Path, name: str, calls: Sequence[Call]) -> Row:
     """
     known: list[tuple[int, ...]] = []
     again, read = [], 0
-    async with serving(directory) as server:
+    async with serving(directory, {}) as peer, open_http(peer.endpoint) as http:
+        client = Client(http, peer, quiet=False)
         for call in calls:
-            answer = await server.answer(call.messages, TOOLS, 1, {})
+            answer = await counted(client, call)
             if answer.prompt != len(call.prompt):
                 raise BenchError(f"{answer.prompt} tokens instead of {len(call.prompt)}")
             new = len(call.prompt) - max((shared(call.prompt, one) for one in known), default=0)
-            prefilled = answer.prompt - answer.cached
+            prefilled = answer.read or 0
             if known:
                 again.append(prefilled - new)
                 read += prefilled

@@ -32,7 +32,7 @@ _FIRST_RUNS = 15
 _NO_END = -1
 """No token has this id."""
 
-_QUESTION = "Write a long story about a fox that learns to program in Python."
+QUESTION = "Write a long story about a fox that learns to program in Python."
 _PROMPT = "Question {number}: {number} and {other} files lie in the folder; how many are left? "
 
 
@@ -51,7 +51,7 @@ def _messages(text: str) -> list[ModelMessage]:
 
 async def _speed(subject: Subject, tokenizer: Any) -> Row:
     model = subject.model.used_by(ModelUse("bench-decode", speculate=False))
-    messages, parameters = _messages(_QUESTION), ModelRequestParameters()
+    messages, parameters = _messages(QUESTION), ModelRequestParameters()
     prompt = await model.prompt_tokens(messages, parameters)
     settings = ModelSettings(max_tokens=_TOKENS, temperature=0.0)
     ours, raw = [], []

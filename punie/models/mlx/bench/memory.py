@@ -62,12 +62,13 @@ async def measure(subject: Subject) -> list[Finding]:
     ]
 
 
-def resident_bytes() -> int:
-    """Return the memory that this process holds in RAM."""
-    counts = Path("/proc/self/statm")
+def resident_bytes(pid: int | None = None) -> int:
+    """Return the memory that a process, or else this one, holds in RAM."""
+    pid = os.getpid() if pid is None else pid
+    counts = Path(f"/proc/{pid}/statm")
     if counts.exists():
         pages = int(counts.read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
-    command = ["/bin/ps", "-o", "rss=", "-p", str(os.getpid())]
+    command = ["/bin/ps", "-o", "rss=", "-p", str(pid)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     return int(done.stdout) * 1024

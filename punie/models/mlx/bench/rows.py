@@ -1,5 +1,6 @@
 """What a measurement found: one row for each figure. Light to import."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,7 @@ Unit = Literal[
     "times",
     "per token",
     "%",
+    "s",
     "ms",
     "µs",
     "tokens",
@@ -35,18 +37,41 @@ Unit = Literal[
     "items",
     "items/min",
 ]
-_DIGITS: dict[Unit, int] = {"times": 2, "per token": 3, "%": 1, "ms": 1, "µs": 1}
+_DIGITS: dict[Unit, int] = {"times": 2, "per token": 3, "%": 1, "s": 2, "ms": 1, "µs": 1}
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What Punie and another server came to, run by run in the same order, in `unit`."""
+
+    ours: tuple[float, ...]
+    theirs: tuple[float, ...]
+    unit: Unit
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `--json`."""
+        return {
+            "ours": statistics.median(self.ours),
+            "theirs": statistics.median(self.theirs),
+            "in": self.unit,
+            "ours_runs": list(self.ours),
+            "theirs_runs": list(self.theirs),
+        }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure; `compared` goes on from value and unit: what with, and how it was come by."""
+    """One figure; `compared` goes on from value and unit: what with, and how it was come by.
+
+    `sides` are the figures that a ratio was made from.
+    """
 
     name: str
     value: float
     unit: Unit
     compared: str
     limit: Limit | None = None
+    sides: Sides | None = None
 
     @property
     def holds(self) -> bool | None:
@@ -55,9 +80,9 @@ class Row:
 
     def line(self) -> str:
         """Say it in one line."""
-        limit = f"; {self.limit.kind} {self._number(self.limit.value)}" if self.limit else ""
+        limit = f"; {self.limit.kind} {number(self.limit.value, self.unit)}" if self.limit else ""
         unit = self.unit if self.unit == "%" else f" {self.unit}"
-        return f"{self.name}: {self._number(self.value)}{unit} {self.compared}{limit}"
+        return f"{self.name}: {number(self.value, self.unit)}{unit} {self.compared}{limit}"
 
     def as_json(self) -> dict[str, Any]:
         """Return it for `--json`."""
@@ -68,10 +93,23 @@ class Row:
             "limit": None if self.limit is None else f"{self.limit.kind} {self.limit.value:g}",
             "holds": self.holds,
             "compared": self.compared,
+            **({} if self.sides is None else self.sides.as_json()),
         }
 
-    def _number(self, value: float) -> str:
-        return f"{value:,.{_DIGITS.get(self.unit, 0)}f}"
+
+def number(value: float, unit: Unit) -> str:
+    """Write a value with as many digits as its unit is worth."""
+    return f"{value:,.{_DIGITS.get(unit, 0)}f}"
+
+
+def ratio(name: str, sides: Sides, whose: str, how: str = "", limit: Limit | None = None) -> Row:
+    """Return our median by theirs; `whose` names the other side and `how` goes on behind it."""
+    ours, theirs = statistics.median(sides.ours), statistics.median(sides.theirs)
+    runs = len(sides.ours)
+    of = f", medians of {runs}" if runs > 1 else ""
+    both = f"{number(ours, sides.unit)} and {number(theirs, sides.unit)} {sides.unit}{of}"
+    text = f"that of {whose}{f' {how}' if how else ''} ({both})"
+    return Row(name, ours / theirs, "times", text, limit, sides)
 
 
 @dataclass(frozen=True)
