@@ -28,6 +28,7 @@ check: $(STAMP)
 bench: $(STAMP)
 	@failed=0; run() { echo; echo "== $$*"; "$$@" || failed=1; }; \
 	run $(VENV)/bin/punie bench punie-tiny; \
+	run $(VENV)/bin/punie bench punie-tiny --against mlx-lm; \
 	if test "$$(uname)" = Linux; then \
 		run $(VENV)/bin/punie bench punie-tiny --openblas --only speculation,batch; \
 	fi; \

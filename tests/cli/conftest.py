@@ -47,7 +47,7 @@ class Command:
             text=True,
             env=self.environment | environment,
             cwd=self.cwd,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 

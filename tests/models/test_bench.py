@@ -112,6 +112,16 @@ def test_measurements_exist(measurement: Measurement) -> None:
     assert measurement.summary.endswith(".")
 
 
+def test_every_name_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs/benchmarks.md").read_text(encoding="utf-8")
+    table = page.partition("| name | alone |")[2].partition("\n\n")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| `")]
+    explained = {row[0].strip("| `"): row[2].strip(" |") for row in rows}
+    assert list(explained) == [one.name for one in MEASUREMENTS]
+    compared = [name for name, text in explained.items() if text]
+    assert sorted(compared) == sorted(one.name for one in COMPARISONS)
+
+
 def test_the_system_tells_what_it_holds_of_a_file(tmp_path: Path) -> None:
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(b"x" * (1 << 20))

@@ -71,21 +71,20 @@ async def _while_writing(pair: Pair) -> Finding:
 
 async def _while_reading(pair: Pair) -> Finding:
     prompts = NewPrompts(pair.subject.model)
-    length = 0
+    if not prompts.lengths:
+        raise BenchError("the model's window is too short")
 
-    async def question() -> Question:
+    async def question(length: int) -> Question:
         return Question(await prompts.of(length), 1, owner="bench-cancel-reading")
 
-    for length in prompts.lengths:
-        ours, theirs = await hear_both(pair, 0, await question())
+    for tokens in prompts.lengths:
+        ours, theirs = await hear_both(pair, 0, await question(tokens))
         if max(ours.first, theirs.first) > _LONG_SECONDS:
             break
-    if not length:
-        raise BenchError("the model's window is too short")
     halves = {id(pair.ours): ours.first / 2, id(pair.theirs): theirs.first / 2}
 
     async def cut(side: Side) -> float:
-        return await cut_off_reading(side, await question(), halves[id(side)])
+        return await cut_off_reading(side, await question(tokens), halves[id(side)])
 
     return await _row(pair, _READING, cut, theirs.first)
 
