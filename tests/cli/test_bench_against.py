@@ -114,11 +114,6 @@ def test_another_model_elsewhere(punie: Command) -> None:
     [
         (OpenAIServer(key="right"), "tiny", "does not accept the key (401); set PUNIE_OPENAI_KEY"),
         (OpenAIServer(), "other", "has no model other; it has tiny."),
-        (
-            OpenAIServer([Answer(status=404, body={"error": "no route"})], models=None),
-            "tiny",
-            "has no model tiny, or nothing there (404: no route)",
-        ),
     ],
 )
 def test_a_server_that_cannot_be_used(
