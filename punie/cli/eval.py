@@ -122,7 +122,9 @@ def evaluate(
         # What is kept on disk of earlier sessions stays out of it, and the model awake.
         engine = replace(engine_options(settings), prefix_directory=None, idle_seconds=None)
         run = functools.partial(
-            run_suites, settings.model or "", chosen, options, folder, report, stopped, engine
+            run_suites,
+            *(settings.model or "", chosen, options, folder, report, stopped, engine),
+            hidden=(settings.state_dir,),
         )
         try:
             results = anyio.run(run)

@@ -48,12 +48,14 @@ async def run_suites(
     report: Reporter = quiet,
     stopped: Stopped = never,
     engine: EngineOptions = _ENGINE,
+    hidden: Sequence[Path] = (),
 ) -> list[Result]:
     """Let a model do all items of some suites; results come in the order of suites and items.
 
     `model` is a reference, or a model that is open and stays so. With `out` the results go there as
     JSON lines beside the record of the run, each as soon as it is known, so that the same call goes
-    on where it was interrupted. `engine` is how a model is opened.
+    on where it was interrupted. `engine` is how a model is opened. Commands of the model can read
+    neither `out` nor what is `hidden`, such as earlier runs, which hold what is due.
 
     An item that takes too long, whose model fails twice, or that cannot be judged, counts as not
     solved and tells why; after the first failure the model is opened anew. Items that cannot even
@@ -71,7 +73,8 @@ async def run_suites(
         model_options = replace(engine, draft_model=options.draft_model)
         async with opened(chosen, model_options) as found:
             kept = await _open_kept(found, suites, attempts, options, folder)
-            run = _Run(found, suites, attempts, options, kept, report, stopped)
+            secret = (*hidden, *([] if folder is None else [folder]))
+            run = _Run(found, suites, attempts, options, kept, report, stopped, secret)
             try:
                 await run.all()
             except BaseException:
@@ -119,6 +122,7 @@ class _Run:
         kept: Kept,
         report: Reporter,
         stopped: Stopped,
+        hidden: Sequence[Path],
     ) -> None:
         self._model = model
         self._suites = {suite.name: suite for suite in suites}
@@ -127,6 +131,7 @@ class _Run:
         self._kept = kept
         self._report = report
         self._stopped = stopped
+        self._hidden = hidden
         self._left = iter([each for each in attempts if each not in kept.results])
         self._doubtful: list[Result] = []
         self._not_begun: list[str] = []
@@ -221,6 +226,8 @@ class _Run:
         try:
             folder.mkdir()
             item = await self._suites[attempt.suite].item(attempt.item, folder)
+            known = [place for place in self._hidden if place.exists()]
+            item = replace(item, hidden=(*item.hidden, *known))
             root = folder / "project"
             root.mkdir(parents=True, exist_ok=True)
             await anyio.to_thread.run_sync(item.prepare, root, abandon_on_cancel=True)

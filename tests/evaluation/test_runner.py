@@ -169,6 +169,23 @@ async def test_the_python_of_commands_runs_tests_and_tells_no_time() -> None:
     assert "Ran 1 test in 0.000s" in told[2]
 
 
+async def test_commands_do_not_read_results(tmp_path: Path) -> None:
+    """Neither those of this run nor those of others, which say what is due."""
+    other, out = tmp_path / "earlier", tmp_path / "now"
+    other.mkdir()
+    (other / "results.jsonl").write_text("what is due: 42\n")
+    look = f"cat {other}/*.jsonl; ls -d {tmp_path}/*; cat {tmp_path}/*/run.json"
+    call = ScriptedCall(tool="run_command", arguments={"command": look})
+    responses = (ScriptedResponse(calls=(call,)), ScriptedResponse(text="Yes."))
+    model = ScriptedModel(Script(responses=responses))
+    suites = [suite(items(1))]
+    (result,) = await run_suites(model, suites, ONE_BY_ONE, out, hidden=(other,))
+    (told,) = (message.content for message in result.messages if message.role == "tool")
+    assert "earlier" in told
+    assert "42" not in told
+    assert '"machine"' not in told
+
+
 async def test_an_item_that_hangs_or_cannot_be_judged_counts_as_failed() -> None:
     async def broken(work: Work, root: Path) -> Verdict:
         raise ValueError("no such\nthing")

@@ -1,8 +1,9 @@
 """What runs, comparisons and reported rows look like as tables and lines."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
+from typing import Any
 
 from punie.evaluation.intervals import Rate, rate
 from punie.evaluation.report.figures import figure, seconds
@@ -87,7 +88,7 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
         ("adapter", model.adapter or ""),
         ("recipe", model.recipe),
         ("machine", machine_name(record.machine)),
-        ("options", ", ".join(f"{key} = {value}" for key, value in record.options.items())),
+        ("options", _in_words(record.options)),
         *(("left out", f"{one.name}: {one.left_out}") for one in record.suites if one.left_out),
         ("Punie", f"{record.punie} {record.revision}".strip()),
         ("started", f"{moment(record.started)} UTC"),
@@ -106,6 +107,13 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
         ),
     ]
     return [(name, value) for name, value in found if value]
+
+
+def _in_words(options: Mapping[str, Any]) -> str:
+    """Return the options that were given or are not nothing."""
+    return ", ".join(
+        f"{name} = {value}" for name, value in options.items() if value not in (None, [], ())
+    )
 
 
 def _spread(record: RunRecord, name: str) -> str:
