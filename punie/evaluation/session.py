@@ -39,6 +39,7 @@ from punie.evaluation.confinement import CONFINED
 from punie.evaluation.elsewhere import with_what_is_said_anywhere
 from punie.evaluation.kept_back import places_of_answers
 from punie.evaluation.suite import Action, Compact, Item, Reload, Say
+from punie.evaluation.suites.counted_tests import CountedTests
 from punie.evaluation.watched import WatchedModel
 from punie.evaluation.work import Executed, Work
 from punie.models.streaming import StreamingModel
@@ -343,11 +344,12 @@ def _content(path: Path) -> bytes:
 
 
 async def passes_tests(root: Path) -> bool:
-    """Tell whether a project's tests pass, run confined."""
+    """Tell whether a project's tests pass, run confined; code that ends them has not passed."""
     workspace = LocalWorkspace([root], CONFINED)
+    counted = CountedTests("python3", ("-q",))
     try:
-        asked = CommandRequest("python3 -m pytest -q", root, _TEST_SECONDS)
-        return (await workspace.run(asked)).exit_code == 0
+        ran = await workspace.run(CommandRequest(counted.command, root, _TEST_SECONDS))
+        return bool(counted.passed(ran.output))
     except WorkspaceError:
         return False
     finally:

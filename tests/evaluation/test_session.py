@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from punie.evaluation.session import Conditions, work_on
+from punie.evaluation.session import Conditions, passes_tests, work_on
 from punie.evaluation.suite import Action, Compact, Item, Needs, Reload, Say, Verdict
 from punie.evaluation.work import Work
 from punie.models.scripted import Script, ScriptedModel
 from punie.training.data.example import Function
+from punie.training.generator.shards import command_environment
+from punie.workspace.sandbox.detect import NoSandbox, find_sandbox
 
 pytestmark = pytest.mark.anyio
 
@@ -172,3 +174,25 @@ async def test_a_model_that_breaks_is_the_trouble(root: Path) -> None:
     assert done.model_failed
     assert done.trouble == "The model failed: out of order"
     assert done.answer == ""
+
+
+@pytest.mark.skipif(isinstance(find_sandbox(), NoSandbox), reason="there is no sandbox here")
+@pytest.mark.parametrize(
+    ("code", "passes"),
+    [
+        ("VALUE = 2\n", True),
+        ("VALUE = 1\n", False),
+        ("import os\nos._exit(0)\n", False),
+        ("import pytest\npytest.skip('later', allow_module_level=True)\n", False),
+    ],
+    ids=["right", "wrong", "ends", "skips"],
+)
+async def test_code_that_ends_its_tests_has_not_passed(
+    tmp_path: Path, code: str, passes: bool
+) -> None:
+    (tmp_path / "value.py").write_text(code)
+    (tmp_path / "test_value.py").write_text(
+        "from value import VALUE\n\ndef test_value():\n    assert VALUE == 2\n"
+    )
+    with command_environment():
+        assert await passes_tests(tmp_path) is passes
