@@ -1,28 +1,33 @@
 """`punie eval`: how well a model does the product's own work, on suites of items."""
 
-import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio
 import typer
 
 from punie.cli.help import run_typed, say
 from punie.cli.steps import step
-from punie.models.catalog import ModelUnavailable, resolve_model
+from punie.models.catalog import resolve_model
 from punie.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
+    from punie.evaluation.baseline import Baseline
     from punie.evaluation.results import Result
     from punie.evaluation.run_options import RunOptions
     from punie.evaluation.suite import Suite
+    from punie.training.progress import Reporter, Stopped
 
 _FOLDER = "evaluations"
 _AS_PUBLISHED = "model"
+_BESIDE_BASELINE = frozenset(
+    {"baseline", "keep_baseline", "checkout", "model", "items", "limit", "parallel"}
+    | {"out", "as_json"}
+)
+"""What may be said beside a baseline, which decides all else."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def evaluate(
+    context: typer.Context,
     suite: Annotated[
         list[str] | None,
         typer.Option("--suite", metavar="NAME", help="Which one, or `all`; without it: a list."),
@@ -75,28 +81,29 @@ def evaluate(
     draft: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A draft model that is to go along.")
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Do what this run did; fail if that got worse."),
+    ] = None,
+    keep_baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep how items came out, for --baseline later."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Where results and report are written.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Let a model work as the agent on suites of items, and report how well it did."""
-    if not suite and not checkout:
+    if not suite and not checkout and baseline is None:
         _list_suites(as_json)
         return
-    try:
-        settings = load_settings(Path.cwd(), model=model)
-    except SettingsError as error:
-        say(str(error))
-        raise typer.Exit(2) from None
     with step() as (report, stopped):
         from punie.cli.dataset.arguments import options_of
+        from punie.evaluation.baseline import suites_again
         from punie.evaluation.run_options import RunOptions, plan
-        from punie.evaluation.runner import run_suites
-        from punie.logs.setup import close_log, configure_logging, open_log
-        from punie.models.options import engine_options
-        from punie.training.process import prepare_process
 
+        before = None if baseline is None else _baseline(context, baseline)
         chosen = _chosen(suite or [], checkout or [])
         options = options_of(
             RunOptions,
@@ -114,24 +121,62 @@ def evaluate(
                 "draft_model": draft,
             },
         )
+        if before is not None:
+            known = _known() | {each.name: each for each in chosen}
+            chosen = suites_again(before, known, renewed=keep_baseline is not None)
+            kept = {"items": options.items, "limit": limit, "parallel": parallel}
+            options = before.options.model_copy(update=kept)
+            model = model or before.record.model.reference
         plan(chosen, options)
-        folder = _own_folder(settings, chosen, options) if out is None else out
-        prepare_process(threads=1)  # a token's small products gain nothing from more
-        configure_logging(settings.state_dir, settings.log_level, None, "eval")
-        open_log()
-        # What is kept on disk of earlier sessions stays out of it, and the model awake.
-        engine = replace(engine_options(settings), prefix_directory=None, idle_seconds=None)
-        run = functools.partial(
-            run_suites,
-            *(settings.model or "", chosen, options, folder, report, stopped, engine),
-            hidden=(settings.state_dir,),
-        )
-        try:
-            results = anyio.run(run)
-        finally:
-            close_log()
-        _track(folder, settings)
-        _tell(folder, results, as_json)
+        settings = settings_of(model)
+        asked = _Asked(settings, chosen, options, before, keep_baseline)
+        folder = _own_folder(asked) if out is None else out
+        results = _run(asked, folder, report, stopped)
+        track_run(folder, settings)
+        _tell(asked, folder, results, as_json)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be run, what it is compared with, and where it is kept as a baseline."""
+
+    settings: Settings
+    suites: "Sequence[Suite]"
+    options: "RunOptions"
+    baseline: "Baseline | None"
+    keep: Path | None
+
+
+def settings_of(model: str | None) -> Settings:
+    """Load the settings, with a model if one is named; what is wrong in them ends with code 2."""
+    try:
+        return load_settings(Path.cwd(), model=model)
+    except SettingsError as error:
+        say(str(error))
+        raise typer.Exit(2) from None
+
+
+def _baseline(context: typer.Context, folder: Path) -> "Baseline":
+    """Read a baseline; what is said on the command line must not contradict it."""
+    from punie.evaluation.baseline import read_baseline
+
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if name not in _BESIDE_BASELINE and source is not None and source.name == "COMMANDLINE":
+            say(f"the baseline decides --{name.replace('_', '-')}; leave one of them out.")
+            raise typer.Exit(2)
+    return read_baseline(folder.expanduser())
+
+
+def _run(asked: _Asked, folder: Path, report: "Reporter", stopped: "Stopped") -> "list[Result]":
+    from punie.evaluation.as_set import run_as_set
+    from punie.evaluation.baseline import check_weights
+    from punie.evaluation.run_record import model_record
+
+    if asked.baseline is not None and asked.keep is None:
+        now = model_record(resolve_model(asked.settings.model))
+        check_weights(asked.baseline, now.reference, now.weights)
+    return run_as_set(asked.settings, asked.suites, asked.options, folder, report, stopped)
 
 
 def _list_suites(as_json: bool) -> None:
@@ -155,6 +200,12 @@ def _list_suites(as_json: bool) -> None:
         print(f"{each.name} ({len(each.names())} items, version {each.version})\n    {each.about}")
     for name, repository in EXTERNAL.items():
         print(f"{name}\n    With --checkout {name}=FOLDER: a checkout of {repository}.")
+
+
+def _known() -> "dict[str, Suite]":
+    from punie.evaluation.suites.catalog import SUITES
+
+    return dict(SUITES)
 
 
 def _chosen(names: Sequence[str], checkouts: Sequence[str]) -> "list[Suite]":
@@ -183,29 +234,28 @@ def _chosen(names: Sequence[str], checkouts: Sequence[str]) -> "list[Suite]":
     return found
 
 
-def _own_folder(settings: Settings, chosen: "Sequence[Suite]", options: "RunOptions") -> Path:
+def _own_folder(asked: _Asked) -> Path:
     """Return the folder of a run that names none: the same until that run is complete."""
     from punie.training.hashing import value_hash
 
-    try:
-        model = resolve_model(settings.model).id
-    except ModelUnavailable as error:
-        say(str(error))
-        raise typer.Exit(1) from None
-    asked = {
+    settings = asked.settings
+    model = resolve_model(settings.model).id
+    what: dict[str, Any] = {
         "model": model,
-        "suites": [[each.name, each.version] for each in chosen],
-        "options": options.model_dump(mode="json", exclude={"parallel"}),
+        "suites": [[each.name, each.version] for each in asked.suites],
+        "options": asked.options.model_dump(mode="json", exclude={"parallel"}),
     }
+    if asked.baseline is not None:
+        what["baseline"] = asked.baseline.record.id
     slug = re.sub(r"[^\w.-]+", "-", model).strip("-.")[-60:]
     base = settings.state_dir / _FOLDER
     number = 1
-    while (folder := base / f"{slug}-{value_hash(asked)[:8]}-{number}").exists():
+    while (folder := base / f"{slug}-{value_hash(what)[:8]}-{number}").exists():
         number += 1
     return folder
 
 
-def _track(folder: Path, settings: Settings) -> None:
+def track_run(folder: Path, settings: Settings) -> None:
     """Keep a run in the tracker; what hinders that does not take the run from the person."""
     from punie.evaluation.errors import EvaluationError
     from punie.evaluation.tracker.store import record_run
@@ -216,12 +266,18 @@ def _track(folder: Path, settings: Settings) -> None:
         say(f"{error} The run is whole all the same; keep it with `punie track add {folder}`.")
 
 
-def _tell(folder: Path, results: "Sequence[Result]", as_json: bool) -> None:
+def _tell(asked: _Asked, folder: Path, results: "Sequence[Result]", as_json: bool) -> None:
+    """Print how a run came out, and end with 1 if that is worse than its baseline."""
+    from punie.evaluation.baseline import changed, keep_baseline
     from punie.evaluation.report import write_report
     from punie.evaluation.run_record import read_run
     from punie.evaluation.summary import summary_data, summary_lines
 
-    page = write_report(folder)
+    before = asked.baseline if asked.keep is None else None
+    change = None if before is None else changed(before, results)
+    page = write_report(folder, None if before is None else before.folder)
+    if asked.keep is not None:
+        keep_baseline(folder, asked.keep.expanduser())
     if as_json:
         found = {
             "folder": str(folder.resolve()),
@@ -229,10 +285,23 @@ def _tell(folder: Path, results: "Sequence[Result]", as_json: bool) -> None:
             "run": read_run(folder).model_dump(mode="json"),
             "suites": summary_data(results),
         }
+        if change is not None:
+            found["baseline"] = change.data()
         print(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    print("\n".join(summary_lines(results)))
-    for suite in read_run(folder).suites:
-        if suite.left_out:
-            print(f"\n{suite.name}: {suite.left_out}")
-    print(f"\nIntervals hold the true share in 95 of 100 experiments. {page} tells it whole.")
+    else:
+        print("\n".join(summary_lines(results)))
+        for suite in read_run(folder).suites:
+            if suite.left_out:
+                print(f"\n{suite.name}: {suite.left_out}")
+        print(f"\nIntervals hold the true share in 95 of 100 experiments. {page} tells it whole.")
+        if asked.keep is not None:
+            print(f"How its items came out is kept as the baseline in {asked.keep}.")
+        if change is not None:
+            print("\n".join(["", *change.lines()]))
+    if before is not None and change is not None and change.is_worse:
+        item = change.lost[0].partition(" ")[2]
+        say(
+            f"it got worse; {page} shows what the model did, and `punie eval --baseline "
+            f"{before.folder} --items '{item}'` does one of the lost items again."
+        )
+        raise typer.Exit(1)

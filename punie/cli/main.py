@@ -32,7 +32,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("serve", "punie.cli.serve", "Serve all projects from one process, with one model."),
     Command("status", "punie.cli.status", "Tell whether the server runs, and for whom."),
     Command("stop", "punie.cli.stop", "Stop the server; turns that run are cancelled."),
-    Command("models", "punie.cli.models", "List, download, choose and remove models."),
+    Command("models", "punie.cli.models", "List, download, compare, choose and remove models."),
     Command("bench", "punie.cli.bench", "Measure the engine with a model on this machine."),
     Command("eval", "punie.cli.eval", "Measure how well a model does the agent's work."),
     Command("dataset", "punie.cli.dataset", "Make, check and change training data."),

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from punie.cli.compare import compare
 from punie.cli.help import run_group, say
 from punie.cli.model_report import (
     report,
@@ -70,9 +71,11 @@ def main(arguments: Sequence[str]) -> int:
         "info": info,
         "pull": pull,
         "use": use,
+        "compare": compare,
         "rm": rm,
     }
-    return run_group(commands, arguments, "models", "List, download, choose and remove models.")
+    summary = "List, download, compare, choose and remove models."
+    return run_group(commands, arguments, "models", summary)
 
 
 def list_models(as_json: _Json = False) -> None:

@@ -133,10 +133,20 @@ def _correlation(both: int, lost: int, gained: int, neither: int) -> float:
 
 
 def _exact_mcnemar(gained: int, lost: int) -> float:
-    changed = gained + lost
-    tail = sum(math.comb(changed, few) for few in range(min(gained, lost) + 1))
+    return min(1.0, 2 * p_worse(max(gained, lost), min(gained, lost)))
+
+
+def p_worse(lost: int, gained: int) -> float:
+    """Return how likely so few cases were gained, of those that changed, if nothing is worse.
+
+    McNemar's exact test, one-sided. Raises `ValueError` for counts that cannot be.
+    """
+    if lost < 0 or gained < 0:
+        raise ValueError(f"{lost} lost and {gained} gained cannot be")
+    changed = lost + gained
+    tail = sum(math.comb(changed, few) for few in range(gained + 1))
     # Whole numbers up to here: a float would overflow with a thousand changed cases.
-    return min(1.0, 2 * tail / (1 << changed))
+    return tail / (1 << changed)
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,9 @@ def _named(attempt: Attempt, error: Exception) -> Exception:
         full = error.errno == errno.ENOSPC
         where = Path(error.filename or "the results")
         reason = written_in_words(error, where) if full else f"{where}: {error.strerror}."
-        return EvaluationError(f"{attempt}: {reason} The same command goes on there.")
+        named = EvaluationError(f"{attempt}: {reason} The same command goes on there.")
+        named.__cause__ = error
+        return named
     if isinstance(error, EvaluationError):
         return EvaluationError(f"{attempt}: {error} The same command goes on there.")
     return error

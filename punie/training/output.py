@@ -60,3 +60,12 @@ def written_in_words(error: OSError, target: Path) -> str:
     if error.errno == errno.ENOSPC:
         return f"The disk is full, so {target} was not written; make room and start again."
     return f"{where} cannot be written ({error.strerror or error}); correct that and start again."
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Tell whether a full disk is behind an error, however it was said since."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__
+    return False

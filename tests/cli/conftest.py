@@ -23,6 +23,7 @@ class Command:
     state: Path
     cwd: Path
     extra: dict[str, str] = field(default_factory=dict)
+    timeout: float = 300.0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,7 +48,7 @@ class Command:
             text=True,
             env=self.environment | environment,
             cwd=self.cwd,
-            timeout=300,
+            timeout=self.timeout,
             check=False,
         )
 

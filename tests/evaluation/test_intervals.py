@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from punie.evaluation.intervals import mean, paired, rate, t_quantile
+from punie.evaluation.intervals import mean, p_worse, paired, rate, t_quantile
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,13 @@ def test_a_mean_over_seeds() -> None:
     assert mean([0.5]).low == float("-inf")
     with pytest.raises(ValueError, match="no values"):
         mean([])
+
+
+def test_one_side_of_mcnemars_test() -> None:
+    assert p_worse(0, 0) == 1.0
+    assert p_worse(5, 0) == pytest.approx(1 / 32)
+    assert p_worse(7, 1) == pytest.approx(9 / 256)
+    assert p_worse(1, 7) == pytest.approx(1 - 1 / 256)
+    assert paired([True] * 7 + [False], [False] * 7 + [True]).p == pytest.approx(2 * p_worse(7, 1))
+    with pytest.raises(ValueError, match="cannot be"):
+        p_worse(-1, 0)

@@ -1,8 +1,5 @@
 """Runs a graph: each step in a process of its own, none that is done already."""
 
-import json
-import os
-import selectors
 import signal
 import subprocess
 import sys
@@ -23,11 +20,11 @@ from punie.training.pipeline.graph import FromFolder, FromStep, Graph, Node, Sou
 from punie.training.pipeline.runs import Run, StepStatus, write_run
 from punie.training.pipeline.step import REPORT, GateStep
 from punie.training.pipeline.store import Record, Store, step_key
-from punie.training.pipeline.worker import Order, Reply
+from punie.training.pipeline.worker import Order
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped
 from punie.training.provenance import record_gate
+from punie.training.worker_process import Reply, follow, how_it_ended
 
-_LOOK_SECONDS = 0.2
 _WRITE_SECONDS = 1.0
 _AROUND = "surroundings"
 _LAST_LINES = 5
@@ -231,16 +228,10 @@ def _run_worker(order: Order, key: str, status: StepStatus, running: Running) ->
             start_new_session=True,
         )
     status.pid = process.pid
-    try:
-        last = _follow(process, order, status, running)
-    finally:
-        # Our end of its stdin closes: if it still runs, it saves and leaves.
-        if process.stdin is not None:
-            with suppress(OSError):
-                process.stdin.close()
-        code = process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+    last = follow(
+        process, order, _taker(status, running), running.stopped, lambda: running.note(now=False)
+    )
+    code = process.wait()
     if last is None and code == -signal.SIGTERM and running.stopped():
         # It was asked to stop before it could hear of it.
         raise Interrupted(f"Stopped before {order.name} had begun; the same command goes on.")
@@ -250,40 +241,6 @@ def _run_worker(order: Order, key: str, status: StepStatus, running: Running) ->
         raise Interrupted(last.sentence)
     if last.ended == "failed":
         raise TrainingError(f"{order.name}: {last.sentence}")
-
-
-def _follow(
-    process: "subprocess.Popen[bytes]", order: Order, status: StepStatus, running: Running
-) -> Reply | None:
-    """Pass on what a step reports until it ends; return its last word, if it had one."""
-    assert process.stdin is not None
-    assert process.stdout is not None
-    with suppress(BrokenPipeError):
-        process.stdin.write(order.model_dump_json().encode() + b"\n")
-        process.stdin.flush()
-    take = _taker(status, running)
-    last: Reply | None = None
-    rest = b""
-    asked = False
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while True:
-            if not asked and running.stopped():
-                asked = True
-                process.send_signal(signal.SIGTERM)
-            if not selector.select(_LOOK_SECONDS):
-                running.note(now=False)
-                continue
-            data = os.read(process.stdout.fileno(), 1 << 16)
-            if not data:
-                return last
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                reply = Reply.model_validate(json.loads(line))
-                if reply.progress is not None:
-                    take(reply)
-                else:
-                    last = reply
 
 
 def _taker(status: StepStatus, running: Running) -> Callable[[Reply], None]:
@@ -307,15 +264,11 @@ def _taker(status: StepStatus, running: Running) -> Callable[[Reply], None]:
 
 
 def _crashed(name: str, code: int, log: Path, begin: int) -> str:
-    how = f"ended with code {code}"
-    if code < 0:
-        how = f"was killed ({signal.Signals(-code).name})"
-        if code == -signal.SIGKILL:
-            how += ", as the system does when memory runs out"
     with log.open("rb") as file:
         file.seek(max(begin, log.stat().st_size - _LOG_BYTES))
         lines = file.read().decode("utf-8", "replace").split("\n")
     end = "\n".join(f"    {line}" for line in lines if line.strip()) if lines else ""
     shown = "\n".join(end.splitlines()[-_LAST_LINES:])
     said = f", after it said:\n{shown}\n  " if shown else "; "
+    how = how_it_ended(code)
     return f"The process of {name} {how}{said}{log} has all of it. Run the pipeline again to go on."

@@ -1,18 +1,13 @@
 """The process of one step. `python -m punie.training.pipeline.worker`, started by the runner.
 
-The first line of stdin says what to do; when stdin ends, the runner is gone, and the step saves and
-leaves. Each line on stdout is a JSON object for the runner: progress, or how it ended.
+See `punie.training.worker_process` for what it is told and what it answers.
 """
 
-import json
-import os
 import resource
 import sys
-import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,14 +15,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from punie import __version__
-from punie.models.catalog import ModelUnavailable, read_json_object
-from punie.training.errors import TrainingError
+from punie.models.catalog import read_json_object
 from punie.training.pipeline.content import content_hash, shape_hash
 from punie.training.pipeline.kinds import step_of
 from punie.training.pipeline.step import REPORT, Call, GateStep, Step
 from punie.training.pipeline.store import Record, Store, folder_bytes, step_key
 from punie.training.process import prepare_process
-from punie.training.progress import Interrupted, Progress, stop_on_signals
+from punie.training.progress import Interrupted, Progress, Stopped
+from punie.training.worker_process import Answer, Reply, leave_after, passed_on, work
 
 _SECONDS_BETWEEN = 0.2
 
@@ -43,35 +38,13 @@ class Order(BaseModel):
     hashes: dict[str, list[str]]
 
 
-class Reply(BaseModel):
-    """One line of a worker: its progress, or how it ended."""
-
-    progress: dict[str, Any] | None = None
-    ended: str | None = None
-    """"done", "interrupted" or "failed"."""
-    sentence: str = ""
-
-
 def main() -> int:
     """Run one step; return 0 if it is done, 1 if not."""
-    answer = _channel()
-    order = Order.model_validate_json(sys.stdin.buffer.readline())
-    gone = threading.Event()
-    threading.Thread(target=_watch, args=(gone,), daemon=True).start()
-    try:
-        with stop_on_signals() as asked:
-            _do(order, answer, lambda: asked() or gone.is_set())
-    except Interrupted as error:
-        answer(Reply(ended="interrupted", sentence=str(error)))
-        return 1
-    except (TrainingError, ModelUnavailable) as error:
-        answer(Reply(ended="failed", sentence=str(error)))
-        return 1
-    answer(Reply(ended="done"))
-    return 0
+    return work(_do)
 
 
-def _do(order: Order, answer: Callable[[Reply], None], stopped: Callable[[], bool]) -> None:
+def _do(given: bytes, answer: Answer, stopped: Stopped) -> None:
+    order = Order.model_validate_json(given)
     store = Store(order.store)
     step = step_of(order.kind)
     if step.computes:
@@ -93,7 +66,7 @@ def _do(order: Order, answer: Callable[[Reply], None], stopped: Callable[[], boo
         if not out.exists():
             store.begin(key)
             try:
-                report = _Reporter(answer)
+                report = passed_on(answer)
                 step.run(Call(options, inputs, out, report, stopped, store.folder))
             finally:
                 store.pause(key)
@@ -140,9 +113,7 @@ def _like(step: Step, inputs: Mapping[str, tuple[str, ...]]) -> str:
 
 
 @contextmanager
-def _alone(
-    store: Store, key: str, answer: Callable[[Reply], None], stopped: Callable[[], bool]
-) -> Iterator[None]:
+def _alone(store: Store, key: str, answer: Answer, stopped: Stopped) -> Iterator[None]:
     """Hold the lock of a step, if need be after another pipeline that does the same one."""
     waits = Progress("waiting for another pipeline that does the same", 0, None, "")
     with ExitStack() as held:
@@ -160,43 +131,6 @@ def _alone(
         yield
 
 
-class _Reporter:
-    """Passes progress on, at most so often that it can be read."""
-
-    def __init__(self, answer: Callable[[Reply], None]) -> None:
-        self._answer = answer
-        self._said, self._doing = 0.0, ""
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if progress.doing == self._doing and now - self._said < _SECONDS_BETWEEN:
-            return
-        self._said, self._doing = now, progress.doing
-        plain = {**asdict(progress), "metrics": dict(progress.metrics)}
-        self._answer(Reply(progress=plain))
-
-
-def _channel() -> Callable[[Reply], None]:
-    """Return what writes to the runner; whatever else is printed goes to stderr, into the log."""
-    own = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def answer(reply: Reply) -> None:
-        # A runner that is gone hears nothing; the end of stdin tells the step.
-        with suppress(OSError, ValueError):
-            own.write(json.dumps(reply.model_dump(exclude_defaults=True)) + "\n")
-            own.flush()
-
-    return answer
-
-
-def _watch(gone: threading.Event) -> None:
-    # Not by way of `sys.stdin`, whose lock would be held when the interpreter ends.
-    while os.read(0, 1):
-        pass
-    gone.set()
-
-
 def _peak_memory() -> int:
     unit = 1 if sys.platform == "darwin" else 1024
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -206,11 +140,4 @@ def _peak_memory() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-    except BaseException:
-        traceback.print_exc()
-        code = 1
-    sys.stderr.flush()
-    # Not a return: see `punie.cli.main`, a thread of MLX may outlive the interpreter.
-    os._exit(code)
+    leave_after(main)
