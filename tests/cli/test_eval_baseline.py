@@ -57,12 +57,12 @@ def test_a_model_that_lost_most_of_its_bits_is_worse(patient: Command, tmp_path:
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_conversations(patient: Command, tmp_path: Path) -> None:
-    asked = ("--suite", "generated-tiny", "--limit", "2", "--repeats", "2", "--temperature", "1")
+    hot = ("--temperature", "1.5", "--repeats", "2", "--max-tokens", "60")
     found = []
     for number in range(2):
         out = tmp_path / str(number)
-        model = ("--model", "punie-tiny", "--seed", "7", "--parallel", "1")
-        done = patient("eval", *asked, *model, "--out", str(out))
+        asked = ("--suite", "discrimination", "--limit", "3", "--seed", "7", "--parallel", "1")
+        done = patient("eval", "--model", "punie-tiny", *asked, *hot, "--out", str(out))
         assert done.returncode == 0, done.stderr
         found.append([one.trajectory["messages"] for one in read_results(out / RESULTS)])
     assert found[0] == found[1]
