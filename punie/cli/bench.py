@@ -84,7 +84,8 @@ def bench(
     try:
         findings = anyio.run(_measure, run)
     except (ModelUnavailable, BenchError) as error:
-        say(f"{str(error).removesuffix('.')}.")
+        sentence = str(error).removesuffix(".")
+        say(f"{sentence[:1].upper()}{sentence[1:]}.")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         say("stopped.")

@@ -2,8 +2,9 @@
 
 import json
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +23,10 @@ from pydantic_ai.tools import ToolDefinition
 from punie.models.endpoint import KEY_VARIABLE, Endpoint
 from punie.models.mlx.bench.against.client import Client, Peer, open_http
 from punie.models.mlx.bench.against.mlx_lm_server import serving
-from punie.models.mlx.bench.against.target import Address, reach
+from punie.models.mlx.bench.against.target import Address, MlxLm, pair_with, reach
 from punie.models.mlx.bench.rows import BenchError
 from punie.models.mlx.bench.sides import Counts, Ours, Question, listen
+from punie.models.mlx.bench.suite import Subject
 from punie.models.mlx.chat_format import ChatFormat
 from punie.models.mlx.model import MlxModel
 from tests.models.families import FamilyDirectories
@@ -138,7 +140,6 @@ async def test_what_is_not_compatible() -> None:
     [
         ([{"id": "one"}, {"id": "two"}], None, "has one, two; name one, as http"),
         ([{"id": "one"}], "two", "has no model two; it has one"),
-        (None, None, "does not tell which models it has; name one, as http"),
     ],
 )
 async def test_the_model_has_to_be_known(models: Any, name: str | None, said: str) -> None:
@@ -157,6 +158,15 @@ async def test_the_only_model_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(found, Address)
     assert found.model == "tiny"
     assert server.requests[0]["model"] == "tiny"
+
+
+@pytest.mark.parametrize("models", [None, []])
+async def test_a_server_that_does_not_tell_is_asked_without_a_name(models: Any) -> None:
+    with serve_openai(OpenAIServer(models=models)) as server:
+        found = await reach(Address(Endpoint(server.url), None))
+    assert isinstance(found, Address)
+    assert found.model is None
+    assert "model" not in server.requests[0]
 
 
 async def test_nobody_is_there() -> None:
@@ -186,3 +196,22 @@ async def test_both_sides_say_the_same(
     assert ours.counts is not None
     assert ours.counts.output <= 8
     assert ours.text or ours.calls or ours.pieces
+
+
+async def test_weights_that_do_not_fit_twice(model: MlxModel, tmp_path: Path) -> None:
+    async def run(name: str, arguments: Mapping[str, Any]) -> str:
+        raise AssertionError("no tool is used")
+
+    subject = Subject(
+        model,
+        tmp_path,
+        TOOLS,
+        project=lambda _: nullcontext(run),
+        say=lambda _: None,
+        bundled=False,
+        fast_blas=True,
+        fits_twice=False,
+    )
+    with pytest.raises(BenchError, match="no memory for the model's weights twice"):
+        async with pair_with(MlxLm(), subject):
+            pass

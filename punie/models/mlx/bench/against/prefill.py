@@ -6,9 +6,10 @@ from punie.models.mlx.bench.against.target import Pair
 from punie.models.mlx.bench.against.turns import hear_both, sides_of
 from punie.models.mlx.bench.prefill import RUNS, SLOW_RUNS, SLOW_SECONDS
 from punie.models.mlx.bench.prompts import NewPrompts
-from punie.models.mlx.bench.rows import BenchError, Finding, Row, ratio
+from punie.models.mlx.bench.rows import BenchError, Finding, Row, Skipped, ratio
 from punie.models.mlx.bench.sides import Counts, Question
 
+_ROUND_TRIP = "request without the model"
 _ROUND_TRIPS = 15
 
 
@@ -17,14 +18,22 @@ async def measure(pair: Pair) -> list[Finding]:
     prompts = NewPrompts(pair.subject.model)
     rows: list[Finding] = []
     for length in prompts.lengths:
-        first, speed = await _at(pair, prompts, length)
+        try:
+            first, speed = await _at(pair, prompts, length)
+        except BenchError as error:
+            # A server may read less than our model does.
+            rows.append(Skipped(f"first token, {length:,} tokens", str(error)))
+            break
         rows += [first, speed]
         assert first.sides is not None
         if max(map(statistics.median, (first.sides.ours, first.sides.theirs))) > SLOW_SECONDS * 1e3:
             break
     if not rows:
         raise BenchError("the model's window is too short")
-    return [*rows, await _round_trip(pair)]
+    try:
+        return [*rows, await _round_trip(pair)]
+    except BenchError as error:
+        return [*rows, Skipped(_ROUND_TRIP, str(error))]
 
 
 async def _at(pair: Pair, prompts: NewPrompts, length: int) -> tuple[Row, Row]:
@@ -61,7 +70,7 @@ async def _round_trip(pair: Pair) -> Row:
     seconds = [await pair.theirs.round_trip() for _ in range(_ROUND_TRIPS)]
     how = f"to {pair.peer.title} and back, as each first token there includes"
     median = 1e3 * statistics.median(seconds)
-    return Row("request without the model", median, "ms", f"{how} (median of {_ROUND_TRIPS})")
+    return Row(_ROUND_TRIP, median, "ms", f"{how} (median of {_ROUND_TRIPS})")
 
 
 def _read(counts: Counts | None, ours: Counts) -> int:

@@ -1,6 +1,7 @@
 """From the start of a process to its first token, both sides in turn, with the same weights."""
 
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from typing import assert_never
 
 from pydantic_ai.messages import ModelRequest, UserPromptPart
@@ -24,6 +25,8 @@ from punie.models.mlx.bench.start import (
 )
 from punie.models.mlx.bench.suite import Subject
 
+Start = Callable[[Subject], Awaitable[float]]
+
 
 async def measure(subject: Subject, target: Target) -> list[Finding]:
     """Start both in turn, with the weights in memory and without."""
@@ -42,20 +45,30 @@ async def _measure(subject: Subject, whose: str) -> list[Finding]:
     warm = []
     for run in range(RUNS + 1):
         subject.say(f"weights in memory, run {run + 1} of {RUNS + 1}")
-        pair = await our_start(subject), await _their_start(subject)
+        seconds = [await start(subject) for start in _order(run)]
         if run:  # before, the system does not hold all that a start reads
-            warm.append(pair)
+            warm.append(_ours_first(run, seconds))
     findings: list[Finding] = [ratio(WARM, sides_of(warm, "s"), whose, f"with {held(files)}")]
     cold = []
     for run in range(COLD_RUNS):
         subject.say(f"weights from the disk, run {run + 1} of {COLD_RUNS}")
         seconds = []
-        for start in (our_start, _their_start):
+        for start in _order(run):
             if reason := let_go(files):
                 return [*findings, Skipped(COLD, reason)]
             seconds.append(await start(subject))
-        cold.append((seconds[0], seconds[1]))
+        cold.append(_ours_first(run, seconds))
     return [*findings, ratio(COLD, sides_of(cold, "s"), whose)]
+
+
+def _order(run: int) -> tuple[Start, Start]:
+    """Return who starts first and who next; that changes from run to run."""
+    return (our_start, _their_start) if run % 2 else (_their_start, our_start)
+
+
+def _ours_first(run: int, seconds: Sequence[float]) -> tuple[float, float]:
+    one, other = seconds
+    return (one, other) if run % 2 else (other, one)
 
 
 async def _their_start(subject: Subject) -> float:

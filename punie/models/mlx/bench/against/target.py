@@ -27,7 +27,7 @@ class MlxLm:
 
 @dataclass(frozen=True)
 class Address:
-    """A server that runs; `model` is its name for the model, None for the only one it has."""
+    """A server that runs; `model` is its name for the model, None for what it takes by itself."""
 
     endpoint: Endpoint
     model: str | None
@@ -114,7 +114,11 @@ def _key(endpoint: Endpoint) -> str | None:
         raise BenchError(str(error).removesuffix(".")) from None
 
 
-def _model_name(address: Address) -> str:
+def _model_name(address: Address) -> str | None:
+    """Return what a server calls its model; None where it does not tell, as it may have only one.
+
+    Raises `BenchError`.
+    """
     endpoint, name = address.endpoint, address.model
     try:
         if name is not None:
@@ -122,12 +126,12 @@ def _model_name(address: Address) -> str:
         found = served_models(endpoint)
     except ModelUnavailable as error:
         raise BenchError(str(error).removesuffix(".")) from None
-    if found is not None and len(found) == 1:
+    if not found:
+        return None
+    if len(found) == 1:
         return found[0].name
-    names = ", ".join(model.name for model in (found or ())[:_NAMED])
-    has = (
-        f"has {names}{' and more' if len(found or ()) > _NAMED else ''}"
-        if names
-        else ("does not tell which models it has")
+    names = ", ".join(model.name for model in found[:_NAMED])
+    more = " and more" if len(found) > _NAMED else ""
+    raise BenchError(
+        f"the server at {endpoint.url} has {names}{more}; name one, as {endpoint.url}#MODEL"
     )
-    raise BenchError(f"The server at {endpoint.url} {has}; name one, as {endpoint.url}#MODEL")
