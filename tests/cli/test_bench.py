@@ -113,17 +113,18 @@ def children(process: "subprocess.Popen[str]") -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds children by way of /proc")
-def test_ctrl_c_ends_the_server_too(punie: Command, small: str) -> None:
-    with started(punie, small, "--only", "reuse") as process:
+@pytest.mark.parametrize("name", ["reuse", "start"])
+def test_ctrl_c_ends_what_was_started_too(punie: Command, small: str, name: str) -> None:
+    with started(punie, small, "--only", name) as process:
         deadline = time.monotonic() + 60
-        servers: list[int] = []
-        while not servers and time.monotonic() < deadline and process.poll() is None:
-            servers = children(process)
+        others: list[int] = []
+        while not others and time.monotonic() < deadline and process.poll() is None:
+            others = children(process)
             time.sleep(0.02)
-        assert len(servers) == 1
+        assert len(others) == 1
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors.endswith("punie: stopped.\n")
     assert "Traceback" not in errors
-    assert not Path(f"/proc/{servers[0]}").exists()
+    assert not Path(f"/proc/{others[0]}").exists()
