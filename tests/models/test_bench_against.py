@@ -1,5 +1,6 @@
 """The other side of a comparison: what a server is asked, what is heard, what is said of faults."""
 
+import itertools
 import json
 import socket
 from collections.abc import AsyncGenerator, Mapping
@@ -21,11 +22,19 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.tools import ToolDefinition
 
 from punie.models.endpoint import KEY_VARIABLE, Endpoint
+from punie.models.mlx.bench.against import cancel, prefill, reuse
 from punie.models.mlx.bench.against.client import Client, Peer, open_http
 from punie.models.mlx.bench.against.mlx_lm_server import serving
-from punie.models.mlx.bench.against.target import Address, MlxLm, pair_with, reach
-from punie.models.mlx.bench.rows import BenchError
-from punie.models.mlx.bench.sides import Counts, Ours, Question, listen
+from punie.models.mlx.bench.against.target import Address, MlxLm, Pair, pair_with, reach
+from punie.models.mlx.bench.rows import BenchError, Row, Skipped
+from punie.models.mlx.bench.sides import (
+    Counts,
+    Ours,
+    Question,
+    cut_off_reading,
+    cut_off_writing,
+    listen,
+)
 from punie.models.mlx.bench.suite import Subject
 from punie.models.mlx.chat_format import ChatFormat
 from punie.models.mlx.model import MlxModel
@@ -198,20 +207,102 @@ async def test_both_sides_say_the_same(
     assert ours.text or ours.calls or ours.pieces
 
 
-async def test_weights_that_do_not_fit_twice(model: MlxModel, tmp_path: Path) -> None:
-    async def run(name: str, arguments: Mapping[str, Any]) -> str:
-        raise AssertionError("no tool is used")
+async def run_tool(name: str, arguments: Mapping[str, Any]) -> str:
+    return "nothing"
 
-    subject = Subject(
+
+def subject_of(model: MlxModel, directory: Path, parameters: ModelRequestParameters) -> Subject:
+    return Subject(
         model,
-        tmp_path,
-        TOOLS,
-        project=lambda _: nullcontext(run),
+        directory,
+        parameters,
+        project=lambda _: nullcontext(run_tool),
         say=lambda _: None,
         bundled=False,
         fast_blas=True,
         fits_twice=False,
     )
+
+
+@asynccontextmanager
+async def beside(server: OpenAIServer, model: MlxModel) -> AsyncGenerator[Pair]:
+    """A model of random weights and a server."""
+    subject = subject_of(model, Path(), TOOLS)
+    with serve_openai(server):
+        async with pair_with(Address(Endpoint(server.url), "tiny"), subject) as pair:
+            yield pair
+
+
+async def test_weights_that_do_not_fit_twice(model: MlxModel, tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="no memory for the model's weights twice"):
-        async with pair_with(MlxLm(), subject):
+        async with pair_with(MlxLm(), subject_of(model, tmp_path, TOOLS)):
             pass
+
+
+class ShortWindow(OpenAIServer):
+    """A server that reads less than our model, and knows a part of each prompt."""
+
+    def next_answer(self) -> Answer:
+        if len(self.requests[-1]["messages"][-1]["content"]) > 1_000:
+            return Answer(status=400, body={"error": "the prompt is too long"})
+        usage = {"prompt_tokens": 200, "completion_tokens": 1}
+        return says("Yes", usage=usage | {"prompt_tokens_details": {"cached_tokens": 50}})
+
+
+async def test_what_a_server_does_not_read(model: MlxModel) -> None:
+    server = ShortWindow()
+    async with beside(server, model) as pair:
+        first, reading, longer, idle = await prefill.measure(pair)
+    assert isinstance(first, Row)
+    assert isinstance(reading, Row)
+    assert (first.name, reading.name) == ("first token, 256 tokens", "reading 256 tokens")
+    assert first.sides is not None
+    assert reading.sides is not None
+    # Of theirs those count that were not in its cache.
+    runs = zip(first.sides.theirs, reading.sides.theirs, strict=True)
+    assert [seconds / 1e3 * rate for seconds, rate in runs] == pytest.approx([150] * 5)
+    # No prompt was asked twice.
+    asked = [request["messages"][-1]["content"].split()[0] for request in server.requests]
+    assert len(set(asked)) == len(asked) == 7
+    assert isinstance(longer, Skipped)
+    assert longer.name == "first token, 1,024 tokens"
+    assert "(400: the prompt is too long)" in longer.reason
+    assert isinstance(idle, Row)
+    assert idle.name == "request without the model"
+
+
+async def test_a_conversation_with_a_server_that_does_not_tell_what_it_knew(
+    model: MlxModel,
+) -> None:
+    server = OpenAIServer([says("Well")])
+    async with beside(server, model) as pair:
+        first, read, own_read, time = await reuse.measure(pair)
+    assert isinstance(first, Row)
+    assert first.sides is not None
+    assert len(first.sides.ours) == len(first.sides.theirs) == 19
+    reason = f"the server at {server.url} does not report the tokens that it knew"
+    assert (read, own_read) == (
+        Skipped("tokens read in it", reason),
+        Skipped("tokens read", reason),
+    )
+    assert isinstance(time, Row)
+    assert (time.name, time.limit) == ("time", None)
+    # Each request of the given conversation goes on from the one before.
+    given = [request["messages"] for request in server.requests[:20]]
+    assert all(new[: len(old)] == old for old, new in itertools.pairwise(given))
+    assert len(given[-1]) == 40
+
+
+async def test_a_cancel_closes_the_connection(model: MlxModel) -> None:
+    server = OpenAIServer([says("Well"), says("Well", " then")])
+    async with beside(server, model) as pair:
+        writing, reading = await cancel.measure(pair)
+        with serve_openai(OpenAIServer([Answer(endless=True)])) as endless:
+            async with client_of(endless.url) as client:
+                await cut_off_writing(client, Question(HELLO, 8))
+                await cut_off_reading(client, Question(HELLO, 8), 0.05)
+            assert endless.gone.wait(5)
+    for row in (writing, reading):
+        assert isinstance(row, Row)
+        assert row.sides is not None
+        assert len(row.sides.ours) == len(row.sides.theirs) == 5
