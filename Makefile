@@ -24,7 +24,7 @@ check: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
 
-# Everything that is measured, in less than half an hour; fails when a limit is missed.
+# Everything that is measured; fails when a limit is missed.
 bench: $(STAMP)
 	@failed=0; run() { echo; echo "== $$*"; "$$@" || failed=1; }; \
 	run $(VENV)/bin/punie bench punie-tiny; \
