@@ -83,7 +83,8 @@ def passed_on(answer: Answer) -> Reporter:
     def report(progress: Progress) -> None:
         nonlocal said, doing
         now = time.monotonic()
-        if progress.doing == doing and now - said < _SECONDS_BETWEEN:
+        over = progress.total is not None and progress.done >= progress.total
+        if progress.doing == doing and now - said < _SECONDS_BETWEEN and not over:
             return
         said, doing = now, progress.doing
         answer(Reply(progress={**asdict(progress), "metrics": dict(progress.metrics)}))

@@ -149,7 +149,7 @@ def recommend(standings: Sequence[Standing]) -> Recommendation:
 def _reason(chosen: Standing, best: Standing, beside: Sequence[Against]) -> str:
     parts = []
     if chosen is best:
-        parts.append(f"It solved most, {_solved(best)}.")
+        parts.append(f"It solved {_solved(best)}, and no other more.")
     for one in beside:
         if one.candidate is chosen.candidate:
             parts.append(

@@ -116,7 +116,9 @@ def test_a_better_model_is_recommended_whatever_its_size() -> None:
     served = standing("served", 3, full=solving(90, 100), size=None)
     found = recommend([small, large, served])
     assert found.candidate is large.candidate
-    assert found.reason.startswith("It solved most, 90.0%")
+    assert found.reason.startswith(
+        "It solved 90.0% (82.6% to 94.5%, 90 of 100), and no other more."
+    )
     assert "As good as it, and no smaller: served (+0.0 points" in found.reason
 
 
