@@ -173,7 +173,7 @@ async def test_commands_do_not_read_results(tmp_path: Path) -> None:
     """Neither those of this run nor those of others, which say what is due."""
     other, out = tmp_path / "earlier", tmp_path / "now"
     other.mkdir()
-    (other / "results.jsonl").write_text("what is due: 42\n")
+    (other / "results.jsonl").write_text("what is due: zebra\n")
     look = f"cat {other}/*.jsonl; ls -d {tmp_path}/*; cat {tmp_path}/*/run.json"
     call = ScriptedCall(tool="run_command", arguments={"command": look})
     responses = (ScriptedResponse(calls=(call,)), ScriptedResponse(text="Yes."))
@@ -182,7 +182,7 @@ async def test_commands_do_not_read_results(tmp_path: Path) -> None:
     (result,) = await run_suites(model, suites, ONE_BY_ONE, out, hidden=(other,))
     (told,) = (message.content for message in result.messages if message.role == "tool")
     assert "earlier" in told
-    assert "42" not in told
+    assert "zebra" not in told
     assert '"machine"' not in told
 
 
