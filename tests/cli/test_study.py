@@ -19,8 +19,8 @@ def test_without_a_name_it_lists_the_questions(capsys: pytest.CaptureFixture[str
     [
         (["colours"], "there is no study 'colours'"),
         (["formats", "--set", "steps"], "sets nothing"),
-        (["formats", "--set", "made.step=5"], "made.step: "),
-        (["formats", "--set", "made.steps=none"], "made.steps: "),
+        (["discrimination", "--set", "base.step=5"], "base.step: "),
+        (["discrimination", "--set", "base.steps=none"], "base.steps: "),
         (["formats", "--set", "seeds.first=1"], "seeds: "),
         (["formats", "--small", "--set", "tasks.few=1"], "tasks: "),
     ],

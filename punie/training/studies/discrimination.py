@@ -3,14 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from punie.evaluation.charts import Axis, line_chart
 from punie.training.studies.lessons import (
-    SMALL,
-    FromNothing,
     Lesson,
-    from_nothing,
     lesson_steps,
     score,
 )
@@ -21,27 +18,52 @@ _DECIDED = "right_tool_or_rightly_none"
 _SIDES = {"direct": "questions that need no tool", "tool": "tasks that need one"}
 
 
+class Base(BaseModel):
+    """How the model is made that calls a tool for everything.
+
+    Attributes:
+        examples: conversations to learn from, of which each needs a tool.
+        steps: optimiser steps.
+        hidden, layers, heads, key_value_heads, inner: its shape.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    examples: int = Field(8000, ge=10)
+    steps: int = Field(800, ge=1)
+    hidden: int = Field(192, ge=8)
+    layers: int = Field(3, ge=1)
+    heads: int = Field(6, ge=1)
+    key_value_heads: int = Field(2, ge=1)
+    inner: int = Field(480, ge=8)
+
+
 class DiscriminationOptions(Lesson):
     """A lesson as in the study of a new tool, for a model that calls a tool for everything.
 
     Attributes:
-        base: that model, made from conversations of which each needs a tool.
+        base: that model.
         shares: of direct answers in the lesson's data.
     """
 
-    base: FromNothing = FromNothing()
+    base: Base = Base()
     shares: tuple[float, ...] = Field((0.0, 0.03, 0.1, 0.3, 0.5), min_length=1)
 
 
 def _steps(options: DiscriminationOptions) -> StepTables:
-    made = from_nothing(options.base, seed=1)
-    steps: StepTables = {"base-data": made["data"]}
-    steps["base"] = {**made["model"], "dataset": "@base-data"}
+    shape = options.base.model_dump(exclude={"examples"})
+    steps: StepTables = {
+        "base-data": {
+            "kind": "generate", "preset": "tiny", "seed": 1, "direct": 0.0,
+            "train": options.base.examples, "valid": 60, "test": 0,
+        },
+        "base": {"kind": "pretrain", "dataset": "@base-data", **shape},
+    }  # fmt: skip
     for side in _SIDES:
         steps[f"before-{side}"] = score("@base", options.tasks, direct=side == "direct")
     for seed in options.seeds:
         for share in options.shares:
-            steps |= lesson_steps(options, seed, share, "@base")
+            steps |= lesson_steps(options, f"{share:g}-{seed}", seed, direct=share, model="@base")
             for side in _SIDES:
                 steps[f"{side}-{share:g}-{seed}"] = score(
                     f"@taught-{share:g}-{seed}", options.tasks, direct=side == "direct"
@@ -81,9 +103,9 @@ def _page(found: Mapping[str, Any]) -> str:
     return page(
         "How many direct answers training needs",
         found,
-        "A model of the bundled one's size is made from conversations that need a tool, each of "
-        "them. Then it learns a new tool from data with more and fewer conversations that are "
-        "answered without any. Right is the tool that is due, or none where none is due.",
+        "A small model is made from conversations that need a tool, each of them. Then an adapter "
+        "learns a new tool from data with more and fewer conversations that are answered without "
+        "any. Right is the tool that is due, or none where none is due.",
         table(("direct answers in the data", *_SIDES.values()), rows),
         "![Right decisions by the share of direct answers](discrimination.svg)",
     )
@@ -109,7 +131,7 @@ DISCRIMINATION = Study(
         "steps": 4,
         "tasks": 4,
         "shares": (0.0, 0.5),
-        "base": SMALL,
+        "base": {"examples": 100, "steps": 3, "hidden": 32, "layers": 1},
     },
     steps=_steps,
     collect=_collect,

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from punie.evaluation.charts import Axis, Bar, bar_chart
-from punie.training.studies.lessons import SMALL, FromNothing, from_nothing, score
+from punie.models.catalog import BUNDLED_ID
+from punie.training.studies.lessons import Lesson, lesson_steps, score
 from punie.training.studies.pages import Shares, page, percent, pooled, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
@@ -15,35 +16,32 @@ _HELD = {"free": "without the grammar", "held": "with the grammar"}
 _MEASURES = {"exact_arguments": "first call exact", "all_tasks_solved": "solved"}
 
 
-class FormatOptions(BaseModel):
-    """How models are made in both formats, and measured in both.
+class FormatOptions(Lesson):
+    """A lesson as in the study of a new tool, with its calls rendered in each format."""
 
-    Attributes:
-        made: the models, the same but for the format and the seed.
-        seeds: of weights and order.
-        tasks: held-out tasks of each measurement.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    made: FromNothing = FromNothing()
-    seeds: tuple[int, ...] = Field((1, 2), min_length=1)
-    tasks: int = Field(150, ge=2)
+    steps: int = Field(400, ge=2)
 
 
 def _steps(options: FormatOptions) -> StepTables:
-    steps: StepTables = {}
+    steps: StepTables = {
+        f"base-{calls}": {"kind": "rewrite-template", "model": BUNDLED_ID, "calls": calls}
+        for calls in _FORMATS
+    }
     for seed in options.seeds:
         for trained in _FORMATS:
             model = f"{trained}-{seed}"
-            made = from_nothing(options.made, seed, trained)
-            steps |= {"data": made["data"], model: made["model"]}
+            steps |= lesson_steps(options, model, seed, model=f"@base-{trained}")
             for served in _FORMATS:
                 name = f"{model}-as-{served}"
-                steps[name] = {"kind": "rewrite-template", "model": f"@{model}", "calls": served}
+                steps[name] = {
+                    "kind": "rewrite-template", "model": f"@taught-{model}", "calls": served,
+                }  # fmt: skip
                 for held in _HELD:
                     steps[f"{held}-{name}"] = score(
-                        f"@{name}", options.tasks, guided=held == "held", direct=False
+                        f"@{name}",
+                        options.tasks,
+                        guided=held == "held",
+                        families=[options.family],
                     )
     return steps
 
@@ -86,10 +84,10 @@ def _page(found: Mapping[str, Any]) -> str:
     return page(
         "The loss that one renderer prevents",
         found,
-        "Models of the bundled one's size are made from nothing on the same conversations, "
-        "rendered with tool calls as XML or as JSON, and then served with a template and parser of "
-        "the one or the other: what happens when training and serving do not share a renderer. "
-        "Only tasks that need a tool.",
+        "The bundled model writes tool calls as XML. It learns a new tool from conversations "
+        "whose calls are rendered as XML, or as JSON, and is then served with the template and "
+        "the parser of the one or the other: what happens when training and serving do not share "
+        f"a renderer. Only tasks that need the new tool, `{found['options']['family']}`.",
         table(("trained in", "served in", *measured), rows),
         "![Tasks solved by format in training and in serving](formats.svg)",
     )
@@ -113,7 +111,7 @@ FORMATS = Study(
     name="formats",
     question="What is lost when training and serving write tool calls in different formats?",
     options=FormatOptions,
-    small={"seeds": (1,), "tasks": 3, "made": SMALL},
+    small={"seeds": (1,), "examples": 40, "steps": 4, "tasks": 4},
     steps=_steps,
     collect=_collect,
     page=_page,

@@ -1,4 +1,4 @@
-"""What several studies begin with: models from nothing, and a tool that a model has never seen."""
+"""What several studies begin with: a model learns a tool that it has never seen."""
 
 from typing import Any
 
@@ -35,53 +35,19 @@ class Lesson(BaseModel):
     tasks: int = Field(150, ge=2)
 
 
-class FromNothing(BaseModel):
-    """How a model is made from nothing; as large as the bundled one if left as it is.
-
-    Attributes:
-        examples: conversations to learn from, all with tools.
-        steps: optimiser steps.
-        hidden, layers, heads, key_value_heads, inner: its shape.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    examples: int = Field(20_000, ge=10)
-    steps: int = Field(1500, ge=1)
-    hidden: int = Field(256, ge=8)
-    layers: int = Field(4, ge=1)
-    heads: int = Field(8, ge=1)
-    key_value_heads: int = Field(2, ge=1)
-    inner: int = Field(640, ge=8)
-
-
-SMALL = {"examples": 200, "steps": 3, "hidden": 32, "layers": 1}
-"""A model that is made in seconds, to see that a study works."""
-
-
-def from_nothing(options: FromNothing, seed: int, calls: str = "xml") -> StepTables:
-    """Return the steps `data` and `model` of a model that has never seen a direct answer.
-
-    Studies that ask for the same share them, so that they are made once.
-    """
-    shape = options.model_dump(exclude={"examples"})
-    return {
-        "data": {
-            "kind": "generate", "preset": "tiny", "seed": 1, "direct": 0.0,
-            "train": options.examples, "valid": 60, "test": 0,
-        },
-        "model": {
-            "kind": "pretrain", "dataset": "@data", "calls": calls, "seed": seed, **shape,
-        },
-    }  # fmt: skip
-
-
 def lesson_steps(
-    lesson: Lesson, seed: int, direct: float | None = None, model: str = BUNDLED_ID
+    lesson: Lesson,
+    name: str,
+    seed: int,
+    *,
+    direct: float | None = None,
+    model: str = BUNDLED_ID,
 ) -> StepTables:
-    """Return the steps of one lesson: `data-…`, `adapter-…` and `taught-…`, the taught model."""
+    """Return the steps of one lesson: `data-…`, `adapter-…` and `taught-…`, the taught model.
+
+    `direct` is the share of direct answers if not the lesson's own, `model` the one that learns.
+    """
     share = lesson.direct if direct is None else direct
-    name = f"{seed}" if direct is None else f"{direct:g}-{seed}"
     return {
         f"data-{name}": {
             "kind": "generate", "preset": "tiny", "seed": seed,

@@ -23,7 +23,7 @@ def _steps(options: Lesson) -> StepTables:
         "before-old": score(BUNDLED_ID, options.tasks),
     }
     for seed in options.seeds:
-        steps |= lesson_steps(options, seed)
+        steps |= lesson_steps(options, f"{seed}", seed)
         steps[f"after-new-{seed}"] = score(f"@taught-{seed}", options.tasks, **new)
         steps[f"after-old-{seed}"] = score(f"@taught-{seed}", options.tasks)
     return steps

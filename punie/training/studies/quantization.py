@@ -51,7 +51,7 @@ def _steps(options: QuantizationOptions) -> StepTables:
             for way in ("after", "into"):
                 steps[f"solved-{way}-{name}"] = score(f"@{way}-{name}", options.tasks, **new)
     for seed in options.seeds:
-        steps |= lesson_steps(options, seed)
+        steps |= lesson_steps(options, f"{seed}", seed)
         steps[f"solved-full-{seed}"] = score(f"@taught-{seed}", options.tasks, **new)
     return steps
 

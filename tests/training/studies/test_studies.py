@@ -98,14 +98,12 @@ def test_published_pages_are_those_of_the_published_data(study: Study) -> None:
     assert (RESULTS / f"{study.name}.md").read_text(encoding="utf-8") == study.page(found)
 
 
-def test_studies_share_what_is_the_same_in_both() -> None:
-    formats, discrimination = (
-        graph_of(study, study.options())
-        for study in (STUDIES["formats"], STUDIES["discrimination"])
-    )
-    assert formats["data"].options == discrimination["base-data"].options
-    assert formats["data"].options.direct == 0
-    assert formats["xml-1"].options == discrimination["base"].options
+def test_formats_differ_in_the_template_alone() -> None:
+    nodes = graph_of(STUDIES["formats"], STUDIES["formats"].options())
+    assert nodes["data-xml-1"].options == nodes["data-json-1"].options
+    assert nodes["adapter-xml-1"].options == nodes["adapter-json-1"].options
+    assert nodes["base-xml"].options.calls == "xml"
+    assert nodes["base-json"].options.calls == "json"
 
 
 def test_lessons_differ_in_the_share_of_direct_answers_alone() -> None:
