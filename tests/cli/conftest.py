@@ -32,6 +32,8 @@ class Command:
             "HOME": str(self.home),
             "PUNIE_STATE_DIR": str(self.state),
             "PUNIE_CONFIG_DIR": str(self.home / "config"),
+            # A home of its own has no kernels yet, and building them takes half a minute.
+            "MLX_DISABLE_COMPILE": "1",
             **self.extra,
         }
 

@@ -31,7 +31,7 @@ def rows_of(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_the_server_with_the_same_weights(punie: Command, copy: str) -> None:
     asked = ("bench", copy, "--against", "mlx-lm", "--only", "memory,decode", "--json")
-    done = punie(*asked, MLX_DISABLE_COMPILE="1")
+    done = punie(*asked)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["against"] == {"name": "mlx_lm.server", "url": None, "model": None}
@@ -79,7 +79,7 @@ def test_another_model_elsewhere(punie: Command) -> None:
     with serve_openai(NoTools()) as server:
         only = "decode,memory,start"
         asked = ("bench", "punie-tiny", "--against", f"{server.url}#tiny", "--only", only, "--json")
-        done = punie(*asked, MLX_DISABLE_COMPILE="1")
+        done = punie(*asked)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     found = json.loads(done.stdout)

@@ -56,7 +56,6 @@ def damaged(tmp_path: Path) -> Path:
 def test_models_are_compared_and_one_is_recommended(
     punie: Command, script: Callable[..., str], damaged: Path, tmp_path: Path
 ) -> None:
-    punie.extra["MLX_DISABLE_COMPILE"] = "1"
     packed = quantize(QuantizeOptions(bits=8), bundled_directory(), None, tmp_path / "packed")
     talks = script({"text": "Good morning."})
     asked = ("models", "compare", "punie-tiny", talks, str(damaged), str(packed), *_TASKS)

@@ -11,14 +11,13 @@ def test_a_draft_model_is_made_and_measured(punie: Command, tmp_path: Path) -> N
     data, draft = write_data(tmp_path / "data", 3, 1), tmp_path / "draft"
     measured = ["--length", "2", "--examples", "1", "--answer-tokens", "50"]
     small = ["--hidden", "32", "--layers", "1", "--inner", "32", "--steps", "1", "--tokens", "256"]
-    punie.extra["MLX_DISABLE_COMPILE"] = "1"
     made = punie("draft", "train", "punie-tiny", str(data), "--out", str(draft), *small, *measured)
     assert made.returncode == 0, made.stderr
     assert "by position" in made.stdout
     assert "draft_model" in made.stdout
 
     given = ["draft", "measure", "punie-tiny", str(draft), str(data), "--part=valid", "--json"]
-    again = punie(*given, *measured, MLX_DISABLE_COMPILE="1")
+    again = punie(*given, *measured)
     assert again.returncode == 0, again.stderr
     found = json.loads(again.stdout)
     assert found == json.loads((draft / "acceptance.json").read_text())

@@ -30,7 +30,6 @@ BASELINE = Path(__file__).parents[1] / "evaluation" / "baseline"
 @pytest.fixture
 def patient(punie: Command) -> Command:
     """Return the command for what takes minutes where the machine has other things to do."""
-    punie.extra["MLX_DISABLE_COMPILE"] = "1"
     punie.timeout = 900.0
     return punie
 

@@ -46,6 +46,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("PUNIE_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setenv("PUNIE_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("MLX_DISABLE_COMPILE", "1")  # compiling takes longer than all the rest
     user_settings_file().parent.mkdir()
     user_settings_file().write_text("learn_from_sessions = true\n")
     return load_settings()

@@ -67,7 +67,7 @@ def test_plan_run_status_and_gc(punie: Command, project: Path) -> None:
 def test_it_runs_without_the_terminal_until_it_is_stopped_and_goes_on(
     punie: Command, project: Path
 ) -> None:
-    punie.extra |= {"MLX_DISABLE_COMPILE": "1", "XDG_DATA_HOME": ""}
+    punie.extra["XDG_DATA_HOME"] = ""
     slow = SPLIT.replace('"parts"', '"slow"', 1) + SLOW
     (project / "slow.toml").write_text(slow)
     started = punie("pipeline", "run", "slow.toml", "--detach")

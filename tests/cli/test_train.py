@@ -9,8 +9,6 @@ from tests.training.sample_conversations import conversations, write_data
 from tests.training.sample_models import write_model
 
 _SMALL = ["--layers", "1", "--rank", "2", "--batch", "2", "--warm-up", "1"]
-# Not to wait for a C++ compiler: the home and its kernels are new.
-_PLAIN = {"MLX_DISABLE_COMPILE": "1"}
 
 
 def test_a_model_is_trained_and_judged_from_the_command_line(
@@ -32,7 +30,6 @@ def test_a_model_is_trained_and_judged_from_the_command_line(
     out = tmp_path / "adapter"
     given = ["train", str(model), str(data), "--out", str(out), *_SMALL, "--steps", "8"]
 
-    punie.extra.update(_PLAIN)
     looked = punie(*given, "--dry-run")
     assert looked.returncode == 0, looked.stderr
     assert "in 12 sequences" in looked.stdout
@@ -60,7 +57,6 @@ def test_a_model_is_trained_and_judged_from_the_command_line(
 
 def test_control_c_saves_and_the_same_command_goes_on(punie: Command, tmp_path: Path) -> None:
     model, data = write_model(tmp_path / "model"), write_data(tmp_path / "data", valid=2)
-    punie.extra.update(_PLAIN)
     given = ["train", str(model), str(data), "--out", str(tmp_path / "out"), *_SMALL]
     given += ["--steps", "60", "--kind", "full"]
     with punie.start(*given) as process:
