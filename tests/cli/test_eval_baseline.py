@@ -18,9 +18,6 @@ from punie.evaluation.results import RESULTS, Result, read_results, result_line
 from punie.evaluation.run_record import RUN
 from punie.evaluation.suite import Check
 from punie.evaluation.suites.catalog import SUITES
-from punie.models.catalog import bundled_directory
-from punie.training.quantizing.options import QuantizeOptions
-from punie.training.quantizing.run import quantize
 from tests.cli.conftest import Command
 
 TASKS = SUITES["generated-tiny"]
@@ -42,12 +39,9 @@ def test_nothing_got_worse(patient: Command) -> None:
     assert "baseline" in done.stdout
 
 
-@pytest.mark.slow
-def test_a_model_that_lost_most_of_its_bits_is_worse(patient: Command, tmp_path: Path) -> None:
-    few_bits = QuantizeOptions(bits=2, group_size=128)
-    packed = quantize(few_bits, bundled_directory(), None, tmp_path / "packed")
+def test_a_model_that_only_talks_is_worse(punie: Command, script: Callable[..., str]) -> None:
     asked = ("eval", "--baseline", str(BASELINE), "--items", "known/*", "--limit", "12")
-    done = patient(*asked, "--model", str(packed))
+    done = punie(*asked, "--model", script({"text": "It is done."}))
     assert done.returncode == 1, done.stderr
     assert "WORSE than the baseline" in done.stdout
     assert "\n  lost    generated-tiny known/" in done.stdout
