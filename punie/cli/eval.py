@@ -269,7 +269,7 @@ def track_run(folder: Path, settings: Settings) -> None:
 def _tell(asked: _Asked, folder: Path, results: "Sequence[Result]", as_json: bool) -> None:
     """Print how a run came out, and end with 1 if that is worse than its baseline."""
     from punie.evaluation.baseline import changed, keep_baseline
-    from punie.evaluation.report import write_report
+    from punie.evaluation.report.writing import write_report
     from punie.evaluation.run_record import read_run
     from punie.evaluation.summary import summary_data, summary_lines
 

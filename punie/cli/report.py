@@ -23,7 +23,7 @@ def report(
 ) -> None:
     """Write the page of a run, which opens offline."""
     from punie.evaluation.errors import EvaluationError
-    from punie.evaluation.report import write_report
+    from punie.evaluation.report.writing import write_report
 
     try:
         page = write_report(run, against)

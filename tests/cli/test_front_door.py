@@ -55,6 +55,11 @@ def test_the_bridge_to_the_server_is_light() -> None:
     assert not loaded & {*HEAVY, "acp", "starlette", "uvicorn", "sqlite3"}
 
 
+def test_kept_runs_are_shown_without_the_agent() -> None:
+    loaded = modules_after("import punie.cli.track, punie.evaluation.tracker.exporting")
+    assert not loaded & {"pydantic_ai", "mlx", "acp"}
+
+
 def test_help_lists_every_command(punie: Command) -> None:
     for arguments in ((), ("--help",)):
         done = punie(*arguments)

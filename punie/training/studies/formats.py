@@ -19,6 +19,7 @@ _MEASURES = {"exact_arguments": "first call exact", "all_tasks_solved": "solved"
 class FormatOptions(Lesson):
     """A lesson as in the study of a new tool, with its calls rendered in each format."""
 
+    seeds: tuple[int, ...] = (1, 2)
     steps: int = Field(400, ge=2)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from punie.evaluation.report import write_report
+from punie.evaluation.report.writing import write_report
 from punie.training.data.example import Message
 from tests.evaluation.report.runs import result, run_folder
 from tests.server import browser as chromium

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from punie.evaluation.errors import EvaluationError
-from punie.evaluation.report import REPORT, write_report
+from punie.evaluation.report.writing import REPORT, write_report
 from punie.evaluation.results import RESULTS, Result
 from punie.evaluation.run_record import RUN
 from punie.evaluation.suite import Check, Verdict
