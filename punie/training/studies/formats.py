@@ -89,6 +89,9 @@ def _page(found: Mapping[str, Any]) -> str:
         "whose calls are rendered as XML, or as JSON, and is then served with the template and "
         "the parser of the one or the other: what happens when training and serving do not share "
         f"a renderer. Only tasks that need the new tool, `{found['options']['family']}`.",
+        "The grammar forces each call into the format that is served. Without it the parser also "
+        "understands calls of the other format, but the model then reads its own calls in a form "
+        "that it has never seen.",
         table(("trained in", "served in", *measured), rows),
         "![Tasks solved by format in training and in serving](formats.svg)",
     )
