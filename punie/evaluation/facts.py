@@ -55,14 +55,18 @@ def states_all(answer: str, facts: Sequence[Fact], unsaid: Sequence[str] = ()) -
     )
 
 
+def _texts(fact: Fact) -> Sequence[str]:
+    """Return the texts of which one is enough."""
+    return [fact] if isinstance(fact, str) else fact
+
+
 def _is_number(fact: Fact) -> bool:
-    texts = [fact] if isinstance(fact, str) else fact
-    return any(_NUMBER.fullmatch(text) for text in texts)
+    return any(_NUMBER.fullmatch(text) for text in _texts(fact))
 
 
 def _others(answer: str, facts: Sequence[Fact]) -> set[str]:
     """Return the numbers that an answer names and that are no fact."""
-    due = {text for fact in facts for text in ([fact] if isinstance(fact, str) else fact)}
+    due = {text for fact in facts for text in _texts(fact)}
     return {number for number in _NUMBER.findall(answer) if number not in due}
 
 

@@ -22,6 +22,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
 from punie.models.mlx.bench.answers import ask, endless
+from punie.models.mlx.bench.prompts import SENTENCE
 from punie.models.mlx.bench.rows import BenchError, Finding, Limit, Row
 from punie.models.mlx.bench.suite import Subject
 from punie.models.streaming import ModelUse
@@ -33,7 +34,6 @@ _NO_END = -1
 """No token has this id."""
 
 QUESTION = "Write a long story about a fox that learns to program in Python."
-_PROMPT = "Question {number}: {number} and {other} files lie in the folder; how many are left? "
 
 
 async def measure(subject: Subject) -> list[Finding]:
@@ -81,7 +81,7 @@ async def _first_token(subject: Subject, tokenizer: Any) -> Row:
     extra, raw, read = [], [], 0
     for run in range(_FIRST_RUNS + 1):
         subject.say(f"first token, run {run + 1} of {_FIRST_RUNS + 1}")
-        messages = _messages(_PROMPT.format(number=run, other=7 * run) * 4)
+        messages = _messages(SENTENCE.format(number=run, other=7 * run) * 4)
         prompt = await model.prompt_tokens(messages, parameters)
         answer = await ask(model, messages, settings, parameters)
         raw_first = partial(_raw_first, tokenizer, prompt, answer.end.cached)

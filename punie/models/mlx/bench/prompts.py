@@ -11,7 +11,7 @@ LENGTHS = (256, 1_024, 4_096, 16_384)
 """Lengths in tokens at which reading is measured, as many as the model's window holds."""
 
 _ROOM = 32
-_SENTENCE = "Question {number}: {number} and {other} files lie in the folder; how many are left? "
+SENTENCE = "Question {number}: {number} and {other} files lie in the folder; how many are left? "
 
 
 class NewPrompts:
@@ -43,7 +43,7 @@ class NewPrompts:
     def _words(self, sentences: int) -> list[str]:
         numbers = [self._rng.randrange(100, 1_000) for _ in range(2 * sentences)]
         pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        text = " ".join(_SENTENCE.format(number=one, other=two) for one, two in pairs)
+        text = " ".join(SENTENCE.format(number=one, other=two) for one, two in pairs)
         # The first word is what makes it a new prompt.
         return [f"{self._rng.randrange(10**8):,}.", *text.split()]
 

@@ -4,19 +4,16 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import assert_never
 
-from pydantic_ai.messages import ModelRequest, UserPromptPart
-
 from punie.models.mlx.bench.against.client import Client, open_http
 from punie.models.mlx.bench.against.mlx_lm_server import serving
-from punie.models.mlx.bench.against.target import Address, MlxLm, Target, title_of
+from punie.models.mlx.bench.against.target import HELLO, Address, MlxLm, Target, title_of
 from punie.models.mlx.bench.against.turns import sides_of
 from punie.models.mlx.bench.page_cache import weight_files
 from punie.models.mlx.bench.rows import BenchError, Finding, Skipped, ratio
-from punie.models.mlx.bench.sides import Question, listen
+from punie.models.mlx.bench.sides import listen
 from punie.models.mlx.bench.start import (
     COLD,
     COLD_RUNS,
-    QUESTION,
     RUNS,
     WARM,
     held,
@@ -74,6 +71,5 @@ def _ours_first(run: int, seconds: Sequence[float]) -> tuple[float, float]:
 async def _their_start(subject: Subject) -> float:
     begin = time.perf_counter()
     async with serving(subject.path, subject.environment) as peer, open_http(peer.endpoint) as http:
-        hello = ModelRequest(parts=[UserPromptPart(QUESTION)])
-        await listen(Client(http, peer, quiet=False), Question([hello], 1))
+        await listen(Client(http, peer, quiet=False), HELLO)
         return time.perf_counter() - begin

@@ -14,10 +14,14 @@ from punie.models.mlx.bench.against.client import Client, Peer, open_http
 from punie.models.mlx.bench.against.mlx_lm_server import TITLE, serving
 from punie.models.mlx.bench.rows import BenchError
 from punie.models.mlx.bench.sides import Ours, Question, listen
+from punie.models.mlx.bench.start import QUESTION
 from punie.models.mlx.bench.suite import Subject
 from punie.models.served import find_served, served_models
 
 _NAMED = 5
+
+HELLO = Question([ModelRequest(parts=[UserPromptPart(QUESTION)])], 1)
+"""The first request to a server, and all that a start answers."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,7 @@ async def reach(target: Target) -> Target:
     name = await anyio.to_thread.run_sync(_model_name, target, abandon_on_cancel=True)
     found = Address(target.endpoint, name)
     async with open_http(found.endpoint) as http:
-        hello = ModelRequest(parts=[UserPromptPart("Hello")])
-        await listen(Client(http, _peer(found), quiet=False), Question([hello], 1))
+        await listen(Client(http, _peer(found), quiet=False), HELLO)
     return found
 
 
@@ -84,8 +87,7 @@ async def pair_with(target: Target, subject: Subject) -> AsyncGenerator[Pair]:
                 _pair(peer, subject) as pair,
             ):
                 # The first request waits for the weights.
-                hello = ModelRequest(parts=[UserPromptPart("Hello")])
-                await listen(pair.theirs, Question([hello], 1))
+                await listen(pair.theirs, HELLO)
                 yield pair
         case Address():
             async with _pair(_peer(target), subject) as pair:
