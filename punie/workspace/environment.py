@@ -22,6 +22,8 @@ from punie.workspace.login_shell import LoginShell
 _PRIVATE_PREFIXES = ("PUNIE_", "IJ_MCP_")
 """Settings of Punie and tokens that an IDE made for it; commands have no business with them."""
 
+_PRELOADED = "LD_PRELOAD"
+
 _SYSTEM_FOLDERS = {
     "/bin",
     "/sbin",
@@ -70,10 +72,18 @@ async def command_environment(project: Path) -> dict[str, str]:
 
 
 def without_private(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables without those that are meant for Punie alone."""
-    return {
+    """Return the variables without those that are meant for Punie alone.
+
+    A BLAS that is loaded in front of MLX's is one of them: it starts its threads in every program
+    that is run, and bubblewrap with such threads never comes to its end.
+    """
+    kept = {
         name: value for name, value in environment.items() if not name.startswith(_PRIVATE_PREFIXES)
     }
+    libraries = kept.pop(_PRELOADED, "").replace(":", " ").split()
+    if others := [library for library in libraries if "blas" not in library.lower()]:
+        kept[_PRELOADED] = " ".join(others)
+    return kept
 
 
 def comes_from_a_terminal(environment: Mapping[str, str]) -> bool:

@@ -27,6 +27,20 @@ def make_venv(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("preloaded", "left"),
+    [
+        ("libopenblas.so.0", None),
+        ("/opt/lib/libopenblas.so.0:/opt/lib/libjemalloc.so.2", "/opt/lib/libjemalloc.so.2"),
+        ("/opt/a.so /home/me/.cache/punie/blas/shim-1.so /opt/b.so", "/opt/a.so /opt/b.so"),
+    ],
+)
+def test_the_blas_in_front_of_mlx_is_for_punie_alone(preloaded: str, left: str | None) -> None:
+    found = environment.without_private({"LD_PRELOAD": preloaded, "HOME": "/home/me"})
+    assert found.get("LD_PRELOAD") == left
+    assert found["HOME"] == "/home/me"
+
+
 def test_nobody_chose_a_bare_path(tmp_path: Path) -> None:
     found = compose(tmp_path, {"PATH": BARE}, LOGIN)
     assert found["PATH"] == "/opt/tools/bin:/usr/bin:/bin:/usr/sbin:/sbin"

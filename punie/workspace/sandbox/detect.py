@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from punie.workspace.environment import without_private
 from punie.workspace.program_lookup import locate_program
 from punie.workspace.sandbox.bubblewrap import Bubblewrap
 from punie.workspace.sandbox.seatbelt import Seatbelt
@@ -90,6 +91,7 @@ def fault_of(mechanism: Mechanism) -> str | None:
         try:
             done = subprocess.run(
                 mechanism.wrap(command, Path("/"), view),
+                env=without_private(os.environ),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_SECONDS,
@@ -130,6 +132,7 @@ def _version(program: str) -> str:
     try:
         done = subprocess.run(
             [program, "--version"],
+            env=without_private(os.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
