@@ -104,12 +104,13 @@ async def work_on(item: Item, model: Model, root: Path, conditions: Conditions =
                 more = await item.more(session.work(), root)
                 if more is None:
                     break
-                await session.do(Say(more))
+                await session.do(more)
         if scope.cancelled_caught:
             session.timed_out = f"It was not done after {seconds:g} seconds."
     finally:
         with anyio.CancelScope(shield=True):
             await session.workspace.aclose()
+            await item.close()
     work = session.work()
     executed = await with_what_is_said_anywhere(work.executed, root, item.hidden)
     return replace(work, executed=executed)
@@ -130,6 +131,7 @@ class _Session:
         self._ids = count()
         self.timed_out = ""
         self._files_before: Mapping[str, bytes] | None = None
+        self._tools = item.tools
         self._open()
 
     def _open(self) -> None:
@@ -143,8 +145,8 @@ class _Session:
             workspace=self.workspace,
             reads=ReadLedger(),
             tools=turn_tools((), attended=True, code_mode=item.code)
-            if item.tools is None
-            else item.tools,
+            if self._tools is None
+            else self._tools,
             mode=lambda: item.mode,
             limits=item.limits or ToolLimits(),
             max_requests=conditions.max_requests or item.needs.requests,
@@ -166,7 +168,10 @@ class _Session:
         begin = time.perf_counter()
         try:
             match action:
-                case Say(text=text):
+                case Say(text=text, tools=tools):
+                    if tools is not None:
+                        self._tools = tools
+                        self._config = replace(self._config, tools=tools)
                     await self._say(text)
                 case Compact():
                     await self._compact()

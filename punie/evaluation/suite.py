@@ -56,9 +56,10 @@ class Verdict(BaseModel):
 
 @dataclass(frozen=True)
 class Say:
-    """The person sends a prompt."""
+    """The person sends a prompt; from then on `tools` are offered, or as before for None."""
 
     text: str
+    tools: Sequence[AnyTool] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,13 @@ def allow_everything(call: Function) -> bool:
     return True
 
 
-async def say_no_more(work: Work, root: Path) -> str | None:
+async def say_no_more(work: Work, root: Path) -> Say | None:
     """Leave it at what was said."""
     return None
+
+
+async def nothing_open() -> None:
+    """Close nothing."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ class Item:
         judge: looks at the work and at the project folder afterwards; may run programs there.
         more: asked after the last action for something else to say, such as the output of failed
             tests; None ends the item. Asked again after each.
+        close: called when the work has ended, however it did; ends what its tools have started.
         mode: the session's permission mode.
         allows: answers what is asked about; the mode decides what that is.
         unconfined: likewise for what would run outside the sandbox, or where none works.
@@ -134,7 +140,8 @@ class Item:
     actions: Sequence[Action]
     prepare: Callable[[Path], None]
     judge: Callable[[Work, Path], Awaitable[Verdict]]
-    more: Callable[[Work, Path], Awaitable[str | None]] = say_no_more
+    more: Callable[[Work, Path], Awaitable[Say | None]] = say_no_more
+    close: Callable[[], Awaitable[None]] = nothing_open
     mode: Mode = "accept_edits"
     allows: Answerer = allow_everything
     unconfined: Answerer = allow_nothing

@@ -141,9 +141,9 @@ async def test_a_conversation_is_compacted_and_reopened(root: Path) -> None:
 
 
 async def test_what_is_said_next_may_depend_on_the_work(root: Path) -> None:
-    async def more(work: Work, root: Path) -> str | None:
+    async def more(work: Work, root: Path) -> Say | None:
         answers = [message for message in work.messages if message.role == "assistant"]
-        return None if len(answers) > 2 else f"Once more: {len(answers)}"
+        return None if len(answers) > 2 else Say(f"Once more: {len(answers)}")
 
     responses = [says(f"answer {number}") for number in range(9)]
     done = await work(root, responses, Say("Go on"), more=more)

@@ -98,7 +98,7 @@ class Meanwhile:
     later: dict[str, str]
     then: str
 
-    async def __call__(self, work: Work, root: Path) -> str | None:
+    async def __call__(self, work: Work, root: Path) -> Say | None:
         """Change the files once, and return what is said then."""
         if sum(message.role == "user" for message in work.messages) > 1:
             return None
@@ -106,7 +106,7 @@ class Meanwhile:
             (root / path).unlink(missing_ok=True)
         changed = {path: text for path, text in self.later.items() if self.before.get(path) != text}
         write_files(root, changed)
-        return self.then
+        return Say(self.then)
 
 
 def recovery_items() -> list[RecoveryItem]:

@@ -1,6 +1,7 @@
-"""The Berkeley Function Calling Leaderboard, from a checkout of it: its categories of one turn.
+"""The Berkeley Function Calling Leaderboard, from a checkout of it.
 
-Its functions are offered in place of Punie's own tools, and the first answer of the model counts.
+Its functions are offered in place of Punie's own tools. Of questions of one turn the first answer
+of the model counts; those of several turns are in `bfcl_turns`.
 """
 
 from collections import Counter
@@ -12,20 +13,25 @@ from typing import assert_never
 
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.suite import Check, Item, Needs, Say, Verdict
+from punie.evaluation.suites.external.bfcl_conversations import Conversation, read_conversations
 from punie.evaluation.suites.external.bfcl_entries import (
+    OF_SEVERAL_TURNS,
     Broken,
     Question,
     not_scored,
+    prompt_of,
     read_questions,
+    scored_files,
 )
 from punie.evaluation.suites.external.bfcl_functions import function_tools
 from punie.evaluation.suites.external.bfcl_scoring import called_name, fault_of_calls
+from punie.evaluation.suites.external.bfcl_turns import conversation_item
 from punie.evaluation.suites.external.not_done import item_not_done
 from punie.evaluation.suites.external.versions import checkout_version
 from punie.evaluation.work import Work
 from punie.training.data.example import Function
 
-_RULES = 1
+_RULES = 2
 _NEEDS = Needs(requests=1, tokens=2_048, seconds=300.0)
 
 
@@ -58,11 +64,16 @@ class Bfcl:
             raise EvaluationError(f"{self.checkout} has no question {name!r}.")
         if isinstance(found, Broken):
             return item_not_done(name, found.category, found.reason)
+        if isinstance(found, Conversation):
+            return await conversation_item(found)
         return question_item(found)
 
     @cached_property
-    def _questions(self) -> dict[str, Question | Broken]:
-        return read_questions(self.checkout)
+    def _questions(self) -> dict[str, Question | Conversation | Broken]:
+        files = scored_files(self.checkout)
+        several = {name: file for name, file in files.items() if name in OF_SEVERAL_TURNS}
+        one = {name: file for name, file in files.items() if name not in several}
+        return {**read_questions(one), **read_conversations(several)}
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ def question_item(question: Question) -> Item:
     return Item(
         name=name,
         kind=kind,
-        actions=(Say(_asked(question)),),
+        actions=(Say(prompt_of(question.entry.question[0])),),
         prepare=_nothing,
         judge=CallJudge(question).judge,
         tools=tools,
@@ -131,11 +142,3 @@ def question_item(question: Question) -> Item:
 
 def _nothing(root: Path) -> None:
     """Leave the project empty."""
-
-
-def _asked(question: Question) -> str:
-    """Return the messages as one prompt: what a system prompt says stands first."""
-    messages = question.entry.question[0]
-    if any(message.role == "assistant" for message in messages):
-        return "\n\n".join(f"{message.role}: {message.content}" for message in messages)
-    return "\n\n".join(message.content for message in messages)

@@ -6,10 +6,10 @@ of the same name in `possible_answer`. The layout is described in the README bes
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,17 +39,26 @@ _SCORED: Mapping[str, tuple[Judged, CodeLanguage]] = {
 }
 """Categories of one turn, which are scored by the calls alone."""
 
+OF_SEVERAL_TURNS = frozenset(
+    f"multi_turn_{each}" for each in ("base", "miss_func", "miss_param", "long_context")
+)
+"""Categories that are scored by what calls do, see `bfcl_conversations`."""
+
 _NOT_SCORED = (
-    (("multi_turn",), "several turns are answered by BFCL's own programs, which are not run here"),
     (("memory",), "memory is kept by BFCL's own programs, which are not run here"),
     (("web_search",), "pages of the web are asked for, and nothing here uses the network"),
     (("format_sensitivity",), "it varies how BFCL's prompt is written, and here Punie's is used"),
-    (("sql", "rest", "exec", "executable", "chatable"), "BFCL itself no longer scores them"),
+    (
+        ("sql", "rest", "exec", "executable", "chatable", "multi_turn_composite"),
+        "BFCL itself no longer scores them",
+    ),
 )
 """Beginnings of the names of other categories, and why they are left out."""
 
 
-class _Turn(BaseModel):
+class Message(BaseModel):
+    """What is said in a question, and by whom."""
+
     model_config = ConfigDict(frozen=True)
 
     role: str
@@ -68,7 +77,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str = Field(min_length=1)
-    question: tuple[tuple[_Turn, ...], ...] = Field(min_length=1)
+    question: tuple[tuple[Message, ...], ...] = Field(min_length=1)
     function: tuple[dict[str, Any], ...] = ()
 
 
@@ -98,31 +107,28 @@ class _Answer(BaseModel):
     ground_truth: tuple[dict[str, dict[str, Any]], ...] = Field(min_length=1)
 
 
-def read_questions(checkout: Path) -> dict[str, Question | Broken]:
-    """Return all questions of the categories that are scored, by id.
+_Read = TypeVar("_Read", bound=BaseModel)
+
+
+def read_questions(files: Mapping[str, Path]) -> dict[str, Question | Broken]:
+    """Return the questions of these categories of one turn, by id.
 
     In place of one that is broken stands why; it is named by its line if it has no id.
 
     Raises:
-        EvaluationError: the checkout has no such category, or a file cannot be read.
+        EvaluationError: a file cannot be read.
     """
     found: dict[str, Question | Broken] = {}
-    for category, file in _files(checkout).items():
+    for category, file in files.items():
         judged, language = _SCORED[category]
-        answers = _answers(file.parent / _ANSWERS / file.name) if judged == "calls" else {}
-        for number, line in _lines(file):
-            where = f"{file.name}, line {number}"
-            try:
-                entry = Entry.model_validate_json(line)
-            except ValidationError as error:
-                reason = error.errors()[0]["msg"]
-                found[f"{category}/line-{number}"] = Broken(
-                    category, f"{where}: not a question ({reason})."
-                )
+        answers = answers_of(_Answer, file) if judged == "calls" else {}
+        for number, entry in entries_of(Entry, file):
+            if isinstance(entry, str):
+                found[f"{category}/line-{number}"] = Broken(category, entry)
                 continue
             question = Question(category, judged, language, entry)
             if judged == "calls":
-                found[entry.id] = _with_answer(question, answers, where)
+                found[entry.id] = _with_answer(question, answers, f"{file.name}, line {number}")
             else:
                 found[entry.id] = question
     return found
@@ -131,7 +137,7 @@ def read_questions(checkout: Path) -> dict[str, Question | Broken]:
 def not_scored(checkout: Path) -> str:
     """Return which categories of the checkout are left out and why, in a sentence; "" if none."""
     reasons: dict[str, list[str]] = {}
-    for category in sorted(set(_found(checkout)) - set(_SCORED)):
+    for category in sorted(set(_found(checkout)) - set(_SCORED) - OF_SEVERAL_TURNS):
         found = (why for names, why in _NOT_SCORED if category.startswith(names))
         reasons.setdefault(next(found, "they are not known"), []).append(category)
     told = [f"{', '.join(names)} ({why})" for why, names in reasons.items()]
@@ -150,10 +156,15 @@ def _with_answer(
     )
 
 
-def _files(checkout: Path) -> dict[str, Path]:
-    """Return the files of the categories that are scored, of the newest version that is there."""
+def scored_files(checkout: Path) -> dict[str, Path]:
+    """Return the files of the categories that are scored, of the newest version that is there.
+
+    Raises:
+        EvaluationError: there are none.
+    """
     newest = _found(checkout)
-    found = {category: file for category, file in newest.items() if category in _SCORED}
+    scored = {*_SCORED, *OF_SEVERAL_TURNS}
+    found = {category: file for category, file in newest.items() if category in scored}
     if not found:
         folder = next(iter(newest.values())).parent
         raise EvaluationError(
@@ -178,21 +189,47 @@ def _found(checkout: Path) -> dict[str, Path]:
     )
 
 
-def _answers(file: Path) -> dict[str, _Answer | str]:
-    """Return the answers of a category by id; in place of a broken one why it is."""
-    if not file.is_file():
-        return {}
-    found: dict[str, _Answer | str] = {}
-    for number, line in _lines(file):
+def entries_of(kind: type[_Read], file: Path) -> Iterator[tuple[int, _Read | str]]:
+    """Yield the questions of a file with the numbers of their lines; why, for a broken one.
+
+    Raises:
+        EvaluationError: the file cannot be read.
+    """
+    for number, line in lines_of(file):
         try:
-            answer = _Answer.model_validate_json(line)
-            found[answer.id] = answer
+            yield number, kind.model_validate_json(line)
         except ValidationError as error:
-            name = _id_of(line)
             reason = error.errors()[0]["msg"]
-            if name is not None:
-                found[name] = f"{_ANSWERS}/{file.name}, line {number}: {reason}"
+            yield number, f"{file.name}, line {number}: not a question ({reason})."
+
+
+def answers_of(kind: type[_Read], file: Path) -> dict[str, _Read | str]:
+    """Return the answers to a file of questions by id; in place of a broken one why it is.
+
+    Raises:
+        EvaluationError: the file of the answers cannot be read.
+    """
+    answers = file.parent / _ANSWERS / file.name
+    if not answers.is_file():
+        return {}
+    found: dict[str, _Read | str] = {}
+    for number, line in lines_of(answers):
+        name = _id_of(line)
+        if name is None:
+            continue
+        try:
+            found[name] = kind.model_validate_json(line)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            found[name] = f"{_ANSWERS}/{file.name}, line {number}: {reason}"
     return found
+
+
+def prompt_of(messages: Sequence[Message]) -> str:
+    """Return the messages of a turn as one prompt: what a system prompt says stands first."""
+    if any(message.role == "assistant" for message in messages):
+        return "\n\n".join(f"{message.role}: {message.content}" for message in messages)
+    return "\n\n".join(message.content for message in messages)
 
 
 def _id_of(line: str) -> str | None:
@@ -202,7 +239,12 @@ def _id_of(line: str) -> str | None:
         return None
 
 
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
+def lines_of(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file that are not empty, with their numbers.
+
+    Raises:
+        EvaluationError: the file cannot be read.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Functions of BFCL as tools: calls are recorded, nothing else happens."""
+"""Functions of BFCL as tools."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from punie.evaluation.errors import EvaluationError
@@ -10,7 +10,8 @@ from punie.tools.base import AnyTool, Tool, ToolContext, ToolResult
 from punie.tools.mcp.arguments import JsonArguments
 from punie.tools.presentation import Presentation
 
-RECORDED = "recorded"
+CallFunction = Callable[[str, Mapping[str, Any]], Awaitable[str]]
+"""Calls a function by BFCL's name for it and returns its result; raises `ToolError`."""
 
 _LANGUAGES: Mapping[CodeLanguage, str] = {
     "python": "Python 3",
@@ -27,8 +28,15 @@ _JSON_TYPES = {
 }
 
 
-def function_tools(functions: Sequence[Described], language: CodeLanguage) -> tuple[AnyTool, ...]:
-    """Return functions as tools, in their order.
+async def recorded(name: str, arguments: Mapping[str, Any]) -> str:
+    """Do nothing: that the call was made is all that counts."""
+    return "recorded"
+
+
+def function_tools(
+    functions: Sequence[Described], language: CodeLanguage, call: CallFunction = recorded
+) -> tuple[AnyTool, ...]:
+    """Return functions as tools, in their order, whose calls are done by `call`.
 
     Raises:
         EvaluationError: a function is not described as it should be.
@@ -36,7 +44,7 @@ def function_tools(functions: Sequence[Described], language: CodeLanguage) -> tu
     found: dict[str, AnyTool] = {}
     for described in functions:
         try:
-            tool = _tool(described, language)
+            tool = _tool(described, language, call)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise EvaluationError(
                 f"The description of the function {described.get('name', '…')!r:.80} is broken."
@@ -46,20 +54,21 @@ def function_tools(functions: Sequence[Described], language: CodeLanguage) -> tu
     return tuple(found.values())
 
 
-def _tool(described: Described, language: CodeLanguage) -> AnyTool:
+def _tool(described: Described, language: CodeLanguage, call: CallFunction) -> AnyTool:
     name = called_name(described["name"])
 
     async def present(context: ToolContext, arguments: JsonArguments) -> Presentation:
         return Presentation(title=name, kind="other")
 
     async def run(context: ToolContext, arguments: JsonArguments) -> ToolResult:
-        return ToolResult(RECORDED, await present(context, arguments))
+        result = await call(described["name"], arguments.values)
+        return ToolResult(result, await present(context, arguments))
 
     return Tool(
         name=name,
         description=f"{described['description']} (a function in {_LANGUAGES[language]})",
         arguments=JsonArguments,
-        # It does nothing, so nobody is asked.
+        # It changes nothing outside of the question, so nobody is asked.
         effect="read",
         present=present,
         run=run,

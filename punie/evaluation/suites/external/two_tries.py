@@ -43,7 +43,7 @@ class TwoTries:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
 
-    async def more(self, work: Work, root: Path) -> str | None:
+    async def more(self, work: Work, root: Path) -> Say | None:
         """Say what the tests print, if they do not pass after the first try."""
         if root in self.told or work.trouble:
             return None
@@ -51,7 +51,7 @@ class TwoTries:
         if graded.passed:
             return None
         self.told.add(root)
-        return _AGAIN.format(files=_named(self.exercise), output=graded.output)
+        return Say(_AGAIN.format(files=_named(self.exercise), output=graded.output))
 
     async def judge(self, work: Work, root: Path) -> Verdict:
         """Tell whether the tests pass, in which try."""

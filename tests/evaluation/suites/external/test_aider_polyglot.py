@@ -88,7 +88,7 @@ async def test_all_tests_of_other_languages_count(tmp_path: Path) -> None:
     write_files(root, {"Cargo.toml": CARGO + "autotests = false\n"})
     again = await item.more(DONE, root)
     assert again is not None
-    assert "test result: FAILED. 1 passed; 1 failed" in again
+    assert "test result: FAILED. 1 passed; 1 failed" in again.text
     write_files(root, {"src/lib.rs": "pub fn fare(zones: u32) -> u32 {\n    2 + zones\n}\n"})
     assert (await item.judge(DONE, root)).checks["solved"] == Check(strict=False, soft=True)
 
