@@ -1,13 +1,16 @@
 """`punie eval` on checkouts of benchmarks of others."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from punie.workspace.sandbox.detect import NoSandbox, find_sandbox
 from tests.cli.conftest import Command
+from tests.evaluation.suites.external.bfcl_depot import talk, write_depot, write_talks
 from tests.evaluation.suites.external.checkouts import (
     TRAM_FARE,
     function,
@@ -54,15 +57,41 @@ def test_what_is_not_run_is_said_with_the_reason(
         write_exercise(polyglot / "java", name, TRAM_FARE)
     fare = function("fare", {"zones": {"type": "integer"}}, "zones")
     write_bfcl(gorilla, "irrelevance", [question("irrelevance_0", "Who was Ada?", fare)])
-    write_bfcl(gorilla, "multi_turn_base", [question("multi_turn_base_0", "Who?", fare)])
+    write_bfcl(gorilla, "memory", [question("memory_0", "Who?", fare)])
+    write_bfcl(gorilla, "multi_turn_base", [talk("multi_turn_base_0", "Tram 3 to the north.")])
     asked = ("--checkout", f"aider-polyglot={polyglot}", "--checkout", f"bfcl={gorilla}")
     done = punie("eval", *asked, "--model", script({"text": "Ada."}))
     assert done.returncode == 0, done.stderr
     reason = "Exercises in Java are not run: Gradle works in a folder of the home folder"
     assert f"    2: {reason}" in done.stdout
     assert f"\naider-polyglot: {reason}" in done.stdout
-    left_out = "bfcl: Left out are multi_turn_base (several turns"
+    assert "    1: Questions of several turns need BFCL's programs, and " in done.stdout
+    left_out = "bfcl: Left out are memory (memory is kept by BFCL's own programs"
     assert f"\n{left_out}" in done.stdout
     assert left_out in punie("track", "show", "last").stdout
     (page,) = (punie.state / "evaluations").glob("*/report.html")
-    assert "Left out are multi_turn_base" in page.read_text()
+    assert "Left out are memory" in page.read_text()
+
+
+@pytest.mark.skipif(isinstance(find_sandbox(), NoSandbox), reason="there is no sandbox here")
+def test_functions_of_questions_of_several_turns_are_run(
+    punie: Command, script: Callable[..., str], tmp_path: Path
+) -> None:
+    gorilla = tmp_path / "gorilla"
+    asked = talk("multi_turn_miss_func_0", "Tram 3 north?", "", missed_function={"1": ["move"]})
+    write_talks(write_depot(gorilla), [asked], [[], ["move(3, 'south')"]])
+    move = {"tool": "move", "arguments": {"tram": 3, "source": "south"}}
+    # Whoever says that it is done has moved nothing; so has a call of what is not yet offered.
+    cases: list[tuple[list[dict[str, Any]], int, str]] = [
+        ([{"text": "I cannot."}, {"calls": [move]}, {"text": "Done."}], 1, "Tram 3 is on north."),
+        ([{"text": "I cannot."}, {"text": "Tram 3 is on north."}], 0, "no function was called"),
+        ([{"calls": [move]}, {"text": "Done."}, {"text": "Done."}], 0, "no function was called"),
+    ]
+    for responses, solved, said in cases:
+        asked_model = ("--checkout", f"bfcl={gorilla}", "--model", script(*responses))
+        done = punie("eval", *asked_model, "--json")
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)["suites"]["bfcl"]["checks"]
+        assert told["solved"]["strict"]["hits"] == solved
+        newest = max((punie.state / "evaluations").glob("*/results.jsonl"), key=os.path.getmtime)
+        assert said in newest.read_text()

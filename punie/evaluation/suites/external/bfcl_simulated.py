@@ -24,7 +24,9 @@ from punie.workspace.memory import MemoryWatch
 from punie.workspace.processes import end_group
 
 ANSWER_SECONDS = 30.0
-"""What one call may take, or the classes to be loaded; BFCL's own take milliseconds."""
+"""What one call may take; BFCL's own take milliseconds."""
+
+_LOAD_SECONDS = 60.0
 
 _PROGRAM = Path(__file__).parent / "programs" / "bfcl_simulation.py"
 _CHUNK_BYTES = 65_536
@@ -60,6 +62,7 @@ class Simulated:
         modules = conversation.simulation.modules
         answer = await self._ask(
             "loading the classes",
+            _LOAD_SECONDS,
             do="load",
             player=player,
             package=".".join(PACKAGE),
@@ -78,12 +81,13 @@ class Simulated:
         Raises:
             SimulationEndedError: the process has ended, perhaps in this call.
         """
-        answer = await self._ask(name, do="call", player=player, name=name, arguments=arguments)
+        asked = {"do": "call", "player": player, "name": name, "arguments": arguments}
+        answer = await self._ask(name, self._seconds, **asked)
         return str(answer.get("result", answer.get("failed")))
 
     async def run(self, player: Player, source: str) -> str:
         """Do the same with a call that is written in Python."""
-        answer = await self._ask(source, do="run", player=player, source=source)
+        answer = await self._ask(source, self._seconds, do="run", player=player, source=source)
         return str(answer.get("result", answer.get("failed")))
 
     async def differing(self) -> list[str]:
@@ -92,7 +96,8 @@ class Simulated:
         Raises:
             SimulationEndedError: the process has ended.
         """
-        answer = await self._ask("the comparison", do="compare", players=["model", "truth"])
+        players = ["model", "truth"]
+        answer = await self._ask("the comparison", self._seconds, do="compare", players=players)
         return [str(each) for each in answer.get("differing", [answer.get("failed")])]
 
     async def aclose(self) -> None:
@@ -100,18 +105,18 @@ class Simulated:
         with anyio.CancelScope(shield=True):
             await self._open.aclose()
 
-    async def _ask(self, what: str, **asked: Any) -> dict[str, Any]:
+    async def _ask(self, what: str, seconds: float, **asked: Any) -> dict[str, Any]:
         if self._ended:
             raise SimulationEndedError(self._ended)
         # Once this is cancelled the answer would be taken for that of the next question.
         self._ended = "The functions were stopped."
         try:
-            with anyio.fail_after(self._seconds):
+            with anyio.fail_after(seconds):
                 await self._send(json.dumps(asked).encode() + b"\n")
                 line = await self._line()
             answer: dict[str, Any] = json.loads(line)
         except TimeoutError as error:
-            self._ended = f"{what:.80} did not return within {self._seconds:g} seconds."
+            self._ended = f"{what:.80} did not return within {seconds:g} seconds."
             raise SimulationEndedError(self._ended) from error
         except (OSError, EOFError, ValueError) as error:
             self._ended = f"The process of the functions ended during {what:.80}."
@@ -148,7 +153,7 @@ async def start_simulation(
 ) -> Simulated:
     """Start a process of this Python that can run the classes of a checkout.
 
-    `seconds` is what an answer of it may take.
+    `seconds` is what a call may take.
 
     Raises:
         EvaluationError: it cannot be started, or no sandbox works here.

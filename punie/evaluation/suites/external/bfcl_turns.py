@@ -213,7 +213,7 @@ def verdict_of(
         strict=not fault and not any(turn.missing for turn in due),
         soft=not fault and not any(turn.missing_in_the_end for turn in due),
     )
-    called = Check.of(all(turn.called for turn in due))
+    called = Check.of(all(turn.called for turn in turns[: len(calls)] if turn.due))
     soft = both(state, responses, whole).soft
     strict = both(state, responses, whole, called).strict
     return Verdict(

@@ -44,7 +44,7 @@ def trams(checkout: Path) -> Path:
     write_bfcl(data, "parallel_multiple", [both], due)
     write_bfcl(data, "irrelevance", [question("irrelevance_0", "Who was Ada?", TRAM)])
     write_bfcl(data, "live_relevance", [question("live_relevance_0", "Is it far?", TRAM, TAXI)])
-    write_bfcl(data, "multi_turn_base", [{"id": "multi_turn_base_0"}])
+    write_bfcl(data, "memory", [{"id": "memory_0"}])
     return data
 
 
@@ -141,21 +141,20 @@ def test_a_wrong_checkout_is_named(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="is not a checkout for the suite bfcl: it has no BF"):
         open_suite("bfcl", tmp_path)
     write_bfcl(tmp_path, "memory", [])
-    write_bfcl(tmp_path, "multi_turn_base", [])
-    with pytest.raises(EvaluationError, match=r"that are scored, only memory, multi_turn_base\."):
+    write_bfcl(tmp_path, "web_search", [])
+    with pytest.raises(EvaluationError, match=r"that are scored, only memory, web_search\."):
         open_suite("bfcl", tmp_path)
 
 
 def test_categories_that_are_left_out_are_named_with_the_reason(tmp_path: Path) -> None:
     write_bfcl(tmp_path, "irrelevance", [question("irrelevance_0", "Who?", TRAM)])
     assert Bfcl(tmp_path).left_out == ""
-    for category in ("multi_turn_base", "multi_turn_miss_func", "memory", "web_search", "dancing"):
+    for category in ("multi_turn_base", "multi_turn_composite", "memory", "web_search", "dancing"):
         write_bfcl(tmp_path, category, [])
     assert Bfcl(tmp_path).left_out == (
         "Left out are dancing (they are not known); memory (memory is kept by BFCL's own programs, "
-        "which are not run here); multi_turn_base, multi_turn_miss_func (several turns are "
-        "answered by BFCL's own programs, which are not run here); web_search (pages of the web "
-        "are asked for, and nothing here uses the network)."
+        "which are not run here); multi_turn_composite (BFCL itself no longer scores them); "
+        "web_search (pages of the web are asked for, and nothing here uses the network)."
     )
 
 
