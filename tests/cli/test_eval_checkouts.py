@@ -66,7 +66,7 @@ def test_what_is_not_run_is_said_with_the_reason(
     assert f"    2: {reason}" in done.stdout
     assert f"\naider-polyglot: {reason}" in done.stdout
     assert "    1: Questions of several turns need BFCL's programs, and " in done.stdout
-    left_out = "bfcl: Left out are memory (memory is kept by BFCL's own programs"
+    left_out = "bfcl: Left out are memory (memory is kept by other programs of BFCL"
     assert f"\n{left_out}" in done.stdout
     assert left_out in punie("track", "show", "last").stdout
     (page,) = (punie.state / "evaluations").glob("*/report.html")

@@ -45,7 +45,7 @@ OF_SEVERAL_TURNS = frozenset(
 """Categories that are scored by what calls do, see `bfcl_conversations`."""
 
 _NOT_SCORED = (
-    (("memory",), "memory is kept by BFCL's own programs, which are not run here"),
+    (("memory",), "memory is kept by other programs of BFCL, which are not run here"),
     (("web_search",), "pages of the web are asked for, and nothing here uses the network"),
     (("format_sensitivity",), "it varies how BFCL's prompt is written, and here Punie's is used"),
     (
