@@ -152,8 +152,8 @@ def test_categories_that_are_left_out_are_named_with_the_reason(tmp_path: Path) 
     for category in ("multi_turn_base", "multi_turn_composite", "memory", "web_search", "dancing"):
         write_bfcl(tmp_path, category, [])
     assert Bfcl(tmp_path).left_out == (
-        "Left out are dancing (they are not known); memory (memory is kept by other programs of BFCL, "
-        "which are not run here); multi_turn_composite (BFCL itself no longer scores them); "
+        "Left out are dancing (they are not known); memory (memory is kept by other programs of "
+        "BFCL, which are not run here); multi_turn_composite (BFCL itself no longer scores them); "
         "web_search (pages of the web are asked for, and nothing here uses the network)."
     )
 
