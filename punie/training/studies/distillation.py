@@ -1,8 +1,8 @@
 """Does a small model learn more from a larger one than from the data alone?
 
-A student of one shape is trained from nothing, with the same steps in the same order, in four ways:
-on some examples; on the same examples with the teacher's logits; on the examples and what the
-teacher verifiably solved of tasks that came without answers; and on both with the logits.
+A student that has learned from examples is trained on, with the same steps from the same weights,
+in four ways: on its examples; on the same examples with the teacher's logits; on the examples and
+what the teacher verifiably solved of tasks that came without answers; and on both with the logits.
 """
 
 import json
@@ -34,36 +34,52 @@ _RATES = {
 _SOLVED = "all_tasks_solved"
 
 
+class Student(BaseModel):
+    """How the student is made before the teacher has a say.
+
+    Attributes:
+        steps: optimiser steps on its examples.
+        tokens: tokens of a step.
+        hidden, layers, heads, key_value_heads, inner: its shape.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(2000, ge=1)
+    tokens: int = Field(2048, ge=64)
+    hidden: int = Field(192, ge=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(6, ge=1)
+    key_value_heads: int = Field(2, ge=1)
+    inner: int = Field(480, ge=8)
+
+
 class DistillationOptions(BaseModel):
     """What is trained and measured.
 
     Attributes:
-        teacher: a model to take as teacher; if empty, one of 5.9 million parameters is trained.
-        teacher_examples: generated examples that it is trained on then.
-        teacher_steps: its optimiser steps.
-        examples: generated examples that the student gets.
+        teacher: the larger model.
+        student: the smaller one.
+        examples: generated examples that the student has.
         prompts: tasks without answers that the teacher tries.
-        steps: the student's optimiser steps.
-        hidden, layers, heads, key_value_heads, inner: the student's shape.
+        steps: optimiser steps of each way, on all of the student's weights.
+        batch: sequences of a step.
+        learning_rate: its peak.
         weight: how much the teacher's logits count.
         temperature: what distributions are softened by.
-        seeds: of the student; each way is trained with each.
+        seeds: of the order of the data; each way is trained with each.
         tasks: held-out tasks that each student solves.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     teacher: str = BUNDLED_ID
-    teacher_examples: int = Field(40_000, ge=20)
-    teacher_steps: int = Field(3000, ge=1)
+    student: Student = Student()
     examples: int = Field(2000, ge=10)
-    prompts: int = Field(6000, ge=1)
-    steps: int = Field(2000, ge=1)
-    hidden: int = Field(192, ge=8)
-    layers: int = Field(4, ge=1)
-    heads: int = Field(6, ge=1)
-    key_value_heads: int = Field(2, ge=1)
-    inner: int = Field(480, ge=8)
+    prompts: int = Field(2000, ge=1)
+    steps: int = Field(300, ge=20)
+    batch: int = Field(8, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
     weight: float = Field(0.5, ge=0, le=1)
     temperature: float = Field(2.0, ge=0.1, le=20)
     seeds: tuple[int, ...] = Field((1, 2), min_length=1)
@@ -71,30 +87,32 @@ class DistillationOptions(BaseModel):
 
 
 _SMALL = {
+    "student": {"steps": 12, "layers": 1, "hidden": 32, "heads": 4, "inner": 64},
     "examples": 60,
     "prompts": 12,
-    "steps": 12,
-    "layers": 1,
-    "hidden": 32,
-    "heads": 4,
-    "inner": 64,
+    "steps": 20,
+    "batch": 2,
     "seeds": (1,),
     "tasks": 4,
 }
 
 
 def _steps(options: DistillationOptions) -> StepTables:
-    teacher = options.teacher or "@teacher"
-    generated = options.examples if options.teacher else options.teacher_examples
+    teacher = options.teacher
     tables: StepTables = {
-        "data": {
+        "examples": {
             "kind": "generate",
             "preset": "tiny",
-            "train": generated,
-            "valid": max(10, min(400, generated // 10)),
+            "train": options.examples,
+            "valid": max(10, min(400, options.examples // 10)),
             "test": 0,
         },
-        "examples": {"kind": "merge", "datasets": ["@data"], "limits": [options.examples]},
+        "student": {
+            "kind": "pretrain",
+            "dataset": "@examples",
+            "tokenizer": teacher,
+            **options.student.model_dump(),
+        },
         "solved": {
             "kind": "from-teacher",
             "preset": "tiny",
@@ -102,44 +120,34 @@ def _steps(options: DistillationOptions) -> StepTables:
             "tasks": options.prompts,
         },
         "more": {"kind": "merge", "datasets": ["@examples", "@solved"], "unsplit": "train"},
+        "teacher-tasks": score(teacher, options.tasks),
+        "student-tasks": score("@student", options.tasks),
     }
-    if not options.teacher:
-        tables["teacher"] = {
-            "kind": "pretrain",
-            "dataset": "@data",
-            "hidden": 320,
-            "layers": 5,
-            "heads": 10,
-            "inner": 896,
-            "steps": options.teacher_steps,
-        }
     for way in _WAYS:
         for seed in options.seeds:
             name = f"{way}-{seed}"
-            tables[name] = _student(options, way, seed, teacher)
+            tables[name] = _way(options, way, seed)
             tables[f"{name}-tasks"] = score(f"@{name}", options.tasks)
-    tables["teacher-tasks"] = score(teacher, options.tasks)
     return tables
 
 
-def _student(options: DistillationOptions, way: str, seed: int, teacher: str) -> dict[str, Any]:
+def _way(options: DistillationOptions, way: str, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "kind": "pretrain",
+        "method": "full",
+        "embeddings": True,
+        "layers": 0,
         "dataset": "@examples" if way in ("data", "logits") else "@more",
-        "tokenizer": teacher,
-        "hidden": options.hidden,
-        "layers": options.layers,
-        "heads": options.heads,
-        "key_value_heads": options.key_value_heads,
-        "inner": options.inner,
         "steps": options.steps,
-        "tokens": 2048,
+        "batch": options.batch,
+        "learning_rate": options.learning_rate,
+        "validation_steps": options.steps,
         "seed": seed,
     }
     if way in ("logits", "both"):
-        found["teacher"] = teacher
-        found["teaching"] = {"weight": options.weight, "temperature": options.temperature}
-    return found
+        teaching = {"weight": options.weight, "temperature": options.temperature}
+        taught = {"teacher": options.teacher, "student": "@student", "teaching": teaching}
+        return {"kind": "distill", **taught, **found}
+    return {"kind": "tune", "model": "@student", **found}
 
 
 def _collect(options: DistillationOptions, finished: Mapping[str, Finished]) -> dict[str, Any]:
@@ -153,10 +161,10 @@ def _collect(options: DistillationOptions, finished: Mapping[str, Finished]) -> 
         for way in _WAYS
     }
     changes = {way: vars(paired(solved["data"], solved[way])) for way in _WAYS if way != "data"}
-    teacher = _shares(finished["teacher-tasks"])
     pooled_rates = {way: pooled([each[_SOLVED] for each in ways[way]]) for way in _WAYS}
     return {
-        "teacher": teacher,
+        "teacher": _shares(finished["teacher-tasks"]),
+        "before": _shares(finished["student-tasks"]),
         "ways": ways,
         "changes": changes,
         "trajectories": _examples(finished["solved"]),
@@ -165,13 +173,12 @@ def _collect(options: DistillationOptions, finished: Mapping[str, Finished]) -> 
 
 
 def _scores(finished: Mapping[str, Finished], name: str) -> dict[str, Any]:
-    lines = (finished[name].folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    measured = [row for row in map(json.loads, lines) if "turns" in row]
-    last = measured[-1]
+    lines = (finished[name].folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()
+    (*_, last) = (row for row in map(json.loads, lines) if "valid_loss" in row)
     return {
         **_shares(finished[f"{name}-tasks"]),
-        "valid_loss": last["loss"],
-        "valid_turns": last["turns"],
+        "valid_loss": last["valid_loss"],
+        "valid_exact": last["valid_exact"],
     }
 
 
@@ -186,18 +193,21 @@ def _examples(finished: Finished) -> int:
 
 def _page(found: Mapping[str, Any]) -> str:
     head = ["trained on", *_RATES.values(), "solved, over seeds", "loss", "exact turns"]
-    rows: list[Sequence[object]] = []
+    alone = [
+        [name, *(percent(pooled([found[key][rated]])) for rated in _RATES), "", "", ""]
+        for name, key in (("(the student before)", "before"), ("(the teacher itself)", "teacher"))
+    ]
+    rows: list[Sequence[object]] = [alone[0]]
     for way, label in _WAYS.items():
         scores = found["ways"][way]
         rated = [percent(pooled([score[key] for score in scores])) for key in _RATES]
         loss, turns = (
             sum(score[key] for score in scores) / len(scores)
-            for key in ("valid_loss", "valid_turns")
+            for key in ("valid_loss", "valid_exact")
         )
         seeds = percent(over_seeds([score[_SOLVED] for score in scores]))
         rows.append([label, *rated, seeds, f"{loss:.3f}", f"{turns:.1%}"])
-    teacher = [percent(pooled([found["teacher"][key]])) for key in _RATES]
-    rows.append(["(the teacher itself)", *teacher, "", "", ""])
+    rows.append(alone[1])
     changes = []
     for way, label in _WAYS.items():
         if way in found["changes"]:
@@ -214,8 +224,8 @@ def _page(found: Mapping[str, Any]) -> str:
     return page(
         "What a small model learns from a larger one",
         found,
-        "The same student, the same number of steps and the same order, on held-out tasks in the "
-        "real agent and on held-out conversations.",
+        "One student, trained on from the same weights for the same number of steps, on held-out "
+        "tasks in the real agent and on held-out conversations.",
         table(head, rows),
         "Task by task, against the examples alone:",
         table(["trained on", "solved more", "gained", "lost", "p (McNemar)"], changes),
@@ -227,9 +237,11 @@ def _page(found: Mapping[str, Any]) -> str:
 
 
 def _charts(found: Mapping[str, Any]) -> dict[str, str]:
-    solved = [pooled([score[_SOLVED] for score in found["ways"][way]]) for way in _WAYS]
+    scores = {"before": [found["before"]], **found["ways"], "(teacher)": [found["teacher"]]}
+    solved = [pooled([each[_SOLVED] for each in of]) for of in scores.values()]
     bars = [Bar(share.value, share.low, share.high) for share in solved]
-    drawn = bar_chart("Tasks solved", Axis("share", percent=True), list(_WAYS), [("student", bars)])
+    axis = Axis("share", percent=True)
+    drawn = bar_chart("Tasks solved", axis, list(scores), [("student", bars)])
     return {"distillation.svg": drawn}
 
 
