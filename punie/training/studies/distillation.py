@@ -1,8 +1,9 @@
 """Does a small model learn more from a larger one than from the data alone?
 
-A student that has learned from examples is trained on, with the same steps from the same weights,
-in four ways: on its examples; on the same examples with the teacher's logits; on the examples and
-what the teacher verifiably solved of tasks that came without answers; and on both with the logits.
+A student is made as the recipe makes the bundled model, smaller and in fewer steps. From there it
+is trained on, with the same steps, in four ways: on some new examples; on those with the
+teacher's logits; on the examples and what the teacher verifiably solved of tasks that came without
+answers; and on both with the logits.
 """
 
 import json
@@ -38,13 +39,15 @@ class Student(BaseModel):
     """How the student is made before the teacher has a say.
 
     Attributes:
-        steps: optimiser steps on its examples.
+        examples: generated examples; the first are those of the recipe of the bundled model.
+        steps: optimiser steps.
         tokens: tokens of a step.
         hidden, layers, heads, key_value_heads, inner: its shape.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    examples: int = Field(80_000, ge=10)
     steps: int = Field(2000, ge=1)
     tokens: int = Field(2048, ge=64)
     hidden: int = Field(192, ge=8)
@@ -60,8 +63,8 @@ class DistillationOptions(BaseModel):
     Attributes:
         teacher: the larger model.
         student: the smaller one.
-        examples: generated examples that the student has.
-        prompts: tasks without answers that the teacher tries.
+        examples: new examples, with answers.
+        prompts: new tasks without answers, which the teacher tries.
         steps: optimiser steps of each way, on all of the student's weights.
         batch: sequences of a step.
         learning_rate: its peak.
@@ -75,10 +78,10 @@ class DistillationOptions(BaseModel):
 
     teacher: str = BUNDLED_ID
     student: Student = Student()
-    examples: int = Field(2000, ge=10)
+    examples: int = Field(200, ge=10)
     prompts: int = Field(2000, ge=1)
     steps: int = Field(300, ge=20)
-    batch: int = Field(8, ge=1)
+    batch: int = Field(16, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight: float = Field(0.5, ge=0, le=1)
     temperature: float = Field(2.0, ge=0.1, le=20)
@@ -87,8 +90,8 @@ class DistillationOptions(BaseModel):
 
 
 _SMALL = {
-    "student": {"steps": 12, "layers": 1, "hidden": 32, "heads": 4, "inner": 64},
-    "examples": 60,
+    "student": {"examples": 60, "steps": 12, "layers": 1, "hidden": 32, "heads": 4, "inner": 64},
+    "examples": 20,
     "prompts": 12,
     "steps": 20,
     "batch": 2,
@@ -98,29 +101,39 @@ _SMALL = {
 
 
 def _steps(options: DistillationOptions) -> StepTables:
-    teacher = options.teacher
+    held_back = max(10, min(400, options.student.examples // 10))
     tables: StepTables = {
-        "examples": {
+        "data": {
             "kind": "generate",
             "preset": "tiny",
-            "train": options.examples,
-            "valid": max(10, min(400, options.examples // 10)),
-            "test": 0,
+            "train": options.student.examples,
+            "valid": held_back,
+            "test": held_back,
         },
         "student": {
             "kind": "pretrain",
-            "dataset": "@examples",
-            "tokenizer": teacher,
-            **options.student.model_dump(),
+            "dataset": "@data",
+            "validation_steps": 250,
+            **options.student.model_dump(exclude={"examples"}),
+        },
+        "examples": {
+            "kind": "generate",
+            "preset": "tiny",
+            "seed": 2,
+            "train": options.examples,
+            "valid": max(10, min(100, options.examples // 2)),
+            "test": 0,
         },
         "solved": {
             "kind": "from-teacher",
             "preset": "tiny",
-            "teacher": teacher,
+            "seed": 3,
+            "teacher": options.teacher,
             "tasks": options.prompts,
+            "parallel": 8,
         },
         "more": {"kind": "merge", "datasets": ["@examples", "@solved"], "unsplit": "train"},
-        "teacher-tasks": score(teacher, options.tasks),
+        "teacher-tasks": score(options.teacher, options.tasks),
         "student-tasks": score("@student", options.tasks),
     }
     for way in _WAYS:

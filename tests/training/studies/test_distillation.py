@@ -8,7 +8,7 @@ import pytest
 from punie.evaluation.charts import can_draw
 from punie.training.pipeline.graph import FromStep, Graph, recipe_graph
 from punie.training.pipeline.pipeline import whole_model
-from punie.training.pipeline.recipe import Recipe
+from punie.training.pipeline.recipe import Recipe, read_recipe
 from punie.training.studies.distillation import DISTILLATION, DistillationOptions
 
 
@@ -35,10 +35,17 @@ def test_students_differ_in_data_and_teacher_alone() -> None:
         assert node.inputs["dataset"] == (FromStep("more" if more else "examples"),)
     tasks = {node.options for name, node in nodes.items() if name.endswith("-tasks")}
     assert len(tasks) == 1
-    # What the student learns to read and write in has to be the teacher's own tokens.
-    student = nodes["student"]
-    assert student.inputs["tokenizer"]
-    assert student.options.shape.parameter_count < 2e6
+    assert nodes["student"].options.shape.parameter_count < 2e6
+
+
+def test_the_student_comes_from_the_data_of_the_bundled_model() -> None:
+    """So both cut text into the same tokens, and the data are made once."""
+    recipe = recipe_graph(read_recipe("tiny"), whole_model).nodes
+    nodes = graph(DistillationOptions()).nodes
+    assert nodes["data"].decisive == recipe["data"].decisive
+    assert nodes["student"].options.vocab == recipe["model"].options.vocab
+    seeds = [nodes[name].options.seed for name in ("data", "examples", "solved")]
+    assert len(set(seeds)) == 3
 
 
 def test_the_page_tells_what_was_found() -> None:
