@@ -79,7 +79,7 @@ class DistillationOptions(BaseModel):
     teacher: str = BUNDLED_ID
     student: Student = Student()
     examples: int = Field(200, ge=10)
-    prompts: int = Field(2000, ge=1)
+    prompts: int = Field(1000, ge=1)
     steps: int = Field(300, ge=20)
     batch: int = Field(16, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
