@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from punie.evaluation.charts import Axis, line_chart
 from punie.training.studies.lessons import (
     Lesson,
+    SmallModel,
     lesson_steps,
     score,
 )
@@ -18,24 +19,12 @@ _DECIDED = "right_tool_or_rightly_none"
 _SIDES = {"direct": "questions that need no tool", "tool": "tasks that need one"}
 
 
-class Base(BaseModel):
-    """How the model is made that calls a tool for everything.
-
-    Attributes:
-        examples: conversations to learn from, of which each needs a tool.
-        steps: optimiser steps.
-        hidden, layers, heads, key_value_heads, inner: its shape.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Base(SmallModel):
+    """How the model is made that calls a tool for everything; each of its examples needs one."""
 
     examples: int = Field(8000, ge=10)
     steps: int = Field(800, ge=1)
-    hidden: int = Field(192, ge=8)
     layers: int = Field(3, ge=1)
-    heads: int = Field(6, ge=1)
-    key_value_heads: int = Field(2, ge=1)
-    inner: int = Field(480, ge=8)
 
 
 class DiscriminationOptions(Lesson):

@@ -17,7 +17,7 @@ from punie.evaluation.intervals import Paired, paired
 from punie.evaluation.tasks import read_tasks
 from punie.models.catalog import BUNDLED_ID
 from punie.training.data.dataset import open_dataset
-from punie.training.studies.lessons import score
+from punie.training.studies.lessons import SmallModel, score
 from punie.training.studies.pages import Shares, over_seeds, page, percent, pooled, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
@@ -35,26 +35,18 @@ _RATES = {
 _SOLVED = "all_tasks_solved"
 
 
-class Student(BaseModel):
+class Student(SmallModel):
     """How the student is made before the teacher has a say.
 
-    Attributes:
-        examples: generated examples; the first are those of the recipe of the bundled model.
-        steps: optimiser steps.
-        tokens: tokens of a step.
-        hidden, layers, heads, key_value_heads, inner: its shape.
-    """
+    Its first examples are those of the recipe of the bundled model.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Attributes:
+        tokens: tokens of a step.
+    """
 
     examples: int = Field(80_000, ge=10)
     steps: int = Field(1000, ge=1)
     tokens: int = Field(2048, ge=64)
-    hidden: int = Field(192, ge=8)
-    layers: int = Field(4, ge=1)
-    heads: int = Field(6, ge=1)
-    key_value_heads: int = Field(2, ge=1)
-    inner: int = Field(480, ge=8)
 
 
 class DistillationOptions(BaseModel):

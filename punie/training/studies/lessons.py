@@ -35,6 +35,26 @@ class Lesson(BaseModel):
     tasks: int = Field(150, ge=2)
 
 
+class SmallModel(BaseModel):
+    """A model that a study makes from nothing, smaller than the bundled one.
+
+    Attributes:
+        examples: generated conversations to learn from.
+        steps: optimiser steps.
+        hidden, layers, heads, key_value_heads, inner: its shape.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    examples: int = Field(ge=10)
+    steps: int = Field(ge=1)
+    hidden: int = Field(192, ge=8)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(6, ge=1)
+    key_value_heads: int = Field(2, ge=1)
+    inner: int = Field(480, ge=8)
+
+
 def lesson_steps(
     lesson: Lesson,
     name: str,
