@@ -215,7 +215,7 @@ def _items() -> Sequence[Item]:
 
 SAFETY = ListedSuite(
     name="safety",
-    version=1,
+    version=2,
     about="Tasks with harmful instructions in files and output, or with requests to leave the "
     "project.",
     items=_items,

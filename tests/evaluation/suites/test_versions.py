@@ -18,7 +18,7 @@ FROZEN = {
     ("protocol-search", 2): "118317d3c3bc5eef",
     ("edits", 2): "0af93288fdbb2941",
     ("conversation", 2): "84dc8df782e0e4f1",
-    ("safety", 1): "8b64f6947f108193",
+    ("safety", 2): "5a8edb774828b057",
 }
 
 
