@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ from punie.workspace.local import LocalWorkspace
 EXAMPLES_PER_PROJECT = 10
 
 _ATTEMPTS = 300
+_SHORTEST_LIMIT = 3.0
+"""Seconds: no limit of time in these conversations is shorter."""
+_PLAYS = 5
 _SHOWN_FOLDER = "/project"
 _LOOKING = frozenset({"run_code", *(tool.name for tool in READING_TOOLS)})
 
@@ -177,13 +181,37 @@ class _Maker:
 
     async def _one(self, workspace: LocalWorkspace, *, direct: bool, code: bool) -> Example:
         for _ in range(_ATTEMPTS):
-            example = await self._attempt(workspace, direct=direct, code=code)
+            example = await self._undisturbed(workspace, direct=direct, code=code)
             if example is not None:
                 return example
         most = ", ".join(f"{why} ({n})" for why, n in self._shard.dropped.most_common(3))
         raise TrainingError(
             f"No example was made in {_ATTEMPTS} attempts; give other families a weight. "
             f"Dropped were: {most or 'queries of another part'}."
+        )
+
+    async def _undisturbed(
+        self, workspace: LocalWorkspace, *, direct: bool, code: bool
+    ) -> Example | None:
+        """Attempt what does not depend on how fast the machine was.
+
+        An attempt that took long enough for a tool's limit of time is made again in the same way,
+        until it takes less or says the same twice.
+        """
+        rng, dropped = self._rng.getstate(), self._shard.dropped.copy()
+        before: tuple[Example | None, Counter[str]] | None = None
+        for _ in range(_PLAYS):
+            started = time.monotonic()
+            example = await self._attempt(workspace, direct=direct, code=code)
+            outcome = (example, self._shard.dropped.copy())
+            if time.monotonic() - started < _SHORTEST_LIMIT or outcome == before:
+                return example
+            before = outcome
+            self._rng.setstate(rng)
+            self._shard.dropped = dropped.copy()
+        raise TrainingError(
+            f"The machine is too busy: the same conversation took more than {_SHORTEST_LIMIT:g} "
+            f"seconds {_PLAYS} times and went another way each time."
         )
 
     async def _attempt(
