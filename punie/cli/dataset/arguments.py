@@ -26,6 +26,10 @@ Model = Annotated[
         metavar="MODEL", help="Model whose tokenizer and template count; weights are not needed."
     ),
 ]
+Weight = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FAMILY=N", help="How often a family of tasks; may be repeated."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 
@@ -40,6 +44,18 @@ def options_of(kind: type[Options], given: Mapping[str, object]) -> Options:
         said = first["msg"].removeprefix("Value error, ")
         name = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
         raise typer.BadParameter(f"{name}: {said}" if first["loc"] else said) from None
+
+
+def weights(given: list[str] | None) -> dict[str, float]:
+    """Return weights of families by name, or say which one is none and end with exit code 2."""
+    found: dict[str, float] = {}
+    for each in given or ():
+        name, _, number = each.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise typer.BadParameter(f"{each!r} is not FAMILY=NUMBER") from None
+    return found
 
 
 def folder_of(reference: str) -> Path:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from punie.cli.dataset.arguments import Out
+from punie.cli.dataset.arguments import Out, Weight, weights
 
 Teacher = Annotated[
     str,
@@ -35,6 +35,7 @@ def from_teacher(
     out: Out,
     tasks: Tasks = 200,
     preset: Preset = "coder",
+    weight: Weight = None,
     seed: Seed = 1,
     attempts: Attempts = 1,
     temperature: Temperature = 0.0,
@@ -63,6 +64,7 @@ def from_teacher(
         options = FromTeacherOptions(
             tasks=tasks,
             preset=preset,
+            weights=weights(weight),
             seed=seed,
             attempts=attempts,
             temperature=temperature,

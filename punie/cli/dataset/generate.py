@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from punie.cli.dataset.arguments import Out
+from punie.cli.dataset.arguments import Out, Weight, weights
 from punie.cli.help import say
 
 
@@ -23,10 +23,7 @@ def generate(
         float | None,
         typer.Option(min=0, max=1, help="Share in code mode; else the preset's."),
     ] = None,
-    weight: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FAMILY=N", help="How often a family of tasks; may be repeated."),
-    ] = None,
+    weight: Weight = None,
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Word requests as training never does.")
     ] = False,
@@ -51,7 +48,7 @@ def generate(
             seed=seed,
             direct=direct,
             code=code,
-            weights=_weights(weight or []),
+            weights=weights(weight),
             wording="held_out" if held_out else "known",
             result_chars=result_chars,
         )
@@ -59,14 +56,3 @@ def generate(
     dropped = sum(made.manifest.recipe["dropped"].values())
     parts = ", ".join(f"{name} {part.examples:,}" for name, part in made.manifest.parts.items())
     say(f"{out}: {parts}; {dropped:,} dropped, because their check failed.")
-
-
-def _weights(given: list[str]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for each in given:
-        name, _, number = each.partition("=")
-        try:
-            found[name] = float(number)
-        except ValueError:
-            raise typer.BadParameter(f"{each!r} is not FAMILY=NUMBER") from None
-    return found

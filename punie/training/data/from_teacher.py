@@ -41,7 +41,7 @@ from punie.training.errors import TrainingError
 from punie.training.generator.attaching import add_context
 from punie.training.generator.families import make_task
 from punie.training.generator.names import Names
-from punie.training.generator.presets import preset
+from punie.training.generator.presets import Mix, changed_preset
 from punie.training.generator.projects import Project
 from punie.training.generator.rollout import RolloutError
 from punie.training.generator.shards import command_environment, offered_tools
@@ -67,6 +67,7 @@ class FromTeacherOptions(BaseModel):
     Attributes:
         tasks: how many tasks, of which those that it solves become examples.
         preset: the generator's mix that they are of.
+        weights: how often which family of tasks, in place of what the preset says; 0 for never.
         seed: makes the tasks, and what is sampled.
         attempts: how often it may try a task; the first right try counts.
         temperature: of its sampling; 0 takes the likeliest token, every time the same.
@@ -82,6 +83,7 @@ class FromTeacherOptions(BaseModel):
 
     tasks: int = Field(default=200, ge=1)
     preset: str = "coder"
+    weights: dict[str, float] = Field(default_factory=dict)
     seed: int = 1
     attempts: int = Field(default=1, ge=1, le=64)
     temperature: float = Field(default=0.0, ge=0, le=2)
@@ -96,6 +98,14 @@ class FromTeacherOptions(BaseModel):
         if self.attempts > 1 and not self.temperature:
             raise ValueError("attempts needs a temperature above 0, else all tries are the same")
         return self
+
+    def mix(self) -> Mix:
+        """Return the mix that the tasks are of.
+
+        Raises:
+            TrainingError: there is no such preset or family, or nothing to mix.
+        """
+        return changed_preset(self.preset, self.weights)
 
 
 class _Finished(BaseModel):
@@ -244,7 +254,7 @@ class _Stage:
         self._file = file
         self._finished = finished
         self._report = report
-        self._mix = preset(options.preset)
+        self._mix = options.mix()
         self._prefixes = {
             code: prompt_prefix(offered_tools(code=code)).id for code in (False, True)
         }
@@ -348,12 +358,12 @@ class _Stage:
 
 
 def pose_task(options: FromTeacherOptions, number: int) -> _Posed:
-    """Return a task and its project; the same for the same seed, preset and number.
+    """Return a task and its project; the same for the same seed, mix and number.
 
     Raises:
-        TrainingError: there is no such preset.
+        TrainingError: there is no such preset or family, or nothing to mix.
     """
-    seed, mix = options.seed, preset(options.preset)
+    seed, mix = options.seed, options.mix()
     project_number, place = divmod(number, _TASKS_PER_PROJECT)
     project = mix.project(Random(f"{seed} project {project_number}"))
     rng = Random(f"{seed} task {number} {place}")

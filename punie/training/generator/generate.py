@@ -15,14 +15,14 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from punie.training.data.dataset import Dataset, Manifest, example_line, read_examples, write_files
 from punie.training.data.example import Example
 from punie.training.data.prefixes import prompt_prefix
 from punie.training.errors import TrainingError
 from punie.training.generator.phrasing import PartName
-from punie.training.generator.presets import Mix, preset
+from punie.training.generator.presets import Mix, changed_preset
 from punie.training.generator.shards import Job, make_shard, offered_tools
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
@@ -67,16 +67,13 @@ class GenerateOptions(BaseModel):
         Raises:
             TrainingError: there is no such preset or family, or nothing to mix.
         """
-        chosen = preset(self.preset).model_dump()
-        chosen["weights"] |= self.weights
-        for name in ("direct", "code", "result_chars"):
-            if (value := getattr(self, name)) is not None:
-                chosen[name] = value
-        try:
-            return Mix.model_validate(chosen)
-        except ValidationError as error:
-            said = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise TrainingError(f"This mix cannot be made: {said}.") from None
+        return changed_preset(
+            self.preset,
+            self.weights,
+            direct=self.direct,
+            code=self.code,
+            result_chars=self.result_chars,
+        )
 
 
 def generate(

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from punie.tools.base import ToolLimits
 from punie.training.errors import TrainingError
@@ -122,3 +122,22 @@ def preset(name: str) -> Mix:
     except KeyError:
         known = ", ".join(presets())
         raise TrainingError(f"There is no preset {name!r}; choose one of {known}.") from None
+
+
+def changed_preset(name: str, weights: Mapping[str, float], **changes: Any) -> Mix:
+    """Return a preset with other weights of some families, and with other values of its own.
+
+    A change to None is none.
+
+    Raises:
+        TrainingError: there is no such preset or family, or nothing to mix.
+    """
+    mix = preset(name)
+    wanted = {key: value for key, value in changes.items() if value is not None}
+    try:
+        return Mix.model_validate(
+            {**mix.model_dump(), **wanted, "weights": {**mix.weights, **weights}}
+        )
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise TrainingError(f"This mix cannot be made: {said}.") from None

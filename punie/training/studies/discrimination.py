@@ -7,7 +7,7 @@ from pydantic import Field
 
 from punie.evaluation.charts import Axis, line_chart
 from punie.training.studies.lessons import (
-    Lesson,
+    Lessons,
     SmallModel,
     lesson_steps,
     score,
@@ -27,7 +27,7 @@ class Base(SmallModel):
     layers: int = Field(3, ge=1)
 
 
-class DiscriminationOptions(Lesson):
+class DiscriminationOptions(Lessons):
     """A lesson as in the study of a new tool, for a model that calls a tool for everything.
 
     Attributes:

@@ -1,9 +1,10 @@
-"""Does a small model learn more from a larger one than from the data alone?
+"""Does a small model learn a tool better from a larger one than from a few examples alone?
 
-A student is made as the recipe makes the bundled model, smaller and in fewer steps. From there it
-is trained on, with the same steps, in four ways: on some new examples; on those with the
-teacher's logits; on the examples and what the teacher verifiably solved of tasks that came without
-answers; and on both with the logits.
+A student is made as the recipe makes the bundled model, smaller and in fewer steps; its teacher is
+the bundled model after a lesson in a tool that neither had seen. The student is trained on, for the
+same number of steps, in four ways: on a few examples of the tool; on those with the teacher's
+logits; on the examples and what the teacher verifiably solved of tasks that came without answers;
+and on both with the logits.
 """
 
 import json
@@ -16,9 +17,10 @@ from punie.evaluation.charts import Axis, Bar, bar_chart
 from punie.evaluation.intervals import Paired, paired
 from punie.evaluation.tasks import read_tasks
 from punie.models.catalog import BUNDLED_ID
+from punie.models.weights import read_weights
 from punie.training.data.dataset import open_dataset
-from punie.training.studies.lessons import SmallModel, score
-from punie.training.studies.pages import Shares, over_seeds, page, percent, pooled, shares, table
+from punie.training.studies.lessons import Lesson, SmallModel, lesson_steps, mixed_weights, score
+from punie.training.studies.pages import Shares, page, percent, pooled, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
 _WAYS = {
@@ -27,6 +29,7 @@ _WAYS = {
     "trajectories": "examples and what the teacher solved",
     "both": "both, with the teacher's logits",
 }
+_TEACHER = "@taught-teacher"
 _RATES = {
     "right_tool_or_rightly_none": "right tool, or rightly none",
     "exact_arguments": "exact arguments",
@@ -35,17 +38,20 @@ _RATES = {
 _SOLVED = "all_tasks_solved"
 
 
+_TASKS = {"new": "that need the new tool", "old": "as in the student's first data"}
+
+
 class Student(SmallModel):
     """How the student is made before the teacher has a say.
 
-    Its first examples are those of the recipe of the bundled model.
+    Its first examples are those of the recipe of the bundled model, and so are its tokens.
 
     Attributes:
         tokens: tokens of a step.
     """
 
     examples: int = Field(80_000, ge=10)
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(2000, ge=1)
     tokens: int = Field(2048, ge=64)
 
 
@@ -53,35 +59,37 @@ class DistillationOptions(BaseModel):
     """What is trained and measured.
 
     Attributes:
-        teacher: the larger model.
-        student: the smaller one.
-        examples: new examples, with answers.
-        prompts: new tasks without answers, which the teacher tries.
+        lesson: how the bundled model, the teacher, learns the tool.
+        student: the smaller model.
+        examples: conversations with answers for the student, half of them with the new tool.
+        prompts: tasks without answers, mixed in the same way, which the teacher tries.
         steps: optimiser steps of each way, on all of the student's weights.
         batch: sequences of a step.
         learning_rate: its peak.
         weight: how much the teacher's logits count.
         temperature: what distributions are softened by.
         seeds: of the order of the data; each way is trained with each.
-        tasks: held-out tasks that each student solves.
+        tasks: held-out tasks of each measurement, of which there is one with tasks of the new tool
+            and one with those of the student's first data.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    teacher: str = BUNDLED_ID
+    lesson: Lesson = Lesson()
     student: Student = Student()
-    examples: int = Field(200, ge=10)
+    examples: int = Field(40, ge=10)
     prompts: int = Field(1000, ge=1)
     steps: int = Field(200, ge=20)
-    batch: int = Field(16, ge=1)
+    batch: int = Field(8, ge=1)
     learning_rate: float = Field(3e-4, gt=0)
     weight: float = Field(0.5, ge=0, le=1)
     temperature: float = Field(2.0, ge=0.1, le=20)
     seeds: tuple[int, ...] = Field((1, 2), min_length=1)
-    tasks: int = Field(200, ge=1)
+    tasks: int = Field(150, ge=1)
 
 
 _SMALL = {
+    "lesson": {"examples": 40, "steps": 4},
     "student": {"examples": 60, "steps": 12, "layers": 1, "hidden": 32, "heads": 4, "inner": 64},
     "examples": 20,
     "prompts": 12,
@@ -94,6 +102,7 @@ _SMALL = {
 
 def _steps(options: DistillationOptions) -> StepTables:
     held_back = max(10, min(400, options.student.examples // 10))
+    weights = mixed_weights(options.lesson.family)
     tables: StepTables = {
         "data": {
             "kind": "generate",
@@ -105,9 +114,11 @@ def _steps(options: DistillationOptions) -> StepTables:
         "student": {
             "kind": "pretrain",
             "dataset": "@data",
+            "tokenizer": BUNDLED_ID,
             "validation_steps": 250,
             **options.student.model_dump(exclude={"examples"}),
         },
+        **lesson_steps(options.lesson, "teacher", 1),
         "examples": {
             "kind": "generate",
             "preset": "tiny",
@@ -115,25 +126,34 @@ def _steps(options: DistillationOptions) -> StepTables:
             "train": options.examples,
             "valid": max(10, min(100, options.examples // 2)),
             "test": 0,
+            "weights": weights,
         },
         "solved": {
             "kind": "from-teacher",
             "preset": "tiny",
             "seed": 3,
-            "teacher": options.teacher,
+            "teacher": _TEACHER,
             "tasks": options.prompts,
+            "weights": weights,
             "parallel": 8,
         },
         "more": {"kind": "merge", "datasets": ["@examples", "@solved"], "unsplit": "train"},
-        "teacher-tasks": score(options.teacher, options.tasks),
-        "student-tasks": score("@student", options.tasks),
+        **_measured(options, "teacher", _TEACHER),
+        **_measured(options, "student", "@student"),
     }
     for way in _WAYS:
         for seed in options.seeds:
             name = f"{way}-{seed}"
             tables[name] = _way(options, way, seed)
-            tables[f"{name}-tasks"] = score(f"@{name}", options.tasks)
+            tables |= _measured(options, name, f"@{name}")
     return tables
+
+
+def _measured(options: DistillationOptions, name: str, model: str) -> StepTables:
+    return {
+        f"{name}-new": score(model, options.tasks, families=[options.lesson.family]),
+        f"{name}-old": score(model, options.tasks),
+    }
 
 
 def _way(options: DistillationOptions, way: str, seed: int) -> dict[str, Any]:
@@ -150,46 +170,52 @@ def _way(options: DistillationOptions, way: str, seed: int) -> dict[str, Any]:
     }
     if way in ("logits", "both"):
         teaching = {"weight": options.weight, "temperature": options.temperature}
-        taught = {"teacher": options.teacher, "student": "@student", "teaching": teaching}
+        taught = {"teacher": _TEACHER, "student": "@student", "teaching": teaching}
         return {"kind": "distill", **taught, **found}
     return {"kind": "tune", "model": "@student", **found}
 
 
 def _collect(options: DistillationOptions, finished: Mapping[str, Finished]) -> dict[str, Any]:
-    ways = {way: [_scores(finished, f"{way}-{seed}") for seed in options.seeds] for way in _WAYS}
+    ways: dict[str, list[dict[str, Any]]] = {
+        way: [
+            {**_shares(finished, f"{way}-{seed}"), **_validation(finished[f"{way}-{seed}"])}
+            for seed in options.seeds
+        ]
+        for way in _WAYS
+    }
     solved = {
         way: [
             result.solved.strict
             for seed in options.seeds
-            for result in read_tasks(finished[f"{way}-{seed}-tasks"].folder)
+            for result in read_tasks(finished[f"{way}-{seed}-new"].folder)
         ]
         for way in _WAYS
     }
     changes = {way: vars(paired(solved["data"], solved[way])) for way in _WAYS if way != "data"}
-    pooled_rates = {way: pooled([each[_SOLVED] for each in ways[way]]) for way in _WAYS}
+    rates = {way: pooled([each["new"][_SOLVED] for each in ways[way]]) for way in _WAYS}
     return {
-        "teacher": _shares(finished["teacher-tasks"]),
-        "before": _shares(finished["student-tasks"]),
+        "teacher": _shares(finished, "teacher"),
+        "before": _shares(finished, "student"),
         "ways": ways,
         "changes": changes,
         "trajectories": _examples(finished["solved"]),
-        "summary": {_WAYS[way]: str(found) for way, found in pooled_rates.items()},
+        "parameters": {
+            name: read_weights(finished[step].folder).parameters(None)
+            for name, step in (("student", "student"), ("teacher", "taught-teacher"))
+        },
+        "summary": {_WAYS[way]: percent(found) for way, found in rates.items()},
     }
 
 
-def _scores(finished: Mapping[str, Finished], name: str) -> dict[str, Any]:
-    lines = (finished[name].folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()
+def _shares(finished: Mapping[str, Finished], name: str) -> dict[str, dict[str, Shares]]:
+    measured = {which: shares(finished[f"{name}-{which}"]) for which in _TASKS}
+    return {which: {key: found[key] for key in _RATES} for which, found in measured.items()}
+
+
+def _validation(trained: Finished) -> dict[str, float]:
+    lines = (trained.folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()
     (*_, last) = (row for row in map(json.loads, lines) if "valid_loss" in row)
-    return {
-        **_shares(finished[f"{name}-tasks"]),
-        "valid_loss": last["valid_loss"],
-        "valid_exact": last["valid_exact"],
-    }
-
-
-def _shares(scored: Finished) -> dict[str, Shares]:
-    found = shares(scored)
-    return {key: found[key] for key in _RATES}
+    return {name: last[name] for name in ("valid_loss", "valid_exact")}
 
 
 def _examples(finished: Finished) -> int:
@@ -197,22 +223,21 @@ def _examples(finished: Finished) -> int:
 
 
 def _page(found: Mapping[str, Any]) -> str:
-    head = ["trained on", *_RATES.values(), "solved, over seeds", "loss", "exact turns"]
-    alone = [
-        [name, *(percent(pooled([found[key][rated]])) for rated in _RATES), "", "", ""]
-        for name, key in (("(the student before)", "before"), ("(the teacher itself)", "teacher"))
-    ]
-    rows: list[Sequence[object]] = [alone[0]]
+    head = ["trained on", *_RATES.values(), "solved, each seed", "old tasks solved", "loss"]
+    rows: list[Sequence[object]] = [_alone("(the student before)", found["before"])]
     for way, label in _WAYS.items():
         scores = found["ways"][way]
-        rated = [percent(pooled([score[key] for score in scores])) for key in _RATES]
-        loss, turns = (
-            sum(score[key] for score in scores) / len(scores)
-            for key in ("valid_loss", "valid_exact")
+        new = [score["new"] for score in scores]
+        rows.append(
+            [
+                label,
+                *(percent(pooled([each[key] for each in new])) for key in _RATES),
+                ", ".join(f"{rate.value:.1%}" for rate in (pooled([e[_SOLVED]]) for e in new)),
+                percent(pooled([score["old"][_SOLVED] for score in scores])),
+                f"{sum(score['valid_loss'] for score in scores) / len(scores):.3f}",
+            ]
         )
-        seeds = percent(over_seeds([score[_SOLVED] for score in scores]))
-        rows.append([label, *rated, seeds, f"{loss:.3f}", f"{turns:.1%}"])
-    rows.append(alone[1])
+    rows.append(_alone("(the teacher itself)", found["teacher"]))
     changes = []
     for way, label in _WAYS.items():
         if way in found["changes"]:
@@ -226,33 +251,44 @@ def _page(found: Mapping[str, Any]) -> str:
                     f"{change.p:.2g}",
                 ]
             )
+    tool = found["options"]["lesson"]["family"]
+    parameters = found["parameters"]
     return page(
         "What a small model learns from a larger one",
         found,
-        "One student, trained on from the same weights for the same number of steps, on held-out "
-        "tasks in the real agent and on held-out conversations.",
+        f"Neither the student ({parameters['student']:,} parameters) nor the bundled model was "
+        f"trained with the tool `{tool}`. The bundled model ({parameters['teacher']:,} "
+        "parameters) had a lesson in it and is the teacher. The student is trained on from the "
+        "same weights, for the same number of steps in each row, and works on held-out tasks that "
+        "need the tool, in the real agent; the old tasks are such as it could do before.",
         table(head, rows),
         "Task by task, against the examples alone:",
         table(["trained on", "solved more", "gained", "lost", "p (McNemar)"], changes),
-        f"The teacher solved {found['trajectories']:,} of the {found['options']['prompts']:,} "
-        "tasks that came without answers. Losses and exact turns are those of the validation after "
-        "the last step.",
+        f"The examples are {found['options']['examples']:,}. Of "
+        f"{found['options']['prompts']:,} tasks that came without answers the teacher solved "
+        f"{found['trajectories']:,}. The loss is that of the validation after the last step.",
         "![Tasks solved](distillation.svg)",
     )
 
 
+def _alone(label: str, found: Mapping[str, Mapping[str, Shares]]) -> list[object]:
+    rated = [percent(pooled([found["new"][key]])) for key in _RATES]
+    return [label, *rated, "", percent(pooled([found["old"][_SOLVED]])), ""]
+
+
 def _charts(found: Mapping[str, Any]) -> dict[str, str]:
     scores = {"before": [found["before"]], **found["ways"], "(teacher)": [found["teacher"]]}
-    solved = [pooled([each[_SOLVED] for each in of]) for of in scores.values()]
-    bars = [Bar(share.value, share.low, share.high) for share in solved]
-    axis = Axis("share", percent=True)
-    drawn = bar_chart("Tasks solved", axis, list(scores), [("student", bars)])
+    series = []
+    for which, label in _TASKS.items():
+        solved = [pooled([each[which][_SOLVED] for each in of]) for of in scores.values()]
+        series.append((label, [Bar(share.value, share.low, share.high) for share in solved]))
+    drawn = bar_chart("Tasks solved", Axis("share", percent=True), list(scores), series)
     return {"distillation.svg": drawn}
 
 
 DISTILLATION = Study(
     name="distillation",
-    question="Does a small model learn more from a larger one than from the data alone?",
+    question="Does a small model learn a tool better from a larger one than from examples alone?",
     options=DistillationOptions,
     small=_SMALL,
     steps=_steps,

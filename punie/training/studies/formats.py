@@ -7,7 +7,7 @@ from pydantic import Field
 
 from punie.evaluation.charts import Axis, Bar, bar_chart
 from punie.models.catalog import BUNDLED_ID
-from punie.training.studies.lessons import Lesson, lesson_steps, score
+from punie.training.studies.lessons import Lessons, lesson_steps, score
 from punie.training.studies.pages import Shares, page, percent, pooled, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
@@ -16,7 +16,7 @@ _HELD = {"free": "without the grammar", "held": "with the grammar"}
 _MEASURES = {"exact_arguments": "first call exact", "all_tasks_solved": "solved"}
 
 
-class FormatOptions(Lesson):
+class FormatOptions(Lessons):
     """A lesson as in the study of a new tool, with its calls rendered in each format."""
 
     seeds: tuple[int, ...] = (1, 2)

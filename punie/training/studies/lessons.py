@@ -10,28 +10,36 @@ from punie.training.studies.study import StepTables
 
 
 class Lesson(BaseModel):
-    """How the tool is learned, and how that is measured.
+    """How the tool is learned.
 
     Attributes:
         family: the family of tasks that need the tool; not in the bundled model's training data.
-        seeds: of data, adapter and order; each is a lesson of its own.
         examples: conversations to learn from, half of them of the new family.
         direct: share of them that are answered without a tool.
         steps: optimiser steps of the adapter.
         learning_rate: its peak.
         rank: of the adapter.
-        tasks: held-out tasks of each measurement.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     family: str = "move"
-    seeds: tuple[int, ...] = (1, 2, 3)
     examples: int = Field(800, ge=10)
     direct: float = Field(0.2, ge=0, le=1)
     steps: int = Field(200, ge=2)
     learning_rate: float = Field(5e-4, gt=0)
     rank: int = Field(16, ge=1)
+
+
+class Lessons(Lesson):
+    """The same lesson with several seeds, and how it is measured.
+
+    Attributes:
+        seeds: of data, adapter and order; each is a lesson of its own.
+        tasks: held-out tasks of each measurement.
+    """
+
+    seeds: tuple[int, ...] = (1, 2, 3)
     tasks: int = Field(150, ge=2)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from punie.evaluation.charts import Axis, Bar, bar_chart
 from punie.models.catalog import BUNDLED_ID
-from punie.training.studies.lessons import Lesson, lesson_steps, score
+from punie.training.studies.lessons import Lessons, lesson_steps, score
 from punie.training.studies.pages import Shares, page, percent, pooled, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
@@ -16,7 +16,7 @@ _MEASURES = {
 }
 
 
-def _steps(options: Lesson) -> StepTables:
+def _steps(options: Lessons) -> StepTables:
     new = {"families": [options.family]}
     steps: StepTables = {
         "before-new": score(BUNDLED_ID, options.tasks, **new),
@@ -29,7 +29,7 @@ def _steps(options: Lesson) -> StepTables:
     return steps
 
 
-def _collect(options: Lesson, finished: Mapping[str, Finished]) -> dict[str, Any]:
+def _collect(options: Lessons, finished: Mapping[str, Finished]) -> dict[str, Any]:
     def measured(moment: str, which: str) -> dict[str, list[Shares]]:
         names = [f"after-{which}-{seed}" for seed in options.seeds]
         names = names if moment == "after" else [f"before-{which}"]
@@ -93,7 +93,7 @@ def _charts(found: Mapping[str, Any]) -> dict[str, str]:
 NEW_TOOL = Study(
     name="new-tool",
     question="Does LoRA teach a tool that the base has never seen, and what does it forget?",
-    options=Lesson,
+    options=Lessons,
     small={"seeds": (1,), "examples": 40, "steps": 4, "tasks": 4},
     steps=_steps,
     collect=_collect,

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from punie.evaluation.charts import Axis, line_chart
 from punie.models.catalog import BUNDLED_ID
-from punie.training.studies.lessons import Lesson, lesson_steps, score
+from punie.training.studies.lessons import Lessons, lesson_steps, score
 from punie.training.studies.pages import Shares, page, percent, pooled, rate_line, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
@@ -19,7 +19,7 @@ _WAYS = {
 }
 
 
-class QuantizationOptions(Lesson):
+class QuantizationOptions(Lessons):
     """Lessons as in the study of a new tool, then fewer bits.
 
     Attributes:

@@ -25,6 +25,8 @@ def test_what_it_does_right_is_kept(
     asked += ["--preset", "tiny", "--tasks", "1", "--out", str(out), "--attempts", "2"]
     assert main(asked) == 2
     assert "attempts needs a temperature above 0" in capsys.readouterr().err
+    assert main([*asked, "--weight", "move"]) == 2
+    assert "'move' is not FAMILY=NUMBER" in capsys.readouterr().err
     with serve_openai(OpenAIServer([says("I do not know."), read, told])) as server:
         monkeypatch.setenv("PUNIE_OPENAI_URL", server.url)
         monkeypatch.setenv("PUNIE_OPENAI_CONTEXT", "32768")

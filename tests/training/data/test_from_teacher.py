@@ -96,6 +96,16 @@ def test_stopped_and_one_by_one_it_comes_to_the_same_as_side_by_side(
     assert resumed.manifest == made.manifest
 
 
+def test_tasks_are_of_the_families_that_are_wanted(tmp_path: Path, settings: Settings) -> None:
+    options = FromTeacherOptions(preset="tiny", weights={"move": 1e9})
+    kinds = [pose_task(options, number).task.kind for number in range(20)]
+    assert "move" in kinds
+    assert not set(kinds) & set(preset("tiny").tool_weights)
+    unknown = FromTeacherOptions(preset="tiny", weights={"juggling": 1})
+    with pytest.raises(TrainingError, match="no family 'juggling'"):
+        from_teacher(unknown, "punie-tiny", settings, tmp_path / "out")
+
+
 def reading_task(seed: int) -> tuple[str, str, int]:
     """The prompt of a task that reads a whole file, the file's path and its number of lines."""
     posed = pose_task(FromTeacherOptions(preset="tiny", seed=seed), 0)

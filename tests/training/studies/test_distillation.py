@@ -33,47 +33,59 @@ def test_students_differ_in_data_and_teacher_alone() -> None:
         assert node.inputs["student" if taught else "model"] == (FromStep("student"),)
         more = way in ("trajectories", "both")
         assert node.inputs["dataset"] == (FromStep("more" if more else "examples"),)
-    tasks = {node.options for name, node in nodes.items() if name.endswith("-tasks")}
-    assert len(tasks) == 1
+    for which in ("new", "old"):
+        tasks = {node.options for name, node in nodes.items() if name.endswith(f"-{which}")}
+        assert len(tasks) == 1
     assert nodes["student"].options.shape.parameter_count < 2e6
 
 
-def test_the_student_comes_from_the_data_of_the_bundled_model() -> None:
-    """So both cut text into the same tokens, and the data are made once."""
+def test_the_student_has_seen_neither_the_tool_nor_what_it_is_taught_with() -> None:
     recipe = recipe_graph(read_recipe("tiny"), whole_model).nodes
     nodes = graph(DistillationOptions()).nodes
     assert nodes["data"].decisive == recipe["data"].decisive
-    assert nodes["student"].options.vocab == recipe["model"].options.vocab
-    seeds = [nodes[name].options.seed for name in ("data", "examples", "solved")]
-    assert len(set(seeds)) == 3
+    assert nodes["student"].inputs["tokenizer"] == nodes["adapter-teacher"].inputs["model"]
+    assert "move" not in nodes["data"].options.mix().tool_weights
+    taught = [nodes[name].options for name in ("data-teacher", "examples", "solved")]
+    assert all("move" in options.mix().tool_weights for options in taught)
+    assert len({options.seed for options in (*taught, nodes["data"].options)}) == 3
 
 
 def test_the_page_tells_what_was_found() -> None:
     def score(hits: int) -> dict[str, Any]:
         rates = ("right_tool_or_rightly_none", "exact_arguments", "all_tasks_solved")
-        shares = {name: {"hits": hits, "of": 40} for name in rates}
-        return {**shares, "valid_loss": 0.5, "valid_exact": 0.25}
+        new = {name: {"hits": hits, "of": 40} for name in rates}
+        old = {name: {"hits": 30, "of": 40} for name in rates}
+        return {"new": new, "old": old}
 
+    validated = {"valid_loss": 0.5, "valid_exact": 0.25}
     hits = {"data": 10, "logits": 20, "trajectories": 15, "both": 30}
     change = {
         "both": 10, "gained": 9, "lost": 1, "neither": 20, "difference": 0.2, "low": 0.05,
         "high": 0.35, "p": 0.02,
     }  # fmt: skip
-    alone = ("valid_loss", "valid_exact")
     found = {
         "study": "distillation",
         "options": DistillationOptions(seeds=(1, 2)).model_dump(mode="json"),
-        "teacher": {name: part for name, part in score(38).items() if name not in alone},
-        "before": {name: part for name, part in score(4).items() if name not in alone},
-        "ways": {way: [score(count), score(count + 2)] for way, count in hits.items()},
+        "teacher": score(38),
+        "before": score(4),
+        "ways": {
+            way: [{**score(each), **validated} for each in (count, count + 2)]
+            for way, count in hits.items()
+        },
         "changes": {way: change for way in hits if way != "data"},
         "trajectories": 1900,
+        "parameters": {"student": 1_700_000, "teacher": 6_800_000},
     }
     page = DISTILLATION.page(found)
-    assert "| examples and the teacher's logits | 52.5% (" in page
+    row = next(line for line in page.split("\n") if "examples and the teacher's logits" in line)
+    assert row.split(" | ")[3:6] == [
+        "52.5% (41.7% to 63.1%)",
+        "50.0%, 55.0%",
+        "75.0% (64.5% to 83.2%)",
+    ]
     assert "+20.0% (+5.0% to +35.0%) | 9 | 1 | 0.02" in page
     assert "| (the student before) | 10.0% (" in page
-    assert "solved 1,900 of the 1,000 tasks" in page
+    assert "1,000 tasks that came without answers the teacher solved 1,900" in page
     if not can_draw():
         pytest.skip("matplotlib is not installed")
     assert "<svg" in DISTILLATION.charts(found)["distillation.svg"]

@@ -3,7 +3,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from punie.evaluation.results import RESULTS as RESULT_LINES
 from punie.evaluation.results import Result, result_line
@@ -52,6 +54,7 @@ def finished(name: str, folder: Path, right: bool) -> Finished:
     out = write_data(folder / name, 3, 1)
     measured = {"step": 2, "valid_loss": 0.5, "valid_exact": 0.75}
     (out / "curve.jsonl").write_text(json.dumps(measured) + "\n")
+    save_file({"weight": np.zeros((2, 3), np.float32)}, out / "model.safetensors")
     results = []
     for number in range(4):
         check = Check(strict=right and number > 0, soft=False)

@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from punie.training.pipeline.step import Call, DatasetStep, Role
+from punie.training.pipeline.step import Call, DatasetStep, Given, Need, Role
+from punie.training.pipeline.steps.generate import mix_need
 from punie.training.pipeline.steps.settings import users_settings
 
 
@@ -30,6 +31,10 @@ class FromTeacher(DatasetStep):
 
         (teacher,) = call.inputs["teacher"]
         from_teacher(call.options, teacher, users_settings(), call.out, call.report, call.stopped)
+
+    def need(self, options: Any, given: Given) -> Need:
+        """Refuse a preset or a family that there is not."""
+        return mix_need(options)
 
     def work(self, options: Any) -> float | None:
         """Return the tasks that it gets."""

@@ -28,15 +28,20 @@ class Generate(DatasetStep):
 
     def need(self, options: Any, given: Given) -> Need:
         """Refuse a preset or a family that there is not."""
-        try:
-            options.mix()
-        except TrainingError as error:
-            return Need(refused=str(error))
-        return Need()
+        return mix_need(options)
 
     def work(self, options: Any) -> float | None:
         """Return the examples."""
         return float(options.train + options.valid + options.test)
+
+
+def mix_need(options: Any) -> Need:
+    """Return a refusal if options name a preset or a family that there is not."""
+    try:
+        options.mix()
+    except TrainingError as error:
+        return Need(refused=str(error))
+    return Need()
 
 
 STEP = Generate()
