@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from punie.training.errors import TrainingError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK = "#7b828c"
 """Colour of texts, axes and error bars."""
@@ -26,6 +27,7 @@ COLOURS = ("#2f81d6", "#d9641e", "#2a9461", "#b565c9", "#b07d12", "#d4526e")
 
 _MARKS = ("o", "s", "^", "D", "v", "P")
 _SIZE = (7.2, 4.0)
+_LEGEND_LETTERS = 90
 _LETTERS = 100
 """So many letters and gaps of labels fit side by side."""
 _SETTINGS: dict[Any, object] = {
@@ -117,7 +119,7 @@ def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line]) -> str:
                     line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0
                 )
         if len(lines) > 1:
-            axes.legend()
+            _legend(axes, [line.name for line in lines])
     return out.getvalue().decode()
 
 
@@ -155,8 +157,17 @@ def bar_chart(
                 label.set(horizontalalignment="right", rotation_mode="anchor")
         axes.grid(visible=False, axis="x")
         if len(series) > 1:
-            axes.legend()
+            _legend(axes, [name for name, _ in series])
     return out.getvalue().decode()
+
+
+def _legend(axes: "Axes", names: Sequence[str]) -> None:
+    """Write names of series below the axes, where no bar or line can be."""
+    # What precedes a name takes the room of some six letters.
+    columns = max(1, min(len(names), _LEGEND_LETTERS // (6 + max(map(len, names)))))
+    handles, labels = axes.get_legend_handles_labels()
+    figure = cast("Figure", axes.get_figure(root=True))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 
 import matplotlib
 import pytest
@@ -51,6 +52,17 @@ def test_a_chart_holds_its_texts_and_no_background_or_date() -> None:
         assert INK in text
         for absent in ("date", "Matplotlib v", "fill: #ffffff", "fill: #000000"):
             assert absent not in text
+
+
+@pytest.mark.parametrize("drawn", [_lines, _bars])
+def test_names_of_series_stand_below_all_that_is_drawn(drawn: Callable[[], str]) -> None:
+    root = ElementTree.fromstring(drawn())
+    texts = root.iter("{http://www.w3.org/2000/svg}text")
+    heights = {each.text: float(each.attrib["y"]) for each in texts if "y" in each.attrib}
+    series = {"with band", "other", "base", "tuned"} & set(heights)
+    highest = min(heights[name] for name in series)
+    assert len(series) == 2
+    assert all(height < highest for name, height in heights.items() if name not in series)
 
 
 def test_equal_data_give_equal_bytes_whatever_the_process_and_its_settings() -> None:
