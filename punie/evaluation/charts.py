@@ -11,13 +11,12 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from punie.training.errors import TrainingError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 INK = "#7b828c"
 """Colour of texts, axes and error bars."""
@@ -118,8 +117,6 @@ def line_chart(title: str, x: Axis, y: Axis, lines: Sequence[Line]) -> str:
                 axes.fill_between(
                     line.x, line.low, line.high, color=colour, alpha=0.18, linewidth=0
                 )
-        if len(lines) > 1:
-            _legend(axes, [line.name for line in lines])
     return out.getvalue().decode()
 
 
@@ -156,23 +153,15 @@ def bar_chart(
             for label in axes.get_xticklabels():
                 label.set(horizontalalignment="right", rotation_mode="anchor")
         axes.grid(visible=False, axis="x")
-        if len(series) > 1:
-            _legend(axes, [name for name, _ in series])
     return out.getvalue().decode()
-
-
-def _legend(axes: "Axes", names: Sequence[str]) -> None:
-    """Write names of series below the axes, where no bar or line can be."""
-    # What precedes a name takes the room of some six letters.
-    columns = max(1, min(len(names), _LEGEND_LETTERS // (6 + max(map(len, names)))))
-    handles, labels = axes.get_legend_handles_labels()
-    figure = cast("Figure", axes.get_figure(root=True))
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 @contextmanager
 def _axes(title: str, x: Axis, y: Axis) -> Iterator[tuple["Axes", io.BytesIO]]:
-    """Yield axes to draw on and what receives the picture afterwards."""
+    """Yield axes to draw on and what receives the picture afterwards.
+
+    Where there are several series their names stand below the axes, where no bar or line can be.
+    """
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -198,6 +187,11 @@ def _axes(title: str, x: Axis, y: Axis) -> Iterator[tuple["Axes", io.BytesIO]]:
                 formatted.set_major_formatter(PercentFormatter(1.0))
         axes.set(xlabel=x.label, ylabel=y.label)
         yield axes, out
+        handles, names = axes.get_legend_handles_labels()
+        if len(names) > 1:
+            # What precedes a name takes the room of some six letters.
+            columns = max(1, min(len(names), _LEGEND_LETTERS // (6 + max(map(len, names)))))
+            figure.legend(handles, names, loc="outside lower center", ncols=columns)
         if y.top is not None:
             # With room for the ends of error bars.
             axes.set_ylim(0, y.top * 1.03)

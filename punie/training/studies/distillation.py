@@ -36,8 +36,6 @@ _RATES = {
     "all_tasks_solved": "solved",
 }
 _SOLVED = "all_tasks_solved"
-
-
 _TASKS = {"new": "that need the new tool", "old": "as in the student's first data"}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from punie.evaluation.charts import Line
-from punie.evaluation.intervals import Mean, Rate, mean, rate
+from punie.evaluation.intervals import Rate, rate
 from punie.evaluation.outcomes import rates
 from punie.evaluation.tasks import read_tasks
 from punie.training.studies.study import Finished
@@ -25,8 +25,7 @@ def page(title: str, found: Mapping[str, Any], *parts: str) -> str:
     made = (
         f"Made by `punie study {found['study']}`; every run with the same options gives the same "
         f"figures on the same machine.\nOptions: {options}.\n\n"
-        "Intervals hold the true share in 95 of 100 experiments (Wilson's); over seeds, the mean "
-        "with Student's t."
+        "Intervals hold the true share in 95 of 100 experiments (Wilson's)."
     )
     return "\n\n".join([f"# {title}", made, *parts]) + "\n"
 
@@ -37,7 +36,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def percent(found: Rate | Mean) -> str:
+def percent(found: Rate) -> str:
     """Return a share with its interval."""
     return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
 
@@ -52,12 +51,6 @@ def rate_line(name: str, x: Sequence[float], parts: Sequence[Sequence[Shares]]) 
     rates = [pooled(each) for each in parts]
     low, high = [rate.low for rate in rates], [rate.high for rate in rates]
     return Line(name, x, [rate.value for rate in rates], low, high)
-
-
-def over_seeds(parts: Sequence[Shares]) -> Mean:
-    """Return the mean of a rate over seeds, within 0 and 1."""
-    found = mean([part["hits"] / part["of"] for part in parts])
-    return Mean(found.value, max(0.0, found.low), min(1.0, found.high), found.of)
 
 
 def _row(cells: Sequence[object]) -> str:
