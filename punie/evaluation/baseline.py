@@ -11,10 +11,16 @@ from typing import Any
 
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.intervals import p_worse
-from punie.evaluation.results import RESULTS, Result, read_results, result_line
+from punie.evaluation.results import (
+    RESULTS,
+    Result,
+    read_results,
+    result_line,
+    without_words,
+)
 from punie.evaluation.run_options import RunOptions
 from punie.evaluation.run_record import RUN, RunRecord, read_run, write_run
-from punie.evaluation.suite import Item, Suite, Verdict
+from punie.evaluation.suite import Item, Suite
 from punie.training.errors import TrainingError
 from punie.training.output import write_text, written_in_words
 
@@ -132,22 +138,11 @@ def keep_baseline(run: Path, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_run(folder, record)
-        write_text(folder / RESULTS, "".join(result_line(_without_words(one)) for one in results))
+        write_text(folder / RESULTS, "".join(result_line(without_words(one)) for one in results))
     except OSError as error:
         raise EvaluationError(written_in_words(error, folder)) from error
     except TrainingError as error:
         raise EvaluationError(str(error)) from error
-
-
-def _without_words(result: Result) -> Result:
-    return Result(
-        suite=result.suite,
-        item=result.item,
-        kind=result.kind,
-        seed=result.seed,
-        verdict=Verdict(checks=result.verdict.checks),
-        stop=result.stop,
-    )
 
 
 def read_baseline(folder: Path) -> Baseline:

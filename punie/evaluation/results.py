@@ -135,6 +135,21 @@ def measures(results: Sequence[Result]) -> Mapping[str, list[float]]:
     return dict(sorted(found.items()))
 
 
+def without_words(result: Result) -> Result:
+    """Return a result without the conversation and what would have been right.
+
+    Times are rounded to a tenth of a millisecond.
+    """
+    return result.model_copy(
+        update={
+            "messages": (),
+            "verdict": result.verdict.model_copy(update={"due": None}),
+            "seconds": round(result.seconds, 4),
+            "first_token_seconds": tuple(round(each, 4) for each in result.first_token_seconds),
+        }
+    )
+
+
 def result_line(result: Result) -> str:
     """Return a result as its line of a JSON-lines file, with the newline."""
     return result.model_dump_json(exclude_defaults=True) + "\n"

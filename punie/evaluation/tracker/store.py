@@ -11,7 +11,15 @@ from pydantic import ValidationError
 from punie.database import Database
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.intervals import rate
-from punie.evaluation.results import RESULTS, Result, Score, by_kind, read_results, scores
+from punie.evaluation.results import (
+    RESULTS,
+    Result,
+    Score,
+    by_kind,
+    read_results,
+    scores,
+    without_words,
+)
 from punie.evaluation.run_record import RunRecord, read_run
 from punie.evaluation.tracker.reported import Reported
 from punie.evaluation.tracker.schema import MIGRATIONS
@@ -89,7 +97,14 @@ class Tracker:
             time.time(),
         )
         kept = [
-            (record.id, place, each.suite, each.item, each.kind, _without_words(each))
+            (
+                record.id,
+                place,
+                each.suite,
+                each.item,
+                each.kind,
+                without_words(each).model_dump_json(exclude_defaults=True),
+            )
             for place, each in enumerate(results)
         ]
         counts = [
@@ -277,13 +292,6 @@ def _check(record: RunRecord, results: Sequence[Result]) -> None:
                 f"with seed {result.seed} and attempt {result.attempt}."
             )
         seen.add(key)
-
-
-def _without_words(result: Result) -> str:
-    """Return a result as JSON, without the conversation and what would have been right."""
-    verdict = result.verdict.model_copy(update={"due": None})
-    kept = result.model_copy(update={"messages": (), "verdict": verdict})
-    return kept.model_dump_json(exclude_defaults=True)
 
 
 def _scored(results: Sequence[Result]) -> dict[ScoreKey, Score]:

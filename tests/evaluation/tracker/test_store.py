@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from punie.evaluation.baseline import keep_baseline
 from punie.evaluation.errors import EvaluationError
 from punie.evaluation.run_record import write_run
 from punie.evaluation.tracker.reported import read_reported
@@ -45,6 +46,19 @@ def test_a_run_is_kept_with_its_scores_and_outcomes_but_not_its_conversations(
     assert all(each.messages == () and each.verdict.due is None for each in kept)
     assert tracker.measures(run.record.id) == [Measure("edits", "recall", 0.5, 0.5, 0.5, 4)]
     tracker.close()
+
+
+def test_a_baseline_is_a_run_that_lacks_nothing_here(tmp_path: Path, file: Path) -> None:
+    folder = write_made_run(tmp_path / "run", made_record(), made_results("edits", [True, False]))
+    keep_baseline(folder, tmp_path / "kept")
+    found = []
+    for each in (folder, tmp_path / "kept"):
+        record_run(each, file)
+        tracker = Tracker(file)
+        run = tracker.run("last")
+        found.append((run, tracker.results(run.record.id), tracker.measures(run.record.id)))
+        tracker.close()
+    assert found[0] == found[1]
 
 
 def test_runs_are_named_by_id_by_its_beginning_by_model_and_as_the_last(file: Path) -> None:
