@@ -19,7 +19,7 @@ from punie.training.output import output_folder, write_text
 from punie.training.pretraining.batches import encoded, length_summary
 from punie.training.pretraining.checkpoint import save_weights
 from punie.training.pretraining.optimizer import Rates
-from punie.training.pretraining.tiny_architecture import Calls, TinyShape, write_description
+from punie.training.pretraining.tiny_architecture import TinyShape, write_description
 from punie.training.pretraining.tokenizer import save_tokenizer, train_tokenizer
 from punie.training.pretraining.trainer import Recipe, train
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
@@ -43,7 +43,6 @@ class PretrainOptions(BaseModel):
         seed: of weights and the order of the data.
         validation_steps: steps between validations.
         teaching: how much a teacher's logits count, if there is one.
-        calls: how the model writes tool calls; anything but "xml" is for comparisons.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,7 +64,6 @@ class PretrainOptions(BaseModel):
     seed: int = 1
     validation_steps: int = Field(500, ge=1)
     teaching: Teaching = Teaching()
-    calls: Calls = "xml"
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
@@ -208,7 +206,7 @@ def _prepare_tokenizer(
     folder: Path, data: Dataset, options: PretrainOptions, given: Path | None
 ) -> None:
     """Put a tokenizer into the folder: the one of the run so far, the given one, a new one."""
-    shape, calls = options.shape, options.calls
+    shape = options.shape
     own = folder / "tokenizer.json"
     source = own if own.is_file() else given / "tokenizer.json" if given else None
     if source is not None:
@@ -220,11 +218,11 @@ def _prepare_tokenizer(
             example.chat()
             for _, example in zip(range(_TOKENIZER_EXAMPLES), data.examples("train"), strict=False)
         ]
-        tokenizer = train_tokenizer(conversations, shape.vocab_size, calls)
+        tokenizer = train_tokenizer(conversations, shape.vocab_size)
     if tokenizer.get_vocab_size() != shape.vocab_size:
         raise TrainingError(
             f"The tokenizer has {tokenizer.get_vocab_size()} ids and the model "
             f"{shape.vocab_size}; give the model as many."
         )
-    save_tokenizer(tokenizer, folder, shape.max_positions, calls)
-    write_description(folder, shape, calls)
+    save_tokenizer(tokenizer, folder, shape.max_positions)
+    write_description(folder, shape)

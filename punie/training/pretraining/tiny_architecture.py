@@ -111,7 +111,7 @@ def chat_template(calls: Calls = "xml") -> str:
     return file.read_text(encoding="utf-8")
 
 
-def write_description(folder: Path, shape: TinyShape, calls: Calls = "xml") -> None:
+def write_description(folder: Path, shape: TinyShape) -> None:
     """Write config.json, generation_config.json and the chat template into `folder`."""
     described = config(shape)
     generation = {
@@ -122,4 +122,4 @@ def write_description(folder: Path, shape: TinyShape, calls: Calls = "xml") -> N
     }
     for name, content in (("config.json", described), ("generation_config.json", generation)):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    (folder / "chat_template.jinja").write_text(chat_template(calls), encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(chat_template(), encoding="utf-8")

@@ -42,15 +42,12 @@ TOOL_PARSERS: Mapping[Calls, str] = {"xml": "qwen3_coder", "json": "json_tools"}
 """What mlx-lm calls the parsers of the formats."""
 
 
-def train_tokenizer(
-    conversations: Sequence[Sequence[ChatMessage]], vocab_size: int, calls: Calls = "xml"
-) -> Tokenizer:
+def train_tokenizer(conversations: Sequence[Sequence[ChatMessage]], vocab_size: int) -> Tokenizer:
     """Learn a vocabulary of exactly `vocab_size` ids, the control tokens included.
 
     Args:
         conversations: what the model will read and write.
         vocab_size: number of ids; at least the 256 bytes and the control tokens.
-        calls: how tool calls are written.
 
     Raises:
         ValueError: the texts do not hold enough different pieces to fill the vocabulary.
@@ -59,7 +56,7 @@ def train_tokenizer(
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     letters = {letter: number for number, letter in enumerate(alphabet)}
     plain = _with_control_tokens(_byte_level(BPE(vocab=letters, merges=[])))
-    chat_format = ChatFormat(chat_template(calls), Vocabulary(json.loads(plain.to_str())))
+    chat_format = ChatFormat(chat_template(), Vocabulary(json.loads(plain.to_str())))
     ordinary = vocab_size - len(CONTROL_TOKENS)
     trainer = BpeTrainer(
         vocab_size=ordinary, min_frequency=2, show_progress=False, initial_alphabet=alphabet
@@ -111,9 +108,7 @@ def _with_control_tokens(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def save_tokenizer(
-    tokenizer: Tokenizer, folder: Path, max_positions: int, calls: Calls = "xml"
-) -> None:
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, max_positions: int) -> None:
     """Write tokenizer.json and tokenizer_config.json into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -125,7 +120,7 @@ def save_tokenizer(
         "unk_token": None,
         "model_max_length": max_positions,
         "clean_up_tokenization_spaces": False,
-        "tool_parser_type": TOOL_PARSERS[calls],
+        "tool_parser_type": TOOL_PARSERS["xml"],
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
 

@@ -16,6 +16,7 @@ from punie.training.data.dataset import open_dataset
 from punie.training.data.example import PromptPrefix
 from punie.training.data.sequences import training_sequences
 from punie.training.errors import TrainingError
+from punie.training.pretraining.rewriting import RewriteOptions, rewrite_template
 from punie.training.pretraining.run import PretrainOptions, pretrain
 from punie.training.pretraining.trainer import Recipe
 from punie.training.progress import Interrupted
@@ -156,8 +157,10 @@ def test_another_recipe_starts_anew(trained: Path, data: Path, tmp_path: Path) -
     assert weights(out) == weights(trained)
 
 
-def test_calls_as_json_are_read_back_as_they_were_written(data: Path, tmp_path: Path) -> None:
-    out = pretrain(options(steps=1, layers=1, calls="json"), data, tmp_path / "model")
+def test_calls_as_json_are_read_back_as_they_were_written(
+    trained: Path, data: Path, tmp_path: Path
+) -> None:
+    out = rewrite_template(RewriteOptions(calls="json"), trained, tmp_path / "model")
     chat_format = ChatFormat.load(out)
     assert chat_format.syntax == "json"
     example = next(open_dataset(data).examples("train"))
