@@ -13,6 +13,7 @@ from punie.evaluation.run_record import percentiles
 
 NO_CHARTS = "Charts are left out: matplotlib draws them, which comes with Punie's extra `training`."
 _MOST_BARS = 16
+_GB, _MB = 1e9, 1e6
 
 
 def by_suite(results: Iterable[Result]) -> dict[str, list[Result]]:
@@ -79,7 +80,10 @@ def measures_table(results: Sequence[Result]) -> Html | None:
     rows: list[list[Content]] = [
         [
             name,
-            *map(figure, (fmean(values), median(values), min(values), max(values))),
+            *(
+                measured(name, each)
+                for each in (fmean(values), median(values), min(values), max(values))
+            ),
             len(values),
         ]
         for name, values in found.items()
@@ -183,6 +187,22 @@ def figure(value: float) -> str:
     if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def measured(name: str, value: float) -> str:
+    """Return a measure of items, by its name: bytes and seconds as such, else a number."""
+    match name:
+        case "peak_memory":
+            return size(value)
+        case "seconds":
+            return seconds(value)
+        case _:
+            return figure(value)
+
+
+def size(number: float) -> str:
+    """Return a number of bytes in millions or thousands of millions."""
+    return f"{number / _GB:.3g} GB" if number >= _GB else f"{number / _MB:.3g} MB"
 
 
 def seconds(value: float) -> str:

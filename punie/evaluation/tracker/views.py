@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from punie.evaluation.intervals import Rate, rate
-from punie.evaluation.report.figures import figure, seconds
+from punie.evaluation.report.figures import figure, measured, seconds, size
 from punie.evaluation.results import Result
 from punie.evaluation.run_record import MachineRecord, RunRecord
 from punie.evaluation.tracker.comparing import Change, Comparison
@@ -16,7 +16,6 @@ from punie.evaluation.tracker.tables import NOTHING, Table, as_text
 
 INTERVALS = "In brackets: what holds the true share in 95 of 100 experiments (Wilson's interval)."
 _HASH = 12
-_GB, _MB = 1e9, 1e6
 
 
 def share(found: Rate | None) -> str:
@@ -41,13 +40,6 @@ def machine_name(machine: MachineRecord) -> str:
         machine.system,
     ]
     return ", ".join(filter(None, parts))
-
-
-def size(number: int | None) -> str:
-    """Return a number of bytes in millions or thousands of millions."""
-    if number is None:
-        return NOTHING
-    return f"{number / _GB:.3g} GB" if number >= _GB else f"{number / _MB:.3g} MB"
 
 
 def moment(when: datetime) -> str:
@@ -148,7 +140,12 @@ def scores_table(run: TrackedRun, suite: str | None = None) -> Table:
 def measures_table(measures: Iterable[Measure]) -> Table:
     """Return the figures of a run's items."""
     rows = [
-        (one.suite, one.name, *map(figure, (one.mean, one.least, one.most)), str(one.of))
+        (
+            one.suite,
+            one.name,
+            *(measured(one.name, each) for each in (one.mean, one.least, one.most)),
+            str(one.of),
+        )
         for one in measures
     ]
     return Table("Measures", ("suite", "measure", "mean", "least", "most", "tries"), tuple(rows))
@@ -231,7 +228,7 @@ def _speeds(record: RunRecord) -> tuple[str, ...]:
         ),
         NOTHING if first is None else seconds(first.p50),
         NOTHING if record.tokens_per_second is None else figure(record.tokens_per_second),
-        size(record.peak_memory),
+        NOTHING if record.peak_memory is None else size(record.peak_memory),
     )
 
 
@@ -263,15 +260,16 @@ def suite_measures_table(
     own = [(run, {one.name: one for one in found if one.suite == suite}) for run, found in runs]
     own = [(run, found) for run, found in own if found]
     names = list(dict.fromkeys(name for _, found in own for name in found))
+    heads = (name.replace("_", " ") for name in names)
     rows = [
         (
             run.record.id,
             model_name(run.record.model.reference),
-            *(figure(found[name].mean) if name in found else NOTHING for name in names),
+            *(measured(name, found[name].mean) if name in found else NOTHING for name in names),
         )
         for run, found in own
     ]
-    return Table("Measures, in the mean", ("run", "model", *names), tuple(rows)) if rows else None
+    return Table("Measures, in the mean", ("run", "model", *heads), tuple(rows)) if rows else None
 
 
 def reported_tables(rows: Iterable[Reported]) -> list[Table]:

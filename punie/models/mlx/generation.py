@@ -1,13 +1,13 @@
 """One generation, between the engine's thread and the event loop.
 
-Tokens cross in batches: the thread appends to a list and wakes the loop only when it is not
-already awake, and at most a hundred times a second, so that a fast model does not pay for a
-future, an event and a message to the client with each token.
+Tokens cross in batches: when the consumer got some it rests, and takes what has come since. So a
+fast model does not pay for an event and a message to the client with each token. The thread wakes
+the loop only for what ends the rest, or when nothing has come during it: the loop that wakes takes
+the interpreter's lock, for which the thread would have to wait before it can begin the next pass.
 """
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from punie.models.mlx.guidance.guide import Guide
     from punie.models.mlx.prefixes.entry import Kind
 
-_WAKE_SECONDS = 0.01
-"""A token that follows another one sooner than this waits for the next one, or the end."""
+_REST_SECONDS = 0.01
+"""How long tokens are collected before the consumer gets the next ones."""
 
 
 class EngineError(Exception):
@@ -109,7 +109,7 @@ class Generation:
         self._cancelled = threading.Event()
         self._pending: list[int | Prefilled | Finished | EngineError] = []
         self._signalled = False
-        self._woken_for_token = 0.0
+        self._resting = False  # the consumer will look by itself for tokens, and for these alone
         self._wake = anyio.Event()
 
     def is_cancelled(self) -> bool:
@@ -124,13 +124,8 @@ class Generation:
         """Hand an event, or a token by its id, to the consumer; from the engine's thread."""
         with self._lock:
             self._pending.append(event)
-            if self._signalled:
+            if self._signalled or (self._resting and isinstance(event, int)):
                 return
-            if isinstance(event, int):
-                now = time.monotonic()
-                if now - self._woken_for_token < _WAKE_SECONDS:
-                    return
-                self._woken_for_token = now
             self._signalled = True
         try:
             self._loop.call_soon_threadsafe(self._on_signal)
@@ -146,6 +141,7 @@ class Generation:
             with self._lock:
                 pending, self._pending = self._pending, []
                 self._signalled = False
+                self._resting = any(isinstance(event, int) for event in pending)
             if not pending:
                 await self._wake.wait()
                 continue
@@ -164,3 +160,6 @@ class Generation:
                     return
             if tokens:
                 yield Decoded(tuple(tokens))
+            if self._resting:
+                with anyio.move_on_after(_REST_SECONDS):
+                    await self._wake.wait()

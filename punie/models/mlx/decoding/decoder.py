@@ -108,7 +108,7 @@ class Decoder:
             self._sample_ahead()
         sampled = self._sampled
         assert sampled is not None
-        self._logits = sequence.feed(self._model, sampled)[-1:]
+        self._logits = sequence.feed(self._model, sampled)
         self._sampled = sequence.sampler.sample(self._logits, [sequence.output + 1])
         compute(self._sampled)
         token = token_of(sampled)

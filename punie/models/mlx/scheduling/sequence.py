@@ -59,7 +59,7 @@ class TokenSequence:
         inputs = mx.array(tokens) if isinstance(tokens, list) else tokens
         logits: mx.array = model(inputs[None], cache=self.layers)
         self.passes += 1
-        return logits[0]
+        return logits.squeeze(0)
 
     def note_read(self, tokens: list[int]) -> None:
         """Take note that the slot holds these tokens now."""
