@@ -13,6 +13,7 @@ import pytest
 
 from punie.cli.track import main
 from punie.evaluation.run_record import write_run
+from punie.evaluation.suites.catalog import SUITES
 from tests.cli.conftest import Command
 from tests.evaluation.tracker.made_runs import (
     made_record,
@@ -216,6 +217,15 @@ def test_markdown_with_charts_beside_it(runs: list[Path], tmp_path: Path) -> Non
     assert IDS[3] not in text
     assert "| edits" not in text  # A suite has a section of its own.
     assert "Measures, in the mean" in text
+
+
+def test_the_chart_has_every_suite_that_comes_with_punie(tmp_path: Path, state: Path) -> None:
+    record = made_record(1, suites=suites(dict.fromkeys(SUITES, 1)))
+    results = [each for name in SUITES for each in made_results(name, [True, False])]
+    assert main(["add", str(write_made_run(tmp_path / "run", record, results))]) == 0
+    assert main(["export", "--out", str(tmp_path / "page.md")]) == 0
+    drawn = (tmp_path / "page-solved.svg").read_text()
+    assert [name for name in SUITES if f">{name}<" not in drawn] == []
 
 
 def test_csv_tells_origins_apart(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

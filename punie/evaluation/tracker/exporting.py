@@ -26,7 +26,7 @@ from punie.evaluation.tracker.views import (
 
 TITLE = "Evaluations"
 _MOST_MODELS = 6
-_MOST_SUITES = 8
+_MOST_SUITES = 12
 _MADE_BY = (
     "Made by `punie track export`. Each run is one of `punie eval`: the agent itself at work on "
     "frozen suites, judged by what it executed and left behind."
