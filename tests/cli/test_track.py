@@ -217,6 +217,9 @@ def test_markdown_with_charts_beside_it(runs: list[Path], tmp_path: Path) -> Non
     assert IDS[3] not in text
     assert "| edits" not in text  # A suite has a section of its own.
     assert "Measures, in the mean" in text
+    # Check by check, and in each the runs beside each other.
+    told = re.findall(r"^\| (solved|tool) \| (\S+) ", text.split("## edits")[1], re.MULTILINE)
+    assert told[:4] == [("solved", IDS[2]), ("solved", IDS[1]), ("tool", IDS[2]), ("tool", IDS[1])]
 
 
 def test_the_chart_has_every_suite_that_comes_with_punie(tmp_path: Path, state: Path) -> None:

@@ -11,7 +11,7 @@ from punie.evaluation.results import Result
 from punie.evaluation.run_record import MachineRecord, RunRecord
 from punie.evaluation.tracker.comparing import Change, Comparison
 from punie.evaluation.tracker.reported import AS_REPORTED, Reported
-from punie.evaluation.tracker.store import ALL_KINDS, SOLVED, Measure, TrackedRun
+from punie.evaluation.tracker.store import ALL_KINDS, Measure, TrackedRun
 from punie.evaluation.tracker.tables import NOTHING, Table, as_text
 
 INTERVALS = "In brackets: what holds the true share in 95 of 100 experiments (Wilson's interval)."
@@ -232,10 +232,18 @@ def _speeds(record: RunRecord) -> tuple[str, ...]:
     )
 
 
-def suite_table(suite: str, runs: Iterable[TrackedRun], check: str = SOLVED) -> Table:
-    """Return how a suite came out in each run that has it."""
+def suite_table(suite: str, runs: Iterable[TrackedRun]) -> Table:
+    """Return how a suite came out in each run that has it, check by check."""
+    found = [
+        (key.check, run, version, score)
+        for run in runs
+        for version in (one.version for one in run.record.suites if one.name == suite)
+        for key, score in run.scores.items()
+        if (key.suite, key.kind) == (suite, ALL_KINDS)
+    ]
     rows = [
         (
+            check,
             run.record.id,
             model_name(run.record.model.reference),
             run.record.model.quantisation or "",
@@ -244,12 +252,11 @@ def suite_table(suite: str, runs: Iterable[TrackedRun], check: str = SOLVED) -> 
             share(score.soft),
             str(score.strict.of),
         )
-        for run in runs
-        for name, version in ((one.name, one.version) for one in run.record.suites)
-        for key, score in run.scores.items()
-        if name == suite and (key.suite, key.kind, key.check) == (suite, ALL_KINDS, check)
+        for each in dict.fromkeys(check for check, *_ in found)
+        for check, run, version, score in found
+        if check == each
     ]
-    head = ("run", "model", "quantisation", "version", "strict", "soft", "tries")
+    head = ("check", "run", "model", "quantisation", "version", "strict", "soft", "tries")
     return Table("Measured by punie eval", head, tuple(rows), INTERVALS)
 
 
