@@ -2,9 +2,13 @@
 
 import gc
 import os
+import shutil
 import signal
+import subprocess
+import sysconfig
 import tempfile
-from collections.abc import Iterator
+import venv
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +34,29 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests.e2e.client import Client
 
         Client.usual_arguments = ("acp", "--shared")
+    config.add_cleanup(_offer_a_python_with_pytest())
+
+
+def _offer_a_python_with_pytest() -> Callable[[], None]:
+    """Put one in front where the user's has no pytest; return what removes it again.
+
+    Projects in tests have their own tests, and Punie keeps its own environment from them.
+    """
+    asked = subprocess.run(["python3", "-c", "import pytest"], capture_output=True, check=False)
+    if asked.returncode == 0:
+        return lambda: None
+    folder = Path(tempfile.mkdtemp(prefix="punie-tests-python-"))
+    venv.EnvBuilder(symlinks=True).create(folder)
+    (packages,) = folder.glob("lib/*/site-packages")
+    (packages / "tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    before = os.environ["PATH"]
+    os.environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{before}"
+
+    def remove() -> None:
+        os.environ["PATH"] = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+    return remove
 
 
 def pytest_collection_finish() -> None:

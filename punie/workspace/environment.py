@@ -12,7 +12,9 @@ desktop inherit and nobody's choice: the login shell's PATH takes its place.
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import anyio.to_thread
@@ -53,6 +55,20 @@ _VENV_FOLDERS = (".venv", "venv")
 _NO_TERMINAL = {"", "dumb", "unknown"}
 
 _login_shell = LoginShell()
+_own_venv_offered = ContextVar("own_venv_offered", default=False)
+
+
+@contextmanager
+def own_venv_offered() -> Iterator[None]:
+    """Let commands have Punie's own virtual environment for the time, if it comes first on PATH.
+
+    That is for conversations which are to be the same wherever they are made.
+    """
+    token = _own_venv_offered.set(True)
+    try:
+        yield
+    finally:
+        _own_venv_offered.reset(token)
 
 
 async def command_environment(project: Path) -> dict[str, str]:
@@ -140,7 +156,8 @@ def _without_own_venv(environment: dict[str, str], path: list[str], venv: Path |
     It would offer Punie's Python and libraries to commands as if they were the project's.
     """
     own = Path(sys.prefix)
-    if sys.prefix == sys.base_prefix or (venv is not None and _same(venv, own)):
+    is_wanted = _own_venv_offered.get() or (venv is not None and _same(venv, own))
+    if sys.prefix == sys.base_prefix or is_wanted:
         return path
     if "VIRTUAL_ENV" in environment and _same(Path(environment["VIRTUAL_ENV"]), own):
         del environment["VIRTUAL_ENV"]

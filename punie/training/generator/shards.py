@@ -3,6 +3,7 @@
 A shard depends on nothing but its job, so that it does not matter which process makes it, or when.
 """
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,7 @@ from punie.training.generator.presets import Mix
 from punie.training.generator.projects import Project
 from punie.training.generator.rollout import Conversation, RolloutError, Transcript
 from punie.training.generator.tasks import Files, Task, TaskMaker
+from punie.workspace.environment import own_venv_offered
 from punie.workspace.local import LocalWorkspace
 
 EXAMPLES_PER_PROJECT = 10
@@ -102,12 +104,18 @@ def make_shard(job: Job) -> Shard:
 
 @contextmanager
 def command_environment() -> Iterator[None]:
-    """Make commands the same everywhere for the time: this Python, nothing of the user's."""
+    """Make commands the same everywhere for the time: this Python, nothing of the user's.
+
+    Without pytest beside Punie it is the user's Python, which may have it.
+    """
     before = dict(os.environ)
+    has_pytest = importlib.util.find_spec("pytest") is not None
     os.environ |= {
         # `python3` is this interpreter, not a slow version-switching shim.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # Sets, and with them what pytest tells of unequal dictionaries, have an order.
+        "PYTHONHASHSEED": "0",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "LC_ALL": "C.UTF-8",
         # A shell of a terminal: the user's login shell is not asked.
@@ -115,7 +123,8 @@ def command_environment() -> Iterator[None]:
         "SHLVL": "1",
     }
     try:
-        yield
+        with own_venv_offered() if has_pytest else nullcontext():
+            yield
     finally:
         os.environ.clear()
         os.environ.update(before)
