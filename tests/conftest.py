@@ -42,8 +42,9 @@ def _offer_a_python_with_pytest() -> Callable[[], None]:
 
     Projects in tests have their own tests, and Punie keeps its own environment from them.
     """
-    asked = subprocess.run(["python3", "-c", "import pytest"], capture_output=True, check=False)
-    if asked.returncode == 0:
+    python = shutil.which("python3")
+    asked = [python or "", "-c", "import pytest"]
+    if python and subprocess.run(asked, capture_output=True, check=False).returncode == 0:
         return lambda: None
     folder = Path(tempfile.mkdtemp(prefix="punie-tests-python-"))
     venv.EnvBuilder(symlinks=True).create(folder)
