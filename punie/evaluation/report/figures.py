@@ -10,10 +10,10 @@ from punie.evaluation.intervals import Rate, rate
 from punie.evaluation.report.markup import Content, Html, element, joined, table
 from punie.evaluation.results import Result, Score, by_kind, measures, scores
 from punie.evaluation.run_record import percentiles
+from punie.models.memory import gigabytes
 
 NO_CHARTS = "Charts are left out: matplotlib draws them, which comes with Punie's extra `training`."
 _MOST_BARS = 16
-_GB, _MB = 1e9, 1e6
 
 
 def by_suite(results: Iterable[Result]) -> dict[str, list[Result]]:
@@ -193,16 +193,11 @@ def measured(name: str, value: float) -> str:
     """Return a measure of items, by its name: bytes and seconds as such, else a number."""
     match name:
         case "peak_memory":
-            return size(value)
+            return gigabytes(round(value))
         case "seconds":
             return seconds(value)
         case _:
             return figure(value)
-
-
-def size(number: float) -> str:
-    """Return a number of bytes in millions or thousands of millions."""
-    return f"{number / _GB:.3g} GB" if number >= _GB else f"{number / _MB:.3g} MB"
 
 
 def seconds(value: float) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from punie.evaluation.report.figures import by_suite, seconds, share, size
+from punie.evaluation.report.figures import by_suite, seconds, share
 from punie.evaluation.report.markup import Content, Html, element, table
 from punie.evaluation.results import Result, scores
 from punie.evaluation.run_record import RunRecord
+from punie.models.memory import gigabytes
 
 
 def facts(record: RunRecord, results: Sequence[Result]) -> Html:
@@ -20,7 +21,7 @@ def facts(record: RunRecord, results: Sequence[Result]) -> Html:
         ("adapter", element("code", model.adapter) if model.adapter else ""),
         ("recipe", model.recipe),
         ("machine", _machine(record)),
-        ("memory at most", "" if record.peak_memory is None else size(record.peak_memory)),
+        ("memory at most", "" if record.peak_memory is None else gigabytes(record.peak_memory)),
         ("speed", _speed(record, results)),
         ("time to first token", _first_token(record)),
         ("options", _options(record.options)),
@@ -75,7 +76,7 @@ def anchor(suite: str) -> str:
 
 def _machine(record: RunRecord) -> str:
     machine = record.machine
-    parts = [machine.processor, machine.system, f"{machine.cores} cores", size(machine.memory)]
+    parts = [machine.processor, machine.system, f"{machine.cores} cores", gigabytes(machine.memory)]
     return ", ".join(part for part in parts if part)
 
 

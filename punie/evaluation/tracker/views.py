@@ -6,13 +6,14 @@ from pathlib import PurePath
 from typing import Any
 
 from punie.evaluation.intervals import Rate, rate
-from punie.evaluation.report.figures import figure, measured, seconds, size
+from punie.evaluation.report.figures import figure, measured, seconds
 from punie.evaluation.results import Result
 from punie.evaluation.run_record import MachineRecord, RunRecord
 from punie.evaluation.tracker.comparing import Change, Comparison
 from punie.evaluation.tracker.reported import AS_REPORTED, Reported
 from punie.evaluation.tracker.store import ALL_KINDS, Measure, TrackedRun
 from punie.evaluation.tracker.tables import NOTHING, Table, as_text
+from punie.models.memory import gigabytes
 
 INTERVALS = "In brackets: what holds the true share in 95 of 100 experiments (Wilson's interval)."
 _HASH = 12
@@ -36,7 +37,7 @@ def machine_name(machine: MachineRecord) -> str:
     parts = [
         machine.processor,
         f"{machine.cores} cores",
-        size(machine.memory),
+        gigabytes(machine.memory),
         machine.system,
     ]
     return ", ".join(filter(None, parts))
@@ -62,7 +63,7 @@ def list_lines(run: TrackedRun) -> list[str]:
         f"solved {solved_in_all(run)}",
         "" if record.latency is None else f"{seconds(record.latency.p50)} an item",
         "" if record.tokens_per_second is None else f"{record.tokens_per_second:.3g} tokens/s",
-        "" if record.peak_memory is None else size(record.peak_memory),
+        "" if record.peak_memory is None else gigabytes(record.peak_memory),
     ]
     return [
         f"{record.id}  {moment(record.started)}  {record.model.reference}  {named}",
@@ -95,7 +96,7 @@ def facts(record: RunRecord) -> list[tuple[str, str]]:
         ),
         (
             "memory",
-            "" if record.peak_memory is None else f"{size(record.peak_memory)} at most",
+            "" if record.peak_memory is None else f"{gigabytes(record.peak_memory)} at most",
         ),
     ]
     return [(name, value) for name, value in found if value]
@@ -228,7 +229,7 @@ def _speeds(record: RunRecord) -> tuple[str, ...]:
         ),
         NOTHING if first is None else seconds(first.p50),
         NOTHING if record.tokens_per_second is None else figure(record.tokens_per_second),
-        NOTHING if record.peak_memory is None else size(record.peak_memory),
+        NOTHING if record.peak_memory is None else gigabytes(record.peak_memory),
     )
 
 

@@ -50,8 +50,8 @@ def test_it_says_what_was_run_and_what_came_of_it(plain: Path) -> None:
     }
     assert known["model"] == "some-model"
     assert known["weights"] == "0" * 64
-    assert known["machine"] == "A <processor>, Linux x86_64, 2 cores, 8.59 GB"
-    assert known["memory at most"] == "3.22 GB"
+    assert known["machine"] == "A <processor>, Linux x86_64, 2 cores, 8.6 GB"
+    assert known["memory at most"] == "3.2 GB"
     assert known["options"] == "temperature = 0.0, seeds = [1]"
     assert known["begun"] == "2026-01-02 03:04 UTC"
     assert known["speed"] == "16.7 tokens/s over all sessions together; 200 tokens written in 12 s"
