@@ -18,10 +18,8 @@ def status_lines(store: Store, run: Run) -> list[str]:
     """Return a run for a terminal."""
     over = sum(step.state in _OVER for step in run.steps)
     head = f"{run.name}: {run.state}, {over} of {len(run.steps)} steps"
-    left = seconds_left(run)
     if run.state == "running":
-        head += f", {'about ' + duration(left) if left is not None else 'unknown time'} left"
-        head += f" (process {run.pid})"
+        head += f", {_left(run)} left (process {run.pid})"
     elif run.ended is not None:
         head += f", {duration(time.time() - run.ended)} ago"
     lines = [head]
@@ -57,14 +55,8 @@ def status_json(store: Store, run: Run) -> dict[str, Any]:
 
 def seconds_left(run: Run) -> float | None:
     """Return the seconds until all is done, None if one step's time is unknown."""
-    total = 0.0
-    for step in run.steps:
-        if step.state in ("waiting", "running"):
-            left = step.seconds_left
-            if left is None:
-                return None
-            total += left
-    return total
+    known, unknown = _times_left(run)
+    return None if unknown else known
 
 
 def duration(seconds: float) -> str:
@@ -75,6 +67,20 @@ def duration(seconds: float) -> str:
     if minutes < 90:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _left(run: Run) -> str:
+    known, unknown = _times_left(run)
+    if unknown and known < 1:
+        return "unknown time"
+    return f"{'more than' if unknown else 'about'} {duration(known)}"
+
+
+def _times_left(run: Run) -> tuple[float, int]:
+    """Return the seconds until those steps are done whose time is known, and how many others."""
+    left = [step.seconds_left for step in run.steps if step.state in ("waiting", "running")]
+    known = [seconds for seconds in left if seconds is not None]
+    return sum(known), len(left) - len(known)
 
 
 def _told(store: Store, step: StepStatus) -> str:

@@ -54,6 +54,8 @@ def test_the_time_left_is_unknown_where_one_step_s_time_is(tmp_path: Path) -> No
 
     assert seconds_left(a_run(running(), unknown)) is None
     told = status_lines(Store(tmp_path), a_run(running(), unknown))
+    assert told[0] == "r: running, 0 of 2 steps, more than 20 s left (process 99)"
+    told = status_lines(Store(tmp_path), a_run(running(progress=None), unknown))
     assert told[0].endswith("unknown time left (process 99)")
     assert running(progress=None, expected=40.0).seconds_left == pytest.approx(10, abs=1)
     assert running(progress=None).seconds_left is None
