@@ -137,8 +137,8 @@ def compare(
     """Compare two runs on the items that both did."""
     with _tracker() as tracker:
         from punie.evaluation.tracker.comparing import compare as compare_runs
-        from punie.evaluation.tracker.plain import comparison_data
         from punie.evaluation.tracker.comparison_views import comparison_lines
+        from punie.evaluation.tracker.plain import comparison_data
 
         first, second = tracker.run(before).record, tracker.run(after).record
         found = compare_runs(

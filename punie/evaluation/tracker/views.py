@@ -11,7 +11,7 @@ from punie.evaluation.results import Result
 from punie.evaluation.run_record import MachineRecord, RunRecord
 from punie.evaluation.tracker.reported import AS_REPORTED, Reported
 from punie.evaluation.tracker.store import ALL_KINDS, Measure, TrackedRun
-from punie.evaluation.tracker.tables import NOTHING, Table, as_text
+from punie.evaluation.tracker.tables import NOTHING, Table
 from punie.models.memory import gigabytes
 
 INTERVALS = "In brackets: what holds the true share in 95 of 100 experiments (Wilson's interval)."
