@@ -2,14 +2,15 @@
 
 A student is made as the recipe makes the bundled model, smaller and in fewer steps; its teacher is
 the bundled model after a lesson in a tool that neither had seen. The student is trained on, for the
-same number of steps, in four ways: on a few examples of the tool; on those with the teacher's
-logits; on the examples and what the teacher verifiably solved of tasks that came without answers;
-and on both with the logits.
+same number of steps: on a few examples of the tool; on the examples and what the teacher verifiably
+solved of tasks that came without answers; and on either with the teacher's logits, which are
+softened by several temperatures.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,12 +24,6 @@ from punie.training.studies.lessons import Lesson, SmallModel, lesson_steps, mix
 from punie.training.studies.pages import Shares, page, percent, pooled, shares, table
 from punie.training.studies.study import Finished, StepTables, Study
 
-_WAYS = {
-    "data": "examples alone",
-    "logits": "examples and the teacher's logits",
-    "trajectories": "examples and what the teacher solved",
-    "both": "both, with the teacher's logits",
-}
 _TEACHER = "@taught-teacher"
 _RATES = {
     "right_tool_or_rightly_none": "right tool, or rightly none",
@@ -65,7 +60,7 @@ class DistillationOptions(BaseModel):
         batch: sequences of a step.
         learning_rate: its peak.
         weight: how much the teacher's logits count.
-        temperature: what distributions are softened by.
+        temperatures: what distributions are softened by; each is a way of its own.
         seeds: of the order of the data; each way is trained with each.
         tasks: held-out tasks of each measurement, of which there is one with tasks of the new tool
             and one with those of the student's first data.
@@ -81,9 +76,49 @@ class DistillationOptions(BaseModel):
     batch: int = Field(8, ge=1)
     learning_rate: float = Field(3e-4, gt=0)
     weight: float = Field(0.5, ge=0, le=1)
-    temperature: float = Field(2.0, ge=0.1, le=20)
+    temperatures: tuple[Annotated[float, Field(ge=0.1, le=20)], ...] = Field(
+        (1.0, 2.0), min_length=1
+    )
     seeds: tuple[int, ...] = Field((1, 2), min_length=1)
     tasks: int = Field(150, ge=1)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One way to train the student on.
+
+    Attributes:
+        name: of its steps, before the seed.
+        label: what it is called on the page.
+        more: whether it learns from what the teacher solved too.
+        temperature: by which the teacher's logits are softened; None without them.
+    """
+
+    name: str
+    label: str
+    more: bool
+    temperature: float | None = None
+
+
+_ALONE = _Way("data", "examples alone", more=False)
+_SOLVED_TOO = _Way("trajectories", "examples and what the teacher solved", more=True)
+
+
+def _ways(options: DistillationOptions) -> list[_Way]:
+    found = [_ALONE, _SOLVED_TOO]
+    for temperature in options.temperatures:
+        softened = f"T = {temperature:g}"
+        name = f"t{temperature:g}".replace(".", "_")
+        found += [
+            _Way(f"logits-{name}", f"examples and logits, {softened}", False, temperature),
+            _Way(f"both-{name}", f"both and logits, {softened}", True, temperature),
+        ]
+    return sorted(found, key=lambda way: way.more)
+
+
+def _bases(way: _Way) -> list[_Way]:
+    """Return the ways that one is compared with: those that lack one thing or two."""
+    return [base for base in (_ALONE, _SOLVED_TOO) if base != way and base.more <= way.more]
 
 
 _SMALL = {
@@ -93,6 +128,7 @@ _SMALL = {
     "prompts": 12,
     "steps": 20,
     "batch": 2,
+    "temperatures": (2.0,),
     "seeds": (1,),
     "tasks": 4,
 }
@@ -139,10 +175,10 @@ def _steps(options: DistillationOptions) -> StepTables:
         **_measured(options, "teacher", _TEACHER),
         **_measured(options, "student", "@student"),
     }
-    for way in _WAYS:
+    for way in _ways(options):
         for seed in options.seeds:
-            name = f"{way}-{seed}"
-            tables[name] = _way(options, way, seed)
+            name = f"{way.name}-{seed}"
+            tables[name] = _trained(options, way, seed)
             tables |= _measured(options, name, f"@{name}")
     return tables
 
@@ -154,54 +190,64 @@ def _measured(options: DistillationOptions, name: str, model: str) -> StepTables
     }
 
 
-def _way(options: DistillationOptions, way: str, seed: int) -> dict[str, Any]:
+def _trained(options: DistillationOptions, way: _Way, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "method": "full",
         "embeddings": True,
         "layers": 0,
-        "dataset": "@examples" if way in ("data", "logits") else "@more",
+        "dataset": "@more" if way.more else "@examples",
         "steps": options.steps,
         "batch": options.batch,
         "learning_rate": options.learning_rate,
         "validation_steps": options.steps,
         "seed": seed,
     }
-    if way in ("logits", "both"):
-        teaching = {"weight": options.weight, "temperature": options.temperature}
+    if way.temperature is not None:
+        teaching = {"weight": options.weight, "temperature": way.temperature}
         taught = {"teacher": _TEACHER, "student": "@student", "teaching": teaching}
         return {"kind": "distill", **taught, **found}
     return {"kind": "tune", "model": "@student", **found}
 
 
 def _collect(options: DistillationOptions, finished: Mapping[str, Finished]) -> dict[str, Any]:
-    ways: dict[str, list[dict[str, Any]]] = {
-        way: [
-            {**_shares(finished, f"{way}-{seed}"), **_validation(finished[f"{way}-{seed}"])}
+    ways = _ways(options)
+    scores: dict[str, list[dict[str, Any]]] = {
+        way.name: [
+            {
+                **_shares(finished, f"{way.name}-{seed}"),
+                **_validation(finished[f"{way.name}-{seed}"]),
+            }
             for seed in options.seeds
         ]
-        for way in _WAYS
+        for way in ways
     }
     solved = {
-        way: [
+        way.name: [
             result.solved.strict
             for seed in options.seeds
-            for result in read_tasks(finished[f"{way}-{seed}-new"].folder)
+            for result in read_tasks(finished[f"{way.name}-{seed}-new"].folder)
         ]
-        for way in _WAYS
+        for way in ways
     }
-    changes = {way: vars(paired(solved["data"], solved[way])) for way in _WAYS if way != "data"}
-    rates = {way: pooled([each["new"][_SOLVED] for each in ways[way]]) for way in _WAYS}
     return {
         "teacher": _shares(finished, "teacher"),
         "before": _shares(finished, "student"),
-        "ways": ways,
-        "changes": changes,
+        "ways": scores,
+        "changes": {
+            way.name: {
+                base.name: vars(paired(solved[base.name], solved[way.name])) for base in _bases(way)
+            }
+            for way in ways
+        },
         "trajectories": _examples(finished["solved"]),
         "parameters": {
             name: read_weights(finished[step].folder).parameters(None)
             for name, step in (("student", "student"), ("teacher", "taught-teacher"))
         },
-        "summary": {_WAYS[way]: percent(found) for way, found in rates.items()},
+        "summary": {
+            way.label: percent(pooled([each["new"][_SOLVED] for each in scores[way.name]]))
+            for way in ways
+        },
     }
 
 
@@ -221,14 +267,15 @@ def _examples(finished: Finished) -> int:
 
 
 def _page(found: Mapping[str, Any]) -> str:
+    ways = _ways(DistillationOptions.model_validate(found["options"]))
     head = ["trained on", *_RATES.values(), "solved, each seed", "old tasks solved", "loss"]
     rows: list[Sequence[object]] = [_alone("(the student before)", found["before"])]
-    for way, label in _WAYS.items():
-        scores = found["ways"][way]
+    for way in ways:
+        scores = found["ways"][way.name]
         new = [score["new"] for score in scores]
         rows.append(
             [
-                label,
+                way.label,
                 *(percent(pooled([each[key] for each in new])) for key in _RATES),
                 ", ".join(f"{rate.value:.1%}" for rate in (pooled([e[_SOLVED]]) for e in new)),
                 percent(pooled([score["old"][_SOLVED] for score in scores])),
@@ -236,19 +283,11 @@ def _page(found: Mapping[str, Any]) -> str:
             ]
         )
     rows.append(_alone("(the teacher itself)", found["teacher"]))
-    changes = []
-    for way, label in _WAYS.items():
-        if way in found["changes"]:
-            change = Paired(**found["changes"][way])
-            changes.append(
-                [
-                    label,
-                    f"{change.difference:+.1%} ({change.low:+.1%} to {change.high:+.1%})",
-                    change.gained,
-                    change.lost,
-                    f"{change.p:.2g}",
-                ]
-            )
+    changes = [
+        _change(way.label, base.label, Paired(**found["changes"][way.name][base.name]))
+        for way in ways
+        for base in _bases(way)
+    ]
     tool = found["options"]["lesson"]["family"]
     parameters = found["parameters"]
     return page(
@@ -258,15 +297,24 @@ def _page(found: Mapping[str, Any]) -> str:
         f"trained with the tool `{tool}`. The bundled model ({parameters['teacher']:,} "
         "parameters) had a lesson in it and is the teacher. The student is trained on from the "
         "same weights, for the same number of steps in each row, and works on held-out tasks that "
-        "need the tool, in the real agent; the old tasks are such as it could do before.",
+        "need the tool, in the real agent; the old tasks are such as it could do before. `Both` "
+        "are the examples and what the teacher solved; T is the temperature by which its logits "
+        "are softened.",
         table(head, rows),
-        "Task by task, against the examples alone:",
-        table(["trained on", "solved more", "gained", "lost", "p (McNemar)"], changes),
+        "The same tasks, one way rather than the other:",
+        table(
+            ["trained on", "rather than", "solved more", "gained", "lost", "p (McNemar)"], changes
+        ),
         f"The examples are {found['options']['examples']:,}. Of "
         f"{found['options']['prompts']:,} tasks that came without answers the teacher solved "
         f"{found['trajectories']:,}. The loss is that of the validation after the last step.",
         "![Tasks solved](distillation.svg)",
     )
+
+
+def _change(label: str, base: str, change: Paired) -> list[object]:
+    reach = f"{change.difference:+.1%} ({change.low:+.1%} to {change.high:+.1%})"
+    return [label, base, reach, change.gained, change.lost, f"{change.p:.2g}"]
 
 
 def _alone(label: str, found: Mapping[str, Mapping[str, Shares]]) -> list[object]:

@@ -20,10 +20,12 @@ def graph(options: DistillationOptions) -> Graph:
 
 
 def test_students_differ_in_data_and_teacher_alone() -> None:
-    nodes = graph(DistillationOptions(seeds=(7,))).nodes
-    ways = {way: nodes[f"{way}-7"] for way in ("data", "logits", "trajectories", "both")}
-    plain = ways["data"].options.model_dump()
-    for way, node in ways.items():
+    nodes = graph(DistillationOptions(seeds=(7,), temperatures=(1, 0.5))).nodes
+    names = ("data", "trajectories", "logits-t1", "logits-t0_5", "both-t1", "both-t0_5")
+    plain = nodes["data-7"].options.model_dump()
+    for name in names:
+        node = nodes[f"{name}-7"]
+        way, _, temperature = name.partition("-t")
         options = node.options.model_dump(exclude={"teaching", "draft"})
         assert options == plain
         assert options["kind"] == "full"
@@ -31,6 +33,9 @@ def test_students_differ_in_data_and_teacher_alone() -> None:
         assert node.step.kind == ("distill" if taught else "tune")
         assert bool(node.inputs.get("teacher")) == taught
         assert node.inputs["student" if taught else "model"] == (FromStep("student"),)
+        if taught:
+            softened = node.options.teaching.temperature
+            assert softened == float(temperature.replace("_", "."))
         more = way in ("trajectories", "both")
         assert node.inputs["dataset"] == (FromStep("more" if more else "examples"),)
     for which in ("new", "old"):
@@ -58,32 +63,39 @@ def test_the_page_tells_what_was_found() -> None:
         return {"new": new, "old": old}
 
     validated = {"valid_loss": 0.5, "valid_exact": 0.25}
-    hits = {"data": 10, "logits": 20, "trajectories": 15, "both": 30}
+    hits = {"data": 10, "logits-t2": 20, "trajectories": 15, "both-t2": 30}
     change = {
         "both": 10, "gained": 9, "lost": 1, "neither": 20, "difference": 0.2, "low": 0.05,
         "high": 0.35, "p": 0.02,
     }  # fmt: skip
     found = {
         "study": "distillation",
-        "options": DistillationOptions(seeds=(1, 2)).model_dump(mode="json"),
+        "options": DistillationOptions(seeds=(1, 2), temperatures=(2,)).model_dump(mode="json"),
         "teacher": score(38),
         "before": score(4),
         "ways": {
             way: [{**score(each), **validated} for each in (count, count + 2)]
             for way, count in hits.items()
         },
-        "changes": {way: change for way in hits if way != "data"},
+        "changes": {
+            "logits-t2": {"data": change},
+            "trajectories": {"data": change},
+            "both-t2": {"data": change, "trajectories": change},
+        },
         "trajectories": 1900,
         "parameters": {"student": 1_700_000, "teacher": 6_800_000},
     }
     page = DISTILLATION.page(found)
-    row = next(line for line in page.split("\n") if "examples and the teacher's logits" in line)
+    row = next(line for line in page.split("\n") if "examples and logits, T = 2" in line)
     assert row.split(" | ")[3:6] == [
         "52.5% (41.7% to 63.1%)",
         "50.0%, 55.0%",
         "75.0% (64.5% to 83.2%)",
     ]
-    assert "+20.0% (+5.0% to +35.0%) | 9 | 1 | 0.02" in page
+    solved_too = "examples and what the teacher solved"
+    change_cells = "+20.0% (+5.0% to +35.0%) | 9 | 1 | 0.02"
+    assert f"| both and logits, T = 2 | {solved_too} | {change_cells}" in page
+    assert page.count(change_cells) == 4
     assert "| (the student before) | 10.0% (" in page
     assert "1,000 tasks that came without answers the teacher solved 1,900" in page
     if not can_draw():
