@@ -67,6 +67,8 @@ def encode_part(
     found: list[Example] = []
     too_long = seen = 0
     number = -1
+    part_of = source.manifest.parts.get(part)
+    total = None if part_of is None else min(part_of.examples, limit or part_of.examples)
     every = islice(_sequences(chat_format, source, part), limit)
     for number, sequences in enumerate(every):
         for sequence in sequences:
@@ -78,8 +80,8 @@ def encode_part(
         if number % 200 == 199:
             if stopped():
                 raise Interrupted("Stopped while reading the examples; nothing was written.")
-            report(_progress(part, number + 1, too_long))
-    report(_progress(part, number + 1, too_long))
+            report(_progress(part, number + 1, total, too_long))
+    report(_progress(part, number + 1, total, too_long))
     return Encoded(found, too_long, seen)
 
 
@@ -95,6 +97,6 @@ def _sequences(
         yield training_sequences(chat_format, example, source.prefix(example))
 
 
-def _progress(part: str, done: int, too_long: int) -> Progress:
+def _progress(part: str, done: int, total: int | None, too_long: int) -> Progress:
     metrics = {"too long": too_long} if too_long else {}
-    return Progress(f"encoding {part}", done, None, "examples", metrics)
+    return Progress(f"encoding {part}", done, total, "examples", metrics)

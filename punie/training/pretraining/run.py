@@ -12,11 +12,13 @@ from tokenizers import Tokenizer
 from punie.models.checking import check_model
 from punie.models.mlx.chat_format import ChatFormat
 from punie.training.data.dataset import Dataset, open_dataset
+from punie.training.distilling.lessons import Lesson
 from punie.training.distilling.teaching import SCRATCH, Taught, TaughtBy, Teaching, read_lessons
+from punie.training.encoding import encode_part
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
 from punie.training.output import output_folder, write_text
-from punie.training.pretraining.batches import encoded, length_summary
+from punie.training.pretraining.batches import Example, encoded, length_summary
 from punie.training.pretraining.checkpoint import save_weights
 from punie.training.pretraining.optimizer import Rates
 from punie.training.pretraining.tiny_architecture import TinyShape, write_description
@@ -149,16 +151,18 @@ def pretrain(
         chat_format = ChatFormat.load(folder)
         taught_by = TaughtBy(teacher, options.teaching, targets) if teacher else None
         shared = taught_by.vocabulary(folder) if taught_by else None
-        found = read_lessons(chat_format, teacher, data, "train", options.window, report)
-        training = [encoded(lesson.sequence, number) for number, lesson in enumerate(found)]
+        found: list[Lesson] = []
+        if taught_by is None:
+            # As lists of numbers they would take ten times the memory.
+            training = _read(chat_format, data, "train", options, report, stopped)
+        else:
+            found = read_lessons(chat_format, teacher, data, "train", options.window, report)
+            training = [encoded(lesson.sequence, number) for number, lesson in enumerate(found)]
         if not training:
             raise TrainingError(f"No conversation of {dataset} fits a window of {options.window}.")
-        validation = (
-            read_lessons(chat_format, None, data, "valid", options.window, report)
-            if "valid" in data.manifest.parts
-            else []
-        )
-        unseen = [encoded(lesson.sequence) for lesson in validation]
+        unseen: list[Example] = []
+        if "valid" in data.manifest.parts:
+            unseen = _read(chat_format, data, "valid", options, report, stopped)
         taught = None
         if taught_by is not None and shared is not None:
             # What is read only once is asked only once anyway.
@@ -177,6 +181,17 @@ def pretrain(
         (folder / _CALL).unlink()
         write_provenance(folder, "pretrain", parents, options.model_dump())
     return out
+
+
+def _read(
+    chat_format: ChatFormat,
+    data: Dataset,
+    part: str,
+    options: PretrainOptions,
+    report: Reporter,
+    stopped: Stopped,
+) -> list[Example]:
+    return encode_part(chat_format, data, part, options.window, report, stopped).sequences
 
 
 def check_size(options: PretrainOptions) -> None:

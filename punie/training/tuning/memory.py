@@ -12,9 +12,10 @@ from typing import Any
 
 import mlx.core as mx
 
-from punie.models.architecture import Architecture, quantization_of, read_architecture
+from punie.models.architecture import quantization_of, read_architecture
 from punie.models.machine import MachineMemory
 from punie.models.memory import gigabytes
+from punie.training.activations import activation_bytes
 from punie.training.errors import TrainingError
 from punie.training.model_folder import tensors_of
 from punie.training.pretraining.batches import padded_length
@@ -105,7 +106,13 @@ def estimate_tuning(
         gradients=own * (2 if options.accumulate > 1 else 1),
         optimizer=sum(array.nbytes for array in state_arrays(optimizer).values()),
         activations=_adapted(trained, options)
-        + _activations(architecture, options, rows, length, layers=trained_layers(model, options)),
+        + activation_bytes(
+            architecture,
+            rows,
+            length,
+            layers=trained_layers(model, options),
+            recompute=options.recompute,
+        ),
         # As the model writes them, in float32, their probabilities, and the gradient of each.
         logits=learned * architecture.vocabulary * (2 * architecture.item_bytes + 3 * _FLOAT32),
     )
@@ -135,34 +142,3 @@ def _adapted(trained: Mapping[str, mx.array], options: TuneOptions) -> int:
         if name.endswith("lora_a")
     ]
     return sum(2 * _FLOAT32 * first.shape[0] * second.shape[1] for first, second in pairs)
-
-
-def _activations(
-    architecture: Architecture, options: TuneOptions, rows: int, length: int, *, layers: int
-) -> int:
-    tokens = rows * length
-    kept = tokens * _kept_numbers(architecture) * architecture.item_bytes
-    # Training computes the scores of all heads: MLX has no fused gradient of attention.
-    scores = rows * architecture.heads * length * length * architecture.item_bytes
-    between = tokens * architecture.hidden * architecture.item_bytes
-    widest = kept + 3 * scores
-    if options.recompute:
-        return layers * between + kept + scores + widest
-    return layers * (kept + scores) + widest
-
-
-def _kept_numbers(architecture: Architecture) -> int:
-    """Return how many numbers of a token one layer keeps for its gradient."""
-    hidden = architecture.hidden
-    queries = architecture.heads * architecture.head_dim
-    keys = architecture.kv_heads * architecture.head_dim
-    # Projected, normalised and rotated; the attention's output; keys and values for each head.
-    attention = 4 * queries + 3 * keys + 2 * queries
-    experts = architecture.experts
-    if experts is None:
-        feed_forward = 4 * architecture.width
-    else:
-        feed_forward = experts.active * (4 * experts.width + 2 * hidden) + 4 * experts.shared
-        feed_forward += 3 * experts.count
-    # The two inputs, normalised and not, and what is added to them.
-    return 6 * hidden + attention + feed_forward

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from punie.training.pipeline.step import Artifact, Call, Figure, Given, Need, Role, Step
-from punie.training.pipeline.steps.pretrain import shape_need
+from punie.training.pipeline.steps.pretrain import pretraining_need
 
 
 class Draft(Step):
@@ -57,8 +57,8 @@ class Draft(Step):
         return float(options.model.steps)
 
     def need(self, options: Any, given: Given) -> Need:
-        """Return what the shape takes."""
-        return shape_need(options.model)
+        """Return what the shape and its batches take."""
+        return pretraining_need(options.model, given)
 
 
 STEP = Draft()

@@ -6,9 +6,6 @@ from pydantic import BaseModel
 
 from punie.training.pipeline.step import Artifact, Call, Given, Need, Role, Step
 
-_COPIES = 8
-"""Weights, their gradients, the optimiser's state and activations, in sizes of the weights."""
-
 
 class Pretrain(Step):
     """A tokenizer and weights from a dataset; `tokenizer` names a model whose tokens are taken.
@@ -56,15 +53,20 @@ class Pretrain(Step):
         return float(options.steps)
 
     def need(self, options: Any, given: Given) -> Need:
-        """Return what the shape takes."""
-        return shape_need(options)
+        """Return what the shape and its batches take."""
+        return pretraining_need(options, given)
 
 
-def shape_need(options: Any) -> Need:
-    """Return what training a model of this shape from nothing takes."""
-    weights = options.shape.parameter_count * 4
-    note = f"{options.shape.parameter_count:,} parameters from nothing"
-    return Need(memory=_COPIES * weights, disk=4 * weights, notes=(note,))
+def pretraining_need(options: Any, given: Given) -> Need:
+    """Return what it takes to train a model from nothing with these `PretrainOptions`."""
+    from punie.training.pretraining.memory import pretraining_memory
+
+    parameters = options.shape.parameter_count
+    return Need(
+        memory=pretraining_memory(options, given.longest or options.window),
+        disk=16 * parameters,
+        notes=(f"{parameters:,} parameters from nothing",),
+    )
 
 
 STEP = Pretrain()
