@@ -175,7 +175,7 @@ class _Run:
         return {
             "step": self.place.step,
             "elapsed": round(elapsed, 2),
-            "loss": round(loss, 4),
+            "loss": round(max(0.0, loss), 4),
             "accuracy": round(right, 4),
             "tokens_per_second": round(tokens / (now - began)),
             "scale": round(scale, 4),

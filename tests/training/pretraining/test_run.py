@@ -19,7 +19,8 @@ from punie.training.errors import TrainingError
 from punie.training.pretraining.rewriting import RewriteOptions, rewrite_template
 from punie.training.pretraining.run import PretrainOptions, pretrain
 from punie.training.pretraining.trainer import Recipe
-from punie.training.progress import Interrupted
+from punie.training.pretraining.workers import Workers
+from punie.training.progress import Interrupted, Progress
 from tests.training.sample_conversations import SHAPE, conversations, write_data
 
 SMALL = {
@@ -110,6 +111,23 @@ def test_the_log_tells_of_every_step_and_of_validations(trained: Path) -> None:
     assert [entry["step"] for entry in entries if "turns" in entry] == [5, 10, 12]
     assert steps[-1]["loss"] < steps[0]["loss"]
     assert 0 <= entries[-1]["first_turns"] <= 1
+
+
+def test_a_loss_is_never_told_as_below_zero(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Workers.step
+
+    def rounded(*args: Any) -> Any:
+        # The network's exponential is a polynomial, whose error can be larger than the loss.
+        *new, _, right = step(*args)
+        return *new, -2e-5, right
+
+    monkeypatch.setattr(Workers, "step", rounded)
+    told: list[Progress] = []
+    pretrain(options(steps=1), data, tmp_path / "model", told.append)
+    assert str(log(tmp_path / "model")[0]["loss"]) == "0.0"
+    assert str(told[-1].metrics["loss"]) == "0.0"
 
 
 def test_killed_and_resumed_is_the_same_bit_for_bit(
