@@ -17,6 +17,8 @@ from punie.training.generator import shards
 from punie.training.generator.generate import GenerateOptions, generate
 from punie.training.generator.presets import Mix
 from punie.training.output import write_text
+from punie.training.pipeline.step import Given
+from punie.training.pipeline.steps.generate import STEP
 from punie.training.progress import Interrupted
 from punie.workspace.base import CommandRequest, CommandResult
 from punie.workspace.local import LocalWorkspace
@@ -45,6 +47,10 @@ def test_equal_options_make_equal_bytes_whatever_stopped_or_helped(
     assert sorted(path.name for path in one.folder.iterdir()) == sorted(
         ["train.jsonl", "valid.jsonl", "test.jsonl", "dataset.json"]
     )
+    size = sum(path.stat().st_size for path in one.folder.iterdir())
+    told = STEP.need(SMALL, Given({}, {})).disk
+    assert told is not None
+    assert size / 1.5 <= told <= size * 1.5
     opened = open_dataset(one.folder)
     assert validate_dataset(opened).valid
     assert measure_leakage(opened) == []
