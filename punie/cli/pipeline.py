@@ -135,7 +135,7 @@ def status(
 
 
 def stop(name: _RunName = None, store: _Where = None) -> None:
-    """End a pipeline; the step that runs saves what it has, and `run` goes on from there."""
+    """End a pipeline; the step that runs saves what it has, and the next run goes on from there."""
     with step() as (_, stopped):
         from punie.training.errors import TrainingError
         from punie.training.pipeline.pipeline import open_store
@@ -156,7 +156,7 @@ def stop(name: _RunName = None, store: _Where = None) -> None:
                     f"{wanted} still saves; `punie pipeline status {wanted}` tells when it is over."
                 )
             time.sleep(0.1)
-        print(f"{wanted} has stopped; `punie pipeline run` goes on from there.")
+        print(f"{wanted} has stopped; the command that started it goes on from there.")
 
 
 def gc(

@@ -110,7 +110,7 @@ def run_pipeline(
         if search is None:
             _refuse_early(foreseen)
         run = new_run(recipe, order, graph, foreseen)
-        running = Running(store, run, report, _stops(store, recipe.name, stopped), again=again)
+        running = Running(store, run, report, stops(store, recipe.name, stopped), again=again)
 
         def work() -> None:
             if search is None:
@@ -261,5 +261,6 @@ def name_results(recipe: Recipe, store: Store, run: Run, graph: Graph) -> dict[s
     return found
 
 
-def _stops(store: Store, name: str, stopped: Stopped) -> Stopped:
+def stops(store: Store, name: str, stopped: Stopped) -> Stopped:
+    """Return what tells whether a run is to stop: as `stopped`, or because word was left for it."""
     return lambda: stopped() or asked_to_stop(store, name)

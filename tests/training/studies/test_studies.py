@@ -11,11 +11,13 @@ from punie.evaluation.results import RESULTS as RESULT_LINES
 from punie.evaluation.results import Result, result_line
 from punie.evaluation.suite import Check, Verdict
 from punie.training.pipeline.graph import recipe_graph
-from punie.training.pipeline.pipeline import whole_model
+from punie.training.pipeline.pipeline import open_store, whole_model
 from punie.training.pipeline.recipe import Recipe
+from punie.training.pipeline.runs import ask_to_stop, read_run
 from punie.training.pipeline.store import Record
+from punie.training.progress import Interrupted, Progress
 from punie.training.studies.catalog import STUDIES
-from punie.training.studies.study import Finished, Study, write_results
+from punie.training.studies.study import Finished, Study, run_study, write_results
 from tests.training.sample_conversations import write_data
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
@@ -91,6 +93,22 @@ def test_page_and_pictures_are_made_of_what_was_found(study: Study, tmp_path: Pa
     for picture in study.charts(found):
         assert f"]({picture})" in text
         assert (out / picture).read_text().startswith("<?xml")
+
+
+def test_a_study_is_stopped_as_a_pipeline_is(tmp_path: Path) -> None:
+    study, store = STUDIES["new-tool"], open_store(None, str(tmp_path))
+    options = study.options.model_validate(study.small)
+    told: list[Progress] = []
+
+    def stop_it(progress: Progress) -> None:
+        told.append(progress)
+        ask_to_stop(store, "study-new-tool")
+
+    with pytest.raises(Interrupted):
+        run_study(study, options, store, stop_it)
+    assert told
+    states = [step.state for step in read_run(store, "study-new-tool").steps]
+    assert "done" not in states[1:]
 
 
 def test_published_pages_are_those_of_the_published_data(study: Study) -> None:
