@@ -19,7 +19,6 @@ from punie.training.pipeline.runner import Running, run_graph
 from punie.training.pipeline.runs import (
     Run,
     StepStatus,
-    asked_to_stop,
     only_run,
     write_run,
 )
@@ -110,7 +109,7 @@ def run_pipeline(
         if search is None:
             _refuse_early(foreseen)
         run = new_run(recipe, order, graph, foreseen)
-        running = Running(store, run, report, stops(store, recipe.name, stopped), again=again)
+        running = Running(store, run, report, stopped, again=again)
 
         def work() -> None:
             if search is None:
@@ -259,8 +258,3 @@ def name_results(recipe: Recipe, store: Store, run: Run, graph: Graph) -> dict[s
             raise TrainingError(written_in_words(error, Path(name))) from error
         found[name] = key
     return found
-
-
-def stops(store: Store, name: str, stopped: Stopped) -> Stopped:
-    """Return what tells whether a run is to stop: as `stopped`, or because word was left for it."""
-    return lambda: stopped() or asked_to_stop(store, name)

@@ -17,7 +17,7 @@ from punie.training.hashing import value_hash
 from punie.training.output import written_in_words
 from punie.training.pipeline.content import content_hash
 from punie.training.pipeline.graph import FromFolder, FromStep, Graph, Node, Source
-from punie.training.pipeline.runs import Run, StepStatus, write_run
+from punie.training.pipeline.runs import Run, StepStatus, asked_to_stop, write_run
 from punie.training.pipeline.step import REPORT, GateStep
 from punie.training.pipeline.store import Record, Store, step_key
 from punie.training.pipeline.worker import Order
@@ -35,16 +35,21 @@ _LOG_BYTES = 4096
 class Running:
     """What a run of a graph needs at hand.
 
-    `again` are steps to be done anew, `outcomes` the records of what is done.
+    `interrupted` tells of a signal, `again` are steps to be done anew, `outcomes` the records of
+    what is done.
     """
 
     store: Store
     run: Run
     report: Reporter
-    stopped: Stopped
+    interrupted: Stopped
     again: Sequence[str] = ()
     outcomes: dict[str, Record] = field(default_factory=dict)
     _written: float = 0.0
+
+    def stopped(self) -> bool:
+        """Tell whether it is to save and end: by a signal, or because word was left for it."""
+        return self.interrupted() or asked_to_stop(self.store, self.run.name)
 
     def note(self, *, now: bool = True) -> None:
         """Write down how it is; without `now` only if that was not done just before."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from punie.training.output import write_text
 from punie.training.pipeline.foresight import Foresight
 from punie.training.pipeline.graph import recipe_graph
-from punie.training.pipeline.pipeline import Order, ending, new_run, stops, whole_model
+from punie.training.pipeline.pipeline import Order, ending, new_run, whole_model
 from punie.training.pipeline.recipe import Recipe
 from punie.training.pipeline.runner import Running, run_graph
 from punie.training.pipeline.runs import only_run
@@ -83,7 +83,7 @@ def run_study(
     with only_run(store, name):
         foreseen = Foresight(store, count_tokens=False).look(graph)
         run = new_run(recipe, Order(name), graph, foreseen)
-        running = Running(store, run, report, stops(store, name, stopped))
+        running = Running(store, run, report, stopped)
         ending(running, lambda: run_graph(graph, running))
     finished = {
         step.name: Finished(store.output(step.key, record.artifact), record)
