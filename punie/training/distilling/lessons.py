@@ -48,16 +48,14 @@ class Lesson:
 
 
 def lessons(
-    student: ChatFormat, teacher: ChatFormat | None, example: Example, prefix: PromptPrefix
+    student: ChatFormat, teacher: ChatFormat, example: Example, prefix: PromptPrefix
 ) -> list[Lesson]:
-    """Return what the student learns from an example; without a teacher nothing is asked.
+    """Return what the student learns from an example, and what its teacher is asked for that.
 
     Raises:
         TrainingError: a template does not let what it prompts with stand in what it renders.
     """
     sequences = training_sequences(student, example, prefix)
-    if teacher is None:
-        return [Lesson(sequence, ()) for sequence in sequences]
     read = sequences if teacher is student else training_sequences(teacher, example, prefix)
     # Both have one run of learned tokens for each turn of the assistant, in order.
     known = [(source, run) for source in read for run in runs(source)]

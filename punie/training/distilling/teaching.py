@@ -23,7 +23,7 @@ from punie.training.distilling.targets import (
 )
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
-from punie.training.progress import Progress, Reporter, Stopped, never, quiet
+from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
 
 SCRATCH = "targets"
@@ -129,11 +129,12 @@ class TaughtBy:
 
 def read_lessons(
     student: ChatFormat,
-    teacher: Path | None,
+    teacher: Path,
     data: Dataset,
     part: str,
     longest: int,
     report: Reporter = quiet,
+    stopped: Stopped = never,
 ) -> list[Lesson]:
     """Return what a student learns from a part of a dataset.
 
@@ -141,13 +142,13 @@ def read_lessons(
     than the teacher reads, the teacher is not asked.
 
     Raises:
+        Interrupted: `stopped()`.
         TrainingError: the data or a chat template cannot be used.
         ModelUnavailable: the teacher's files cannot be read.
     """
-    teacher_format, window = None, 0
-    if teacher is not None:
-        teacher_format = ChatFormat.load(teacher)
-        window = context_window(read_json_object(teacher / "config.json"))
+    teacher_format = ChatFormat.load(teacher)
+    window = context_window(read_json_object(teacher / "config.json"))
+    data.check_part(part)
     total = data.manifest.parts[part].examples
     found: list[Lesson] = []
     left_out = 0
@@ -161,6 +162,8 @@ def read_lessons(
             asked = tuple(q for q in lesson.questions if len(q.ids) <= window)
             found.append(Lesson(lesson.sequence, asked))
         if number % 200 == 0 or number == total:
+            if stopped():
+                raise Interrupted("Stopped while reading the examples; nothing was written.")
             metrics: dict[str, Any] = {"too long": left_out} if left_out else {}
             report(Progress(f"encoding {part}", number, total, "examples", metrics))
     return found

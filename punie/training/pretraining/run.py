@@ -156,7 +156,9 @@ def pretrain(
             # As lists of numbers they would take ten times the memory.
             training = _read(chat_format, data, "train", options, report, stopped)
         else:
-            found = read_lessons(chat_format, teacher, data, "train", options.window, report)
+            found = read_lessons(
+                chat_format, taught_by.teacher, data, "train", options.window, report, stopped
+            )
             training = [encoded(lesson.sequence, number) for number, lesson in enumerate(found)]
         if not training:
             raise TrainingError(f"No conversation of {dataset} fits a window of {options.window}.")

@@ -126,7 +126,7 @@ def prepare(
     taught_by.vocabulary(model)
     # A teacher reads conversations in its own format: of ids alone it cannot be asked.
     data = open_dataset(dataset)
-    found = read_lessons(chat_format, taught_by.teacher, data, "train", longest, report)
+    found = read_lessons(chat_format, taught_by.teacher, data, "train", longest, report, stopped)
     numbered = [encoded(lesson.sequence, number) for number, lesson in enumerate(found)]
     training = replace(training, sequences=numbered)
     memory = replace(memory, weights=memory.weights + weight_bytes(taught_by.teacher))

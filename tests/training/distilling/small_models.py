@@ -9,9 +9,9 @@ import numpy as np
 from punie.models.mlx.chat_format import ChatFormat
 from punie.models.mlx.library import load_model
 from punie.training.data.dataset import open_dataset
-from punie.training.distilling.teaching import read_lessons
+from punie.training.encoding import encode_part
 from punie.training.fusing import load_with_adapter, read_adapter
-from punie.training.pretraining.batches import encoded, make_batch
+from punie.training.pretraining.batches import make_batch
 from punie.training.pretraining.checkpoint import save_weights
 from punie.training.pretraining.network import initial_parameters
 from tests.training.sample_conversations import SHAPE, model_folder
@@ -40,8 +40,8 @@ def opinionated(folder: Path, seed: int) -> Path:
 
 def divergence(teacher: Path, student: Path, data: Path, adapter: Path | None = None) -> float:
     """Return the mean divergence of a student from a teacher at the learned tokens of "valid"."""
-    found = read_lessons(ChatFormat.load(teacher), None, open_dataset(data), "valid", 2048)
-    batch = make_batch([encoded(lesson.sequence) for lesson in found])
+    found = encode_part(ChatFormat.load(teacher), open_dataset(data), "valid", 2048)
+    batch = make_batch(found.sequences)
     tokens = mx.array(batch.tokens)
     own = loaded(student) if adapter is None else load_with_adapter(student, read_adapter(adapter))
     p, q = (log_softmax(np.array(model(tokens))) for model in (loaded(teacher), own))

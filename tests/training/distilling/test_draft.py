@@ -1,10 +1,8 @@
 """A draft model is made in steps that go on where they were stopped, and is measured."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
-import mlx.core as mx
 import pytest
 from pydantic import ValidationError
 
@@ -20,6 +18,8 @@ from punie.training.provenance import model_hash
 from tests.training.distilling.small_models import random_model
 from tests.training.sample_conversations import write_data
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 SMALL = DraftOptions.model_validate(
     {
         "model": {"hidden": 32, "layers": 1, "inner": 32, "head_dim": 8, "steps": 2, "tokens": 256},
@@ -27,13 +27,6 @@ SMALL = DraftOptions.model_validate(
         "measured": {"length": 2, "examples": 1, "tokens": 12},
     }
 )
-
-
-@pytest.fixture(autouse=True)
-def uncompiled() -> Iterator[None]:
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 def test_it_is_made_whole_however_often_it_was_stopped(tmp_path: Path) -> None:

@@ -2,11 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 import pytest
 from pydantic import ValidationError
 
@@ -14,7 +12,7 @@ from punie.models.mlx.chat_format import ChatFormat
 from punie.models.provenance import read_provenance
 from punie.training.data.dataset import open_dataset
 from punie.training.distilling.run import DistillOptions, distill, shares_tokens
-from punie.training.distilling.teaching import read_lessons
+from punie.training.encoding import encode_part
 from punie.training.errors import TrainingError
 from punie.training.pipeline.graph import recipe_graph
 from punie.training.pipeline.pipeline import whole_model
@@ -26,6 +24,8 @@ from punie.training.tuning.run import prepare, tune
 from tests.training.distilling.small_models import divergence, opinionated, random_model
 from tests.training.sample_conversations import SHAPE, write_data
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 _RECIPE: dict[str, Any] = {
     "steps": 6, "batch": 4, "warm_up": 1, "learning_rate": 3e-3, "validation_steps": 100,
     "teaching": {"weight": 1.0, "temperature": 1.0, "top": SHAPE.vocab_size},
@@ -35,13 +35,6 @@ WEIGHTS = "model.safetensors"
 
 def options(**more: Any) -> DistillOptions:
     return DistillOptions.model_validate(_RECIPE | more)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def uncompiled() -> Iterator[None]:
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +75,8 @@ def test_it_comes_closer_and_tells_from_whom(place: Path) -> None:
 
 
 def test_it_goes_on_bit_for_bit(place: Path, distilled: Path) -> None:
-    # Once before the teacher reads, then before every step.
-    asked = iter([False, False, False, False, True])
+    # Once as it reads, once before the teacher reads, then before every step.
+    asked = iter([False, False, False, False, False, True])
     with pytest.raises(Interrupted, match="after 3 of 6"):
         run(place, "again", options(), stopped=lambda: next(asked))
     assert (place / ".again.unfinished" / "targets").is_dir()
@@ -129,9 +122,9 @@ def test_a_draft_model_learns_what_its_target_reads(place: Path, tmp_path: Path)
         options(draft=True, steps=2), target, place / "student", place / "data", tmp_path / "draft"
     )
     found = json.loads((out / "training.json").read_text())
-    read = read_lessons(ChatFormat.load(target), None, open_dataset(place / "data"), "train", 2048)
+    read = encode_part(ChatFormat.load(target), open_dataset(place / "data"), "train", 2048)
     own = prepare(options(), place / "student", place / "data").training
-    assert found["training"]["tokens"] == sum(len(lesson.sequence.ids) for lesson in read)
+    assert found["training"]["tokens"] == sum(len(each.ids) for each in read.sequences)
     assert found["training"]["tokens"] != sum(len(each.ids) for each in own.sequences)
     text = (target / "tokenizer.json").read_text()
     (target / "tokenizer.json").write_text(text.replace('"<think>"', '"<thought>"'))

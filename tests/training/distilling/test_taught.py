@@ -1,7 +1,6 @@
 """A model that is made from nothing learns its teacher's logits too."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +27,13 @@ from tests.training.distilling.small_models import divergence, loaded, log_softm
 from tests.training.pretraining.test_run import SMALL
 from tests.training.sample_conversations import SHAPE, write_data
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 OPTIONS = PretrainOptions.model_validate(
     SMALL | {"steps": 8, "warm_up": 2, "validation_steps": 100}
 )
 LONGER = OPTIONS.model_copy(update={"steps": 24, "warm_up": 3})
 PURE = Teaching(weight=1.0, temperature=1.0, top=SHAPE.vocab_size)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def uncompiled() -> Iterator[None]:
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +77,7 @@ def test_it_comes_closer_to_its_teacher(place: Path) -> None:
 
 
 def test_it_goes_on_bit_for_bit_and_from_kept_targets_alike(place: Path, taught: Path) -> None:
-    asked = iter([False] * 5 + [True])
+    asked = iter([False] * 6 + [True])
     by = TaughtBy(place / "teacher", PURE)
     with pytest.raises(Interrupted, match="after 5 of 8"):
         made(place, "again", by, stopped=lambda: next(asked))
@@ -116,6 +110,15 @@ def test_a_teacher_with_other_tokens_is_refused(place: Path, tmp_path: Path) -> 
     (other / "tokenizer.json").write_text(merged)
     with pytest.raises(TrainingError, match="has other tokens than the student"):
         made(place, "refused", TaughtBy(other, PURE))
+
+
+def test_reading_for_a_teacher_can_be_stopped_and_needs_the_part(place: Path) -> None:
+    teacher, data = place / "teacher", open_dataset(place / "data")
+    chat_format = ChatFormat.load(teacher)
+    with pytest.raises(Interrupted, match="reading the examples"):
+        read_lessons(chat_format, teacher, data, "train", 2048, stopped=lambda: True)
+    with pytest.raises(TrainingError, match="has no part 'rest'"):
+        read_lessons(chat_format, teacher, data, "rest", 2048)
 
 
 def test_the_loss_mixes_both_where_the_teacher_has_a_word(place: Path) -> None:

@@ -1,6 +1,5 @@
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +15,13 @@ from punie.training.tuning.run import tune
 from tests.training.sample_conversations import conversations
 from tests.training.sample_models import write_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 _RECIPE: dict[str, Any] = {
     "layers": 0, "rank": 4, "scale": 2.0, "steps": 12, "batch": 4, "learning_rate": 5e-3,
     "warm_up": 2,
     "validation_steps": 100,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def uncompiled() -> Iterator[None]:
-    # So that the tests do not wait for a C++ compiler.
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 def _direct(count: int, answer: str = "Hello, what shall I do?") -> list[list[dict[str, Any]]]:

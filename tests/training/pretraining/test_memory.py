@@ -1,7 +1,6 @@
 """Training from nothing needs the memory that a plan tells, and keeps no lists of numbers."""
 
 import tracemalloc
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlx.core as mx
@@ -17,16 +16,10 @@ from punie.training.progress import Progress
 from tests.models.held_memory import held_memory
 from tests.training.sample_conversations import write_data
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 _FACTOR = 1.6
 """How far an estimate may be from what is measured, either way."""
-
-
-@pytest.fixture(autouse=True)
-def uncompiled() -> Iterator[None]:
-    # So that the tests do not wait for a C++ compiler.
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ from punie.training.pretraining.workers import Workers
 from punie.training.progress import Interrupted, Progress
 from tests.training.sample_conversations import SHAPE, conversations, write_data
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 SMALL = {
     "vocab": SHAPE.vocab_size,
     "hidden": SHAPE.hidden_size,
@@ -42,16 +44,6 @@ from punie.training.pretraining.run import PretrainOptions, pretrain
 data, out, options = sys.argv[1:]
 pretrain(PretrainOptions(**json.loads(options)), Path(data), Path(out), checkpoint_seconds=0)
 """
-
-
-@pytest.fixture(autouse=True)
-def uncompiled() -> Iterator[None]:
-    # So that the tests do not wait for a C++ compiler.
-    import mlx.core as mx
-
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 import pytest
 
 from punie.models.catalog import bundled_directory, read_json_object
@@ -16,16 +14,10 @@ from punie.training.tuning.run import ABOUT, tune
 from tests.assets import ASSETS, needs_assets
 from tests.models.held_memory import held_memory
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 _FACTOR = 1.5
 """How far an estimate may be from what is measured, either way."""
-
-
-@pytest.fixture(autouse=True)
-def uncompiled() -> Iterator[None]:
-    # So that the tests do not wait for a C++ compiler.
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @pytest.fixture(scope="module")

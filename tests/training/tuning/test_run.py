@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +33,13 @@ from punie.training.tuning.run import prepare, tune
 from tests.training.sample_conversations import conversations, write_data
 from tests.training.sample_models import logits, write_experts, write_model
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 _RECIPE: dict[str, Any] = {
     "layers": 1, "rank": 2, "scale": 4.0, "dropout": 0.1, "steps": 6, "batch": 3, "accumulate": 2,
     "learning_rate": 1e-2, "warm_up": 2, "validation_steps": 4,
 }  # fmt: skip
 _OPTIONS = TuneOptions(**_RECIPE)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def uncompiled() -> Iterator[None]:
-    # So that the tests do not wait for a C++ compiler.
-    mx.disable_compile()
-    yield
-    mx.enable_compile()
 
 
 @pytest.fixture(scope="module")
