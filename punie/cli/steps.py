@@ -73,7 +73,7 @@ class _Shown:
         count = f"{progress.done:,.0f}"
         if progress.total is not None:
             count += f" of {progress.total:,.0f}"
-        count += f" {progress.unit}"
+        count = "" if progress.waits else f"{count} {progress.unit}"
         metrics = "  ".join(f"{name} {_figure(each)}" for name, each in progress.metrics.items())
         if self._console.is_terminal:
             if progress.doing != self._doing:
@@ -92,7 +92,9 @@ class _Shown:
         over = progress.total is not None and progress.done >= progress.total
         if progress.doing != self._doing or over or now - self._said >= _LINE_SECONDS:
             self._doing, self._said = progress.doing, now
-            self._console.print(f"{progress.doing}: {count}  {metrics}".rstrip(), highlight=False)
+            told = "  ".join(filter(None, (count, metrics)))
+            line = f"{progress.doing}: {told}" if told else progress.doing
+            self._console.print(line, highlight=False)
 
 
 def _figure(value: float | int | str) -> str:

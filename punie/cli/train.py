@@ -132,15 +132,17 @@ def train(
         prepare_process(exact=True)
         from punie.training.local_model import local_model
         from punie.training.tuning.run import prepare, tune
+        from punie.training.waiting import whole_machine
 
         folder = folder_of(model) if dry_run else local_model(model)
         ready = prepare(options, folder, dataset, report, stopped=stopped, weights=not dry_run)
         _show(ready)
         if dry_run:
             return
-        tune(options, folder, dataset, out, report, stopped, prepared=ready, force=force)
-        print(f"{out}: {'the model' if kind == 'full' else 'an adapter for ' + model}.")
-        _pass_gate(folder, out, dataset, ready, report, stopped)
+        with whole_machine(report, stopped):
+            tune(options, folder, dataset, out, report, stopped, prepared=ready, force=force)
+            print(f"{out}: {'the model' if kind == 'full' else 'an adapter for ' + model}.")
+            _pass_gate(folder, out, dataset, ready, report, stopped)
 
 
 def _show(ready: "Prepared") -> None:

@@ -23,6 +23,7 @@ class Progress:
         total: how much there is to do; None if nobody knows.
         unit: what is counted, such as "examples", "steps" or "bytes".
         metrics: figures of this moment by name, such as loss or tokens per second.
+        waits: whether nothing is done because another process has to end first.
     """
 
     doing: str
@@ -30,6 +31,7 @@ class Progress:
     total: float | None
     unit: str
     metrics: Mapping[str, float | int | str] = field(default_factory=dict)
+    waits: bool = False
 
 
 Reporter = Callable[[Progress], None]

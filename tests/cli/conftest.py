@@ -27,7 +27,7 @@ class Command:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PUNIE_")}
+        kept = {n: v for n, v in os.environ.items() if not n.startswith(("PUNIE_", "XDG_"))}
         return kept | {
             "HOME": str(self.home),
             "PUNIE_STATE_DIR": str(self.state),

@@ -1,9 +1,14 @@
 import json
+import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from punie.training.data.dataset import Manifest, write_dataset
 from punie.training.data.example import Example
+from punie.training.progress import never, quiet
+from punie.training.waiting import whole_machine
 from tests.cli.conftest import Command
 from tests.training.sample_conversations import conversations, write_data
 from tests.training.sample_models import write_model
@@ -53,6 +58,30 @@ def test_a_model_is_trained_and_judged_from_the_command_line(
     assert wrong.returncode == 2
     assert "full training has none" in wrong.stderr
     assert "Traceback" not in again.stderr + wrong.stderr
+
+
+def test_it_waits_for_another_training(
+    punie: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(punie.home))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    model, data = write_model(tmp_path / "model"), write_data(tmp_path / "data", valid=2)
+    given = ["train", str(model), str(data), "--out", str(tmp_path / "out"), *_SMALL]
+    given += ["--steps", "2"]
+    waits = f"process {os.getpid()}, which trains or converts a model"
+    with whole_machine(quiet, never), punie.start(*given) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line == f"waiting for {waits}\n":
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+        assert process.wait() == 130
+    assert f"Stopped while it waited for {waits}." in rest
+
+    done = punie(*given)
+    assert "waiting" not in done.stderr
+    assert "training: 2 of 2 steps" in done.stderr
 
 
 def test_control_c_saves_and_the_same_command_goes_on(punie: Command, tmp_path: Path) -> None:

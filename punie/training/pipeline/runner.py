@@ -257,13 +257,15 @@ def _taker(status: StepStatus, running: Running) -> Callable[[Reply], None]:
             found["first"] = found.get("done", 0.0)
         else:
             found["first"] = before.get("first", 0.0)
+        if found.get("waits"):
+            # So that it does not count as time that the step takes.
+            status.started = time.time()
         status.progress = found
         running.note(now=False)
         place = [step.name for step in running.run.steps].index(status.name) + 1
         doing = f"{place}/{len(running.run.steps)} {status.name}: {found['doing']}"
-        running.report(
-            Progress(doing, found["done"], found["total"], found["unit"], found["metrics"])
-        )
+        told = {name: value for name, value in found.items() if name != "first"}
+        running.report(Progress(**{**told, "doing": doing}))
 
     return take
 

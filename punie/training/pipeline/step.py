@@ -131,6 +131,7 @@ class Step:
         roles: its inputs.
         neutral: options that cannot change the output, such as a number of workers.
         computes: whether it runs MLX, so that its process is prepared for that.
+        alone: whether it wants all cores: of such steps a machine runs one at a time.
         exact: whether its process computes so that equal inputs give equal bits.
         threads: of each matrix product; None for one on each core. What writes token by token has
             small products, which gain nothing from more than one and wait for each other.
@@ -144,6 +145,7 @@ class Step:
     roles: ClassVar[Mapping[str, Role]] = {}
     neutral: ClassVar[frozenset[str]] = frozenset()
     computes: ClassVar[bool] = False
+    alone: ClassVar[bool] = False
     exact: ClassVar[bool] = False
     threads: ClassVar[int | None] = None
     unit: ClassVar[str] = ""

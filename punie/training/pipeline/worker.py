@@ -6,9 +6,8 @@ See `punie.training.worker_process` for what it is told and what it answers.
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,11 @@ from punie.training.pipeline.kinds import step_of
 from punie.training.pipeline.step import REPORT, Call, GateStep, Step
 from punie.training.pipeline.store import Record, Store, folder_bytes, step_key
 from punie.training.process import prepare_process
-from punie.training.progress import Interrupted, Progress, Stopped
-from punie.training.worker_process import Answer, Reply, leave_after, passed_on, work
+from punie.training.progress import Stopped
+from punie.training.waiting import held, whole_machine
+from punie.training.worker_process import Answer, leave_after, passed_on, work
 
-_SECONDS_BETWEEN = 0.2
+_SAME = "another pipeline that does the same"
 
 
 class Order(BaseModel):
@@ -59,17 +59,18 @@ def _do(given: bytes, answer: Answer, stopped: Stopped) -> None:
     key = step_key(order.kind, step.version, decisive, order.hashes)
     artifact = step.makes(options)
     out = store.output(key, artifact)
-    with _alone(store, key, answer, stopped):
+    report = passed_on(answer)
+    with held(lambda: store.locked(key, wait=False), lambda: _SAME, report, stopped):
         if store.record(key) is not None:
             return
         inputs = {role: tuple(found) for role, found in order.inputs.items()}
         if not out.exists():
-            store.begin(key)
-            try:
-                report = passed_on(answer)
-                step.run(Call(options, inputs, out, report, stopped, store.folder))
-            finally:
-                store.pause(key)
+            with whole_machine(report, stopped) if step.alone else nullcontext():
+                store.begin(key)
+                try:
+                    step.run(Call(options, inputs, out, report, stopped, store.folder))
+                finally:
+                    store.pause(key)
         count, seconds = store.attempts(key)
         started = time.time() - (seconds or 0.0)
         passed = None
@@ -110,25 +111,6 @@ def _like(step: Step, inputs: Mapping[str, tuple[str, ...]]) -> str:
             file = Path(inputs[role][0]) / "config.json"
             return shape_hash(read_json_object(file)) if file.is_file() else ""
     return ""
-
-
-@contextmanager
-def _alone(store: Store, key: str, answer: Answer, stopped: Stopped) -> Iterator[None]:
-    """Hold the lock of a step, if need be after another pipeline that does the same one."""
-    waits = Progress("waiting for another pipeline that does the same", 0, None, "")
-    with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(store.locked(key, wait=False))
-            except BlockingIOError:
-                if stopped():
-                    said = "Stopped while another pipeline did the same step."
-                    raise Interrupted(said) from None
-                answer(Reply(progress=asdict(waits)))
-                time.sleep(_SECONDS_BETWEEN)
-            else:
-                break
-        yield
 
 
 def _peak_memory() -> int:

@@ -2,6 +2,8 @@ import os
 import resource
 import signal
 import threading
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from punie.training.errors import TrainingError
 from punie.training.hashing import folder_hash
 from punie.training.pipeline.runs import Run, StepStatus, read_run, run_names
 from punie.training.pipeline.store import Store
-from punie.training.progress import Interrupted, Progress
+from punie.training.progress import Interrupted, Progress, never, quiet
+from punie.training.waiting import whole_machine
 from tests.training.pipeline.conftest import RECIPE, build, run_bare
 from tests.training.sample_conversations import conversations, write_data
 
@@ -207,9 +210,37 @@ def test_who_waits_for_another_pipeline_can_be_stopped(folder: Path) -> None:
     store.forget(key)
     heard: list[Progress] = []
 
-    with store.locked(key), pytest.raises(Interrupted, match="another pipeline did the same"):
+    with (
+        store.locked(key),
+        pytest.raises(Interrupted, match="waited for another pipeline that does the same"),
+    ):
         run_bare(folder, graph, stopped=lambda: bool(heard), told=lambda _, one: heard.append(one))
     assert heard[0].doing == "1/1 both: waiting for another pipeline that does the same"
+
+
+def test_a_training_waits_for_another_one_and_does_not_count_that(folder: Path) -> None:
+    graph = build(folder, TRAINED)
+    heard: list[str] = []
+
+    with ExitStack() as other:
+        other.enter_context(whole_machine(quiet, never))
+        began = time.time()
+
+        def told(run: Run, progress: Progress) -> None:
+            heard.append(progress.doing)
+            if progress.waits and time.time() > began + 2:
+                other.close()
+
+        run = run_bare(folder, graph, told=told)
+
+    assert states(run.steps) == ["done", "done"]
+    waited = f"2/2 base: waiting for process {os.getpid()}, which trains or converts a model"
+    assert waited in heard
+    assert heard.index(waited) < heard.index("2/2 base: training")
+    (record,) = (each for _, each in Store(folder / "store").records() if each.kind == "pretrain")
+    assert record.seconds is not None
+    assert record.started > began + 2
+    assert run.step("base").started == pytest.approx(record.started, abs=1)
 
 
 def test_an_output_without_its_record_is_taken_as_it_is(folder: Path) -> None:

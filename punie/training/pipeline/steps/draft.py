@@ -15,6 +15,7 @@ class Draft(Step):
     kind = "draft"
     roles: ClassVar = {"target": Role("model", of_recipe=True), "dataset": Role("dataset")}
     computes = True
+    alone = True
     threads = 1
     unit = "steps"
 

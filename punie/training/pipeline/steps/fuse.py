@@ -14,6 +14,7 @@ class Fuse(Step):
     kind = "fuse"
     roles: ClassVar = {"model": Role("model", of_recipe=True), "adapter": Role("adapter")}
     computes = True
+    alone = True
 
     def options_type(self) -> type[BaseModel]:
         """Return the model of the options."""

@@ -19,6 +19,7 @@ class GateConversion(GateStep):
     }
     judges = "after"
     computes = True
+    alone = True
 
     def options_type(self) -> type[BaseModel]:
         """Return the model of the options."""

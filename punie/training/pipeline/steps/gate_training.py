@@ -14,6 +14,7 @@ class GateTraining(GateStep):
     roles: ClassVar = {"model": Role("model"), "run": Role("adapter"), "dataset": Role("dataset")}
     judges = "run"
     computes = True
+    alone = True
 
     def options_type(self) -> type[BaseModel]:
         """Return the model of the options."""

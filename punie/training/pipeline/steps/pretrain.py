@@ -20,6 +20,7 @@ class Pretrain(Step):
         "teacher": Role("model", required=False),
     }
     computes = True
+    alone = True
     # Its two workers share the cores; more threads for a product would change its last bits.
     threads = 1
     unit = "steps"

@@ -17,6 +17,7 @@ class Quantize(Step):
         "dataset": Role("dataset", required=False),
     }
     computes = True
+    alone = True
 
     def options_type(self) -> type[BaseModel]:
         """Return the model of the options."""

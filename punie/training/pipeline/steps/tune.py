@@ -19,6 +19,7 @@ class Tune(Step):
     kind = "tune"
     roles: ClassVar = {"model": Role("model", of_recipe=True), "dataset": Role("dataset")}
     computes = True
+    alone = True
     exact = True
     unit = "steps"
     renamed: ClassVar = {"method": "kind"}

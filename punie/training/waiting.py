@@ -1,0 +1,91 @@
+"""Waiting for what only one process at a time may do, such as training on a machine."""
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from punie.models.made import data_folder
+from punie.training.errors import TrainingError
+from punie.training.output import written_in_words
+from punie.training.progress import Interrupted, Progress, Reporter, Stopped
+
+_SECONDS_BETWEEN = 0.2
+
+
+@contextmanager
+def held(
+    lock: Callable[[], AbstractContextManager[None]],
+    what: Callable[[], str],
+    report: Reporter,
+    stopped: Stopped,
+) -> Iterator[None]:
+    """Hold a lock, if need be after whoever has it.
+
+    Args:
+        lock: enters it, or raises `BlockingIOError` while another process has it.
+        what: says what that one does, for the progress: "another training".
+        report: told that this one waits.
+        stopped: asked while it waits.
+
+    Raises:
+        Interrupted: `stopped()` before it was free.
+    """
+    with ExitStack() as holding:
+        while True:
+            try:
+                holding.enter_context(lock())
+            except BlockingIOError:
+                if stopped():
+                    raise Interrupted(f"Stopped while it waited for {what()}.") from None
+                report(Progress(f"waiting for {what()}", 0, None, "", waits=True))
+                time.sleep(_SECONDS_BETWEEN)
+            else:
+                break
+        yield
+
+
+@contextmanager
+def whole_machine(report: Reporter, stopped: Stopped) -> Iterator[None]:
+    """Be the only process of this user that trains or converts a model.
+
+    Two would want the same memory. And on two cores each ran 9 to 60 times slower than alone: the
+    threads of a matrix product spin while they wait for each other.
+
+    Raises:
+        Interrupted: `stopped()` while another one ran.
+        TrainingError: there is no room or no permission to write.
+    """
+    with held(_lock, _who, report, stopped):
+        yield
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    file = _file()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise TrainingError(written_in_words(error, file)) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError):  # only a word for those who wait
+            os.truncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _who() -> str:
+    process = "another process"
+    with suppress(OSError):
+        process = f"process {_file().read_text(encoding='utf-8')}"
+    return f"{process}, which trains or converts a model"
+
+
+def _file() -> Path:
+    return data_folder() / "training.lock"
