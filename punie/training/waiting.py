@@ -26,7 +26,7 @@ def held(
 
     Args:
         lock: enters it, or raises `BlockingIOError` while another process has it.
-        what: says what that one does, for the progress: "another training".
+        what: says who that is, for the progress: "another pipeline".
         report: told that this one waits.
         stopped: asked while it waits.
 
@@ -73,18 +73,17 @@ def _lock() -> Iterator[None]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with suppress(OSError):  # only a word for those who wait
-            os.truncate(handle, 0)
-            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            os.truncate(handle, os.pwrite(handle, str(os.getpid()).encode(), 0))
         yield
     finally:
         os.close(handle)
 
 
 def _who() -> str:
-    process = "another process"
+    pid = ""
     with suppress(OSError):
-        process = f"process {_file().read_text(encoding='utf-8')}"
-    return f"{process}, which trains or converts a model"
+        pid = _file().read_text(encoding="utf-8")
+    return f"{f'process {pid}' if pid else 'another process'}, which trains or converts a model"
 
 
 def _file() -> Path:
