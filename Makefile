@@ -12,11 +12,11 @@ ARGS ?=
 demo: $(STAMP)
 	$(PY) docs/demo/demo.py $(ARGS)
 
-# Two at a time: that is what a small machine has, and most tests wait for processes. They start
+# Three at a time: a small machine has two cores, and many tests wait for processes. They start
 # hundreds, some of which may not write bytecode.
 test: $(STAMP)
 	@$(PY) -m compileall -q punie
-	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+	$(PY) -m pytest -n 3 --dist worksteal $(ARGS)
 
 check: $(STAMP)
 	$(VENV)/bin/ruff check .
