@@ -48,7 +48,7 @@ def distill(
     ] = 0.5,
     temperature: Annotated[
         float, typer.Option(min=0.1, max=20, help="What distributions are softened by.")
-    ] = 2.0,
+    ] = 1.0,
     top: Annotated[int, typer.Option(min=1, help="Tokens told apart at a place.")] = 64,
     targets: Annotated[
         Path | None,

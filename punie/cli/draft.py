@@ -43,7 +43,7 @@ def train(
     ] = 0.5,
     temperature: Annotated[
         float, typer.Option(min=0.1, max=20, help="What distributions are softened by.")
-    ] = 2.0,
+    ] = 1.0,
     top: Annotated[int, typer.Option(min=1, help="Tokens that are told apart at a place.")] = 64,
     seed: Annotated[int, typer.Option(help="Of weights and order.")] = 1,
     length: _Length = 4,

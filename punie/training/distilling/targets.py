@@ -35,7 +35,7 @@ class Softening(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    temperature: float = Field(2.0, ge=0.1, le=20)
+    temperature: float = Field(1.0, ge=0.1, le=20)
     top: int = Field(64, ge=1)
 
 
