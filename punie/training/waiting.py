@@ -63,20 +63,33 @@ def whole_machine(report: Reporter, stopped: Stopped) -> Iterator[None]:
 
 
 @contextmanager
-def _lock() -> Iterator[None]:
-    file = _file()
+def locked(file: Path, *, wait: bool) -> Iterator[int]:
+    """Hold a file for this process alone, made if need be; yields its descriptor.
+
+    The lock ends with the process, however that ends.
+
+    Raises:
+        BlockingIOError: another process has it and `wait` is False.
+        TrainingError: there is no room or no permission to write.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise TrainingError(written_in_words(error, file)) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _lock() -> Iterator[None]:
+    with locked(_file(), wait=False) as handle:
         with suppress(OSError):  # only a word for those who wait
             os.truncate(handle, os.pwrite(handle, str(os.getpid()).encode(), 0))
         yield
-    finally:
-        os.close(handle)
 
 
 def _who() -> str:

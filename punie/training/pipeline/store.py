@@ -4,8 +4,6 @@ The store is a folder: `steps/KEY/` holds an output, its `record.json`, written 
 processes said (`log`); `runs/NAME/` holds what the pipeline NAME did last.
 """
 
-import fcntl
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +19,7 @@ from punie.training.hashing import value_hash
 from punie.training.output import write_text, written_in_words
 from punie.training.pipeline.content import Hashes
 from punie.training.pipeline.step import Artifact, Figure
+from punie.training.waiting import locked
 
 _RECORD = "record.json"
 _ATTEMPTS = "attempts.jsonl"
@@ -187,17 +186,8 @@ class Store:
             BlockingIOError: another one has it and `wait` is False.
             TrainingError: there is no room or no permission to write.
         """
-        file = self._lock(key)
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise TrainingError(written_in_words(error, file)) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        with locked(self._lock(key), wait=wait):
             yield
-        finally:
-            os.close(handle)
 
     def all_keys(self) -> list[str]:
         """Return the keys of all steps that were begun."""
