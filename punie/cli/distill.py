@@ -78,6 +78,7 @@ def distill(
             shares_tokens,
         )
         from punie.training.distilling.run import distill as run
+        from punie.training.output import refuse_taken
         from punie.training.waiting import whole_machine
 
         options = options_of(
@@ -101,6 +102,7 @@ def distill(
         )
         if not shares_tokens(*folders):
             say(ANSWERS_ALONE)
+        refuse_taken(out)
         with whole_machine(report, stopped):
             run(options, *folders, dataset, out, report, stopped, targets=targets, force=force)
         print(f"{out}: {'a model' if options.kind == 'full' else 'an adapter'}.")

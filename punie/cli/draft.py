@@ -63,6 +63,7 @@ def train(
         folder = local_model(target)
         prepare_process(threads=1)
         from punie.training.distilling.draft import DraftOptions, make_draft
+        from punie.training.output import refuse_taken
         from punie.training.waiting import whole_machine
 
         options = options_of(
@@ -84,6 +85,7 @@ def train(
                 "measured": {"length": length, "examples": examples, "tokens": answer_tokens},
             },
         )
+        refuse_taken(out)
         with whole_machine(report, stopped):
             found = make_draft(options, folder, dataset, out, report, stopped)
         print("\n".join(found.lines()))

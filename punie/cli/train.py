@@ -131,6 +131,7 @@ def train(
 
         prepare_process(exact=True)
         from punie.training.local_model import local_model
+        from punie.training.output import refuse_taken
         from punie.training.tuning.run import prepare, tune
         from punie.training.waiting import whole_machine
 
@@ -139,6 +140,7 @@ def train(
         _show(ready)
         if dry_run:
             return
+        refuse_taken(out)
         with whole_machine(report, stopped):
             tune(options, folder, dataset, out, report, stopped, prepared=ready, force=force)
             print(f"{out}: {'the model' if kind == 'full' else 'an adapter for ' + model}.")

@@ -26,7 +26,6 @@ from punie.training.errors import TrainingError
 from punie.training.hashing import file_hash, value_hash
 from punie.training.model_folder import (
     copy_format,
-    refuse_taken,
     require_room,
     resumable_folder,
     tensors_of,
@@ -34,6 +33,7 @@ from punie.training.model_folder import (
     write_config,
     write_weights,
 )
+from punie.training.output import refuse_taken
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash, write_provenance
 

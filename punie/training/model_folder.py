@@ -64,16 +64,6 @@ def resumable_folder(out: Path, made_from: Mapping[str, Any]) -> Iterator[Path]:
         stamp.unlink()
 
 
-def refuse_taken(out: Path) -> None:
-    """Refuse an output folder that is there already, before any work is done for it.
-
-    Raises:
-        TrainingError: it is there.
-    """
-    if out.exists():
-        raise TrainingError(f"{out} exists already; name another folder or remove that one.")
-
-
 def require_room(out: Path, needed: int) -> None:
     """Refuse a folder on a disk that has not `needed` bytes left.
 

@@ -10,6 +10,16 @@ from pathlib import Path
 from punie.training.errors import TrainingError
 
 
+def refuse_taken(out: Path) -> None:
+    """Refuse an output folder that is there already, before any work is done for it.
+
+    Raises:
+        TrainingError: it is there.
+    """
+    if out.exists():
+        raise TrainingError(f"{out} exists already; name another folder or remove that one.")
+
+
 @contextmanager
 def output_folder(out: Path, *, keep_unfinished: bool = False) -> Iterator[Path]:
     """Yield a folder to write into, which takes the name `out` at the end.
@@ -20,8 +30,7 @@ def output_folder(out: Path, *, keep_unfinished: bool = False) -> Iterator[Path]
     Raises:
         TrainingError: `out` exists, or there is no room or no permission to write.
     """
-    if out.exists():
-        raise TrainingError(f"{out} exists already; name another folder or remove that one.")
+    refuse_taken(out)
     folder = out.with_name(f".{out.name}.unfinished")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

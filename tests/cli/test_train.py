@@ -79,6 +79,13 @@ def test_it_waits_for_another_training(
         assert process.wait() == 130
     assert f"Stopped while it waited for {waits}." in rest
 
+    (tmp_path / "taken").mkdir()
+    with whole_machine(quiet, never):
+        refused = punie(*given, "--out", str(tmp_path / "taken"))
+    assert refused.returncode == 1
+    assert "exists already" in refused.stderr
+    assert "waiting" not in refused.stderr
+
     done = punie(*given)
     assert "waiting" not in done.stderr
     assert "training: 2 of 2 steps" in done.stderr

@@ -23,6 +23,7 @@ from punie.training.data.session_examples import (
     forget_privacy,
 )
 from punie.training.errors import TrainingError
+from punie.training.output import refuse_taken
 from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
 
 __all__ = ["Collected", "FromSessionsOptions", "Origin", "collect", "from_sessions"]
@@ -43,8 +44,7 @@ def from_sessions(
         TrainingError: the user has not allowed it, the sessions cannot be read, nothing in them is
             to be taken, or `out` cannot be written.
     """
-    if out.exists():
-        raise TrainingError(f"{out} exists already; name another folder or remove that one.")
+    refuse_taken(out)
     found = collect(options, settings, report, stopped)
     if not found.examples:
         raise TrainingError(nothing_found(found))

@@ -15,14 +15,13 @@ from punie.training.generator.presets import preset
 from punie.training.model_folder import (
     copy_format,
     is_written,
-    refuse_taken,
     require_room,
     resumable_folder,
     tensors_of,
     write_config,
     write_weights,
 )
-from punie.training.output import write_text
+from punie.training.output import refuse_taken, write_text
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash, write_provenance
 from punie.training.quantizing.calibration import calibration_rows

@@ -37,7 +37,7 @@ from punie.training.model_folder import (
     write_config,
     write_weights,
 )
-from punie.training.output import write_text
+from punie.training.output import refuse_taken, write_text
 from punie.training.pretraining.batches import encoded
 from punie.training.progress import Progress, Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash, write_provenance
@@ -169,8 +169,7 @@ def tune(
         ModelUnavailable: the model's files are not whole.
         Interrupted: `stopped()`.
     """
-    if out.exists():
-        raise TrainingError(f"{out} exists already; name another folder or remove that one.")
+    refuse_taken(out)
     ready = prepared or prepare(options, model, dataset, report, taught_by, stopped)
     if not force:
         check_memory(ready.memory, machine_memory())
