@@ -78,10 +78,8 @@ def encode_part(
             elif any(sequence.learned[1:]):
                 found.append(encoded(sequence, number))
         if number % 200 == 199:
-            if stopped():
-                raise Interrupted("Stopped while reading the examples; nothing was written.")
-            report(_progress(part, number + 1, total, too_long))
-    report(_progress(part, number + 1, total, too_long))
+            tell_read(part, number + 1, total, too_long, report, stopped)
+    tell_read(part, number + 1, total, too_long, report)
     return Encoded(found, too_long, seen)
 
 
@@ -97,6 +95,20 @@ def _sequences(
         yield training_sequences(chat_format, example, source.prefix(example))
 
 
-def _progress(part: str, done: int, total: int | None, too_long: int) -> Progress:
+def tell_read(
+    part: str,
+    done: int,
+    total: int | None,
+    too_long: int,
+    report: Reporter,
+    stopped: Stopped = never,
+) -> None:
+    """Report how many examples of a part are read, and how many sequences were too long.
+
+    Raises:
+        Interrupted: `stopped()`.
+    """
+    if stopped():
+        raise Interrupted("Stopped while reading the examples; nothing was written.")
     metrics = {"too long": too_long} if too_long else {}
-    return Progress(f"encoding {part}", done, total, "examples", metrics)
+    report(Progress(f"encoding {part}", done, total, "examples", metrics))

@@ -17,7 +17,7 @@ _SECONDS_BETWEEN = 0.2
 
 @contextmanager
 def held(
-    lock: Callable[[], AbstractContextManager[None]],
+    lock: Callable[[], AbstractContextManager[object]],
     what: Callable[[], str],
     report: Reporter,
     stopped: Stopped,
@@ -47,9 +47,8 @@ def held(
         yield
 
 
-@contextmanager
-def whole_machine(report: Reporter, stopped: Stopped) -> Iterator[None]:
-    """Be the only process of this user that trains or converts a model.
+def whole_machine(report: Reporter, stopped: Stopped) -> AbstractContextManager[None]:
+    """Be, inside, the only process of this user that trains or converts a model.
 
     Two would want the same memory. And on two cores each ran 9 to 60 times slower than alone: the
     threads of a matrix product spin while they wait for each other.
@@ -58,22 +57,22 @@ def whole_machine(report: Reporter, stopped: Stopped) -> Iterator[None]:
         Interrupted: `stopped()` while another one ran.
         TrainingError: there is no room or no permission to write.
     """
-    with held(_lock, _who, report, stopped):
-        yield
+    return held(_lock, _who, report, stopped)
 
 
 @contextmanager
-def locked(file: Path, *, wait: bool) -> Iterator[int]:
+def locked(file: Path, *, wait: bool, folder_mode: int = 0o777) -> Iterator[int]:
     """Hold a file for this process alone, made if need be; yields its descriptor.
 
-    The lock ends with the process, however that ends.
+    The lock ends with the process, however that ends. `folder_mode` is of its folder if that has to
+    be made too.
 
     Raises:
         BlockingIOError: another process has it and `wait` is False.
         TrainingError: there is no room or no permission to write.
     """
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(folder_mode, parents=True, exist_ok=True)
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise TrainingError(written_in_words(error, file)) from error

@@ -9,7 +9,7 @@ from punie.evaluation.choosing.stage_runs import StageFailed, StageRun, run_stag
 from punie.evaluation.choosing.stages import Stage
 from punie.models.machine import machine_memory
 from punie.settings import Settings
-from punie.training.progress import Progress, Reporter, Stopped
+from punie.training.progress import Reporter, Stopped
 
 _GB = 10**9
 
@@ -75,6 +75,4 @@ def _is_same(short: Stage, full: Stage) -> bool:
 
 
 def _named(report: Reporter, name: str) -> Reporter:
-    return lambda progress: report(
-        Progress(name, progress.done, progress.total, progress.unit, progress.metrics)
-    )
+    return lambda progress: report(replace(progress, doing=name))

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field
 
@@ -21,9 +20,10 @@ from punie.training.distilling.targets import (
     keep_targets,
     open_targets,
 )
+from punie.training.encoding import tell_read
 from punie.training.errors import TrainingError
 from punie.training.hashing import value_hash
-from punie.training.progress import Interrupted, Progress, Reporter, Stopped, never, quiet
+from punie.training.progress import Reporter, Stopped, never, quiet
 from punie.training.provenance import model_hash
 
 SCRATCH = "targets"
@@ -162,8 +162,5 @@ def read_lessons(
             asked = tuple(q for q in lesson.questions if len(q.ids) <= window)
             found.append(Lesson(lesson.sequence, asked))
         if number % 200 == 0 or number == total:
-            if stopped():
-                raise Interrupted("Stopped while reading the examples; nothing was written.")
-            metrics: dict[str, Any] = {"too long": left_out} if left_out else {}
-            report(Progress(f"encoding {part}", number, total, "examples", metrics))
+            tell_read(part, number, total, left_out, report, stopped)
     return found

@@ -5,11 +5,8 @@ session that is deleted takes its examples along. Only what a model has learned 
 see `punie.training.learning.runs`.
 """
 
-import fcntl
-import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from punie.settings import Settings
 from punie.training.data.from_sessions import Collected, FromSessionsOptions, collect
 from punie.training.errors import TrainingError
-from punie.training.output import write_text, written_in_words
+from punie.training.output import write_text
 from punie.training.progress import Reporter, Stopped, never, quiet
+from punie.training.waiting import locked
 
 KEPT_SECONDS = 24 * 3600.0
 """What is still there so long after a turn counts as kept for good: later work may change it."""
@@ -64,7 +62,7 @@ def remember(folder: Path, *, deleted: Iterable[str] = (), kept: Iterable[str] =
     Raises:
         TrainingError: it cannot be read or written.
     """
-    with _alone(folder):
+    with locked(folder / ".lock", wait=True, folder_mode=0o700):
         before = read_ledger(folder)
         now = Ledger(deleted=before.deleted | {*deleted}, kept=before.kept | {*kept})
         if now != before:
@@ -93,19 +91,3 @@ def look(
     if new:
         remember(folder, kept=new)
     return found
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing until it is left."""
-    lock = folder / ".lock"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise TrainingError(written_in_words(error, lock)) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -251,21 +251,21 @@ def _run_worker(order: Order, key: str, status: StepStatus, running: Running) ->
 def _taker(status: StepStatus, running: Running) -> Callable[[Reply], None]:
     def take(reply: Reply) -> None:
         found = reply.progress or {}
+        progress = Progress(**found)
         before = status.progress
         if before is None or before.get("doing") != found.get("doing"):
             status.since = time.time()
             found["first"] = found.get("done", 0.0)
         else:
             found["first"] = before.get("first", 0.0)
-        if found.get("waits"):
+        if progress.waits:
             # So that it does not count as time that the step takes.
             status.started = time.time()
         status.progress = found
         running.note(now=False)
         place = [step.name for step in running.run.steps].index(status.name) + 1
-        doing = f"{place}/{len(running.run.steps)} {status.name}: {found['doing']}"
-        told = {name: value for name, value in found.items() if name != "first"}
-        running.report(Progress(**{**told, "doing": doing}))
+        doing = f"{place}/{len(running.run.steps)} {status.name}: {progress.doing}"
+        running.report(replace(progress, doing=doing))
 
     return take
 

@@ -7,7 +7,7 @@ processes said (`log`); `runs/NAME/` holds what the pipeline NAME did last.
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,16 +178,14 @@ class Store:
         """Tell whether a process works on a step."""
         return is_held(self._lock(key))
 
-    @contextmanager
-    def locked(self, key: str, *, wait: bool = True) -> Iterator[None]:
+    def locked(self, key: str, *, wait: bool = True) -> AbstractContextManager[int]:
         """Be the only process on a step; the lock ends with the process, however that ends.
 
         Raises:
             BlockingIOError: another one has it and `wait` is False.
             TrainingError: there is no room or no permission to write.
         """
-        with locked(self._lock(key), wait=wait):
-            yield
+        return locked(self._lock(key), wait=wait)
 
     def all_keys(self) -> list[str]:
         """Return the keys of all steps that were begun."""
